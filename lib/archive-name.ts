@@ -1,0 +1,47 @@
+// The names of what lies in a carry directory, as the original scripts chose
+// them: `/` → `_` and `:` → `-`.
+import { ToolError } from './errors.ts'
+import type { ImageReference } from './image-reference.ts'
+
+/** The ending of an archive's name. */
+export const ARCHIVE_ENDING = '.tar.xz'
+
+/** The name of the checksum file of a carry directory. */
+export const SUMS_NAME = 'SHA256SUMS'
+
+/** @returns the archive's file name, for instance `nvcr.io_nvidia_pytorch-24.05-py3.tar.xz`. */
+export function archiveName(reference: ImageReference): string {
+  return reference.text.replaceAll('/', '_').replaceAll(':', '-') + ARCHIVE_ENDING
+}
+
+/** @returns the file name (or path) of the record of an archive. */
+export function recordName(archive: string): string {
+  return `${archive}.json`
+}
+
+/** @returns whether a file name or path is that of an archive. */
+export function isArchiveName(name: string): boolean {
+  return name.endsWith(ARCHIVE_ENDING) && name.length > ARCHIVE_ENDING.length
+}
+
+/**
+ * Two references can lead to one name (`a/b:1` and `a_b:1`): the second would
+ * overwrite the first.
+ *
+ * @throws NAME_CLASH naming both
+ */
+export function checkNameClashes(references: readonly ImageReference[]): void {
+  const seen = new Map<string, string>()
+  for (const reference of references) {
+    const name = archiveName(reference)
+    const other = seen.get(name)
+    if (other !== undefined) {
+      throw new ToolError(
+        'NAME_CLASH',
+        `"${other}" and "${reference.text}" would both be written to "${name}"`,
+        { hint: 'save them to different directories with --dir' },
+      )
+    }
+    seen.set(name, reference.text)
+  }
+}

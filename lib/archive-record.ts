@@ -1,0 +1,135 @@
+// The archive record: JSON beside an archive that adds proof and speed. It
+// came on a disk from elsewhere, so it is input to be validated.
+import * as v from 'valibot'
+
+import type { ArchivedImage } from './docker-archive.ts'
+import { ToolError } from './errors.ts'
+import { parseReference } from './image-reference.ts'
+
+/** The version of the record that this tool writes, and the newest it reads. */
+export const RECORD_SCHEMA = 1
+
+const Digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
+const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is no sha256'))
+const Md5 = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is no md5'))
+const Bytes = v.pipe(v.number(), v.safeInteger('is no size'), v.minValue(0, 'is no size'))
+const FileName = v.pipe(
+  v.string(),
+  v.check(
+    (name) => !/[/\\\0]|^\.{0,2}$/.test(name),
+    'is no plain file name: a record names nothing outside its directory',
+  ),
+)
+
+const Reference = v.pipe(v.string(), v.check(isReference, 'is no image reference'))
+
+const Image = v.object({
+  reference: v.exactOptional(Reference),
+  repoTags: v.array(Reference),
+  platform: v.string(),
+  created: v.exactOptional(v.string()),
+  imageId: v.exactOptional(Digest),
+  configDigest: Digest,
+  manifestDigests: v.array(Digest),
+  layers: v.array(
+    v.object({
+      diffId: Digest,
+      sizeBytes: Bytes,
+      blobDigest: v.exactOptional(Digest),
+    }),
+  ),
+})
+
+const Segment = v.object({
+  offsetBytes: Bytes,
+  sizeBytes: Bytes,
+  sha256: Sha256,
+  tarOffsetBytes: Bytes,
+  tarSizeBytes: Bytes,
+})
+
+const Record = v.object({
+  schema: v.literal(RECORD_SCHEMA),
+  images: v.array(Image),
+  archive: v.object({
+    file: FileName,
+    sizeBytes: Bytes,
+    sha256: Sha256,
+    codec: v.literal('xz'),
+    level: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(9)),
+    compressor: v.object({ name: v.string(), version: v.string() }),
+  }),
+  tar: v.object({
+    sizeBytes: Bytes,
+    contentMd5: v.exactOptional(Md5),
+    modified: v.exactOptional(v.string()),
+  }),
+  segments: v.array(Segment),
+})
+
+/** An image as a record knows it: what is in the tar, what was asked for, what the engine called it. */
+export interface RecordedImage extends ArchivedImage {
+  /** As in the list. */
+  readonly reference?: string
+  /** As the engine gave it. */
+  readonly imageId?: string
+}
+
+/**
+ * What is known of an archive. `images` are those in its tar, empty where the
+ * tar is no saved image; `tar.modified` is the time of the tar that
+ * `compress_tars` read; sizes and offsets are in bytes.
+ */
+export type ArchiveRecord = Omit<v.InferOutput<typeof Record>, 'images'> & {
+  readonly images: readonly RecordedImage[]
+}
+
+/**
+ * @param text - a record
+ * @param file - its name, for errors
+ * @throws BAD_RECORD where it is no record, or one of a newer schema
+ */
+export function parseRecord(text: string, file: string): ArchiveRecord {
+  const json = parseJson(text, file)
+  const schema = v.safeParse(v.object({ schema: v.number() }), json)
+  if (schema.success && schema.output.schema > RECORD_SCHEMA) {
+    throw new ToolError(
+      'BAD_RECORD',
+      `read "${file}": schema: got ${schema.output.schema}, want at most ${RECORD_SCHEMA}`,
+      { hint: 'use the tools that came with the archives' },
+    )
+  }
+  const parsed = v.safeParse(Record, json)
+  if (parsed.success) return parsed.output
+  const issue = parsed.issues[0]
+  throw badRecord(file, `${v.getDotPath(issue) ?? 'record'}: ${issue.message}`)
+}
+
+/** @returns the record as text, its keys in an order that never changes. */
+export function formatRecord(record: ArchiveRecord): string {
+  return `${JSON.stringify(v.parse(Record, record), undefined, 2)}\n`
+}
+
+// It ends up on the engine's command line.
+function isReference(text: string): boolean {
+  try {
+    parseReference(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function parseJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw badRecord(file, 'it is no JSON')
+  }
+}
+
+function badRecord(file: string, why: string): ToolError {
+  return new ToolError('BAD_RECORD', `read "${file}": ${why}`, {
+    hint: 'the archive itself may be whole: remove its record to use it without that proof',
+  })
+}

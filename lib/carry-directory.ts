@@ -1,0 +1,125 @@
+// The carry directory: archives, their records and SHA256SUMS, kept such that
+// at any moment a crash leaves archives that are whole, and none with the
+// record or the checksum of another.
+import { createHash } from 'node:crypto'
+import { readFile, readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { remove } from 'fs-extra/esm'
+
+import { SUMS_NAME, isArchiveName, recordName } from './archive-name.ts'
+import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
+import {
+  removeTemporaries,
+  syncDirectory,
+  writeFileAtomic,
+  type AtomicFile,
+} from './atomic-file.ts'
+import { parseChecksums, updateChecksums } from './checksum-file.ts'
+import { lockDirectory } from './directory-lock.ts'
+import { ToolError, isSystemError } from './errors.ts'
+
+/**
+ * Makes sure that this run is the only one that writes there, and clears what
+ * a killed one left.
+ *
+ * @returns a function that lets others write again
+ * @throws NO_DIRECTORY, BUSY or NOT_WRITABLE
+ */
+export async function openForWriting(dir: string): Promise<() => Promise<void>> {
+  await checkDirectory(dir)
+  const unlock = await lockDirectory(dir)
+  await removeTemporaries(dir)
+  return unlock
+}
+
+/** @throws NO_DIRECTORY where there is none */
+export async function checkDirectory(dir: string): Promise<void> {
+  const found = await stat(dir).catch(nothing)
+  if (found?.isDirectory()) return
+  throw new ToolError('NO_DIRECTORY', `open "${dir}": there is no such directory`, {
+    hint: 'make it with mkdir, or name another with --dir',
+  })
+}
+
+/** @returns the file names of the archives there, sorted. */
+export async function listArchives(dir: string): Promise<string[]> {
+  return (await readdir(dir))
+    .filter((name) => isArchiveName(name) && !name.startsWith('.'))
+    .toSorted()
+}
+
+/**
+ * @param archive - path of an archive
+ * @returns its record, or undefined where there is none
+ * @throws BAD_RECORD
+ */
+export async function readRecord(archive: string): Promise<ArchiveRecord | undefined> {
+  const text = await readFile(recordName(archive), 'utf8').catch(nothing)
+  return text === undefined ? undefined : parseRecord(text, basename(recordName(archive)))
+}
+
+/** @returns whether the archive of this record is there and need not be made again. */
+export async function isUpToDate(
+  archive: string,
+  record: ArchiveRecord,
+  wanted: { force: boolean; level: number },
+): Promise<boolean> {
+  if (wanted.force || record.archive.level !== wanted.level) return false
+  const found = await stat(archive).catch(nothing)
+  return found?.size === record.archive.sizeBytes
+}
+
+/** @returns the checksums that SHA256SUMS in a directory lists. */
+export async function readChecksums(dir: string): Promise<Map<string, string>> {
+  return parseChecksums(await readSums(dir))
+}
+
+/**
+ * Puts a finished archive in place, with its record and checksums. The old
+ * record and checksums go first: an archive without them is still an archive.
+ */
+export async function commitArchive(
+  archive: string,
+  file: AtomicFile,
+  record: ArchiveRecord,
+): Promise<void> {
+  const dir = dirname(archive)
+  const names = [basename(archive), basename(recordName(archive))]
+  await changeSums(dir, new Map(names.map((name) => [name, undefined])))
+  await remove(recordName(archive))
+  await file.commit()
+  await writeFileAtomic(recordName(archive), formatRecord(record))
+  await syncDirectory(dir)
+  await listChecksums(archive, record)
+}
+
+/** Makes sure that SHA256SUMS lists an archive and its record: a crash may have come before that. */
+export async function listChecksums(archive: string, record: ArchiveRecord): Promise<void> {
+  const text = await readFile(recordName(archive))
+  const recordSha256 = createHash('sha256').update(text).digest('hex')
+  await changeSums(
+    dirname(archive),
+    new Map([
+      [basename(archive), record.archive.sha256],
+      [basename(recordName(archive)), recordSha256],
+    ]),
+  )
+}
+
+async function changeSums(
+  dir: string,
+  changes: ReadonlyMap<string, string | undefined>,
+): Promise<void> {
+  const before = await readSums(dir)
+  const listed = parseChecksums(before)
+  if ([...changes].every(([name, sha256]) => listed.get(name) === sha256)) return
+  await writeFileAtomic(join(dir, SUMS_NAME), updateChecksums(before, changes))
+}
+
+async function readSums(dir: string): Promise<string> {
+  return (await readFile(join(dir, SUMS_NAME), 'utf8').catch(nothing)) ?? ''
+}
+
+function nothing(error: unknown): undefined {
+  if (!isSystemError(error) || error.code !== 'ENOENT') throw error
+}

@@ -1,0 +1,118 @@
+// Child processes that image bytes flow through. Each is waited for, its exit
+// status is checked, and the end of its stderr is part of the error: a plain
+// pipeline would call a `docker save` that died half way a success.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { PassThrough, Readable, type Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { ToolError, interrupted, isInterruption, isSystemError } from './errors.ts'
+
+/** A started child process. */
+export interface Child {
+  readonly stdin: Writable
+  readonly stdout: Readable
+  /** Settles when it has ended; rejects where it failed, INTERRUPTED where it was killed from here. */
+  readonly exited: Promise<void>
+  /** Ends it, the hard way where it does not heed SIGTERM. */
+  kill(): void
+}
+
+/** How to start a child, and how to tell of its failure. */
+export interface ChildOptions {
+  /** `inherit`: straight to the terminal, through stderr. */
+  readonly stdout?: 'pipe' | 'inherit'
+  /** @returns the error for the end of its stderr, which may be empty. */
+  readonly explain: (stderr: string) => ToolError
+}
+
+const STDERR_BYTES = 4096
+const PATIENCE_MS = 3000
+
+/**
+ * @param command - the program, looked for on PATH
+ * @param args - handed over as they are, no shell between
+ */
+export function startChild(command: string, args: readonly string[], options: ChildOptions): Child {
+  const stdout = options.stdout === 'inherit' ? process.stderr : 'pipe'
+  const child: ChildProcess = spawn(command, args, {
+    stdio: ['pipe', stdout, 'pipe'],
+  })
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-STDERR_BYTES)
+  })
+  let wasKilled = false
+  const exited = new Promise<void>((resolve, reject) => {
+    child.once('error', (cause) => reject(options.explain(cause.message)))
+    child.once('close', (code, signal) => {
+      if (wasKilled) reject(interrupted())
+      else if (code === 0) resolve()
+      else reject(options.explain(stderr.trim() || `it ended with ${signal ?? `status ${code}`}`))
+    })
+  })
+  exited.catch(() => {})
+  return {
+    stdin: child.stdin ?? new PassThrough(),
+    stdout: child.stdout ?? Readable.from([]),
+    exited,
+    kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      wasKilled = true
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
+      child.once('exit', () => clearTimeout(timer))
+    },
+  }
+}
+
+/**
+ * Waits for the work that is done with some children, and for them. When this
+ * returns or throws, none of them is left.
+ *
+ * @param children - in the order of the bytes
+ * @param signal - ends them
+ * @param work - what flows through them
+ * @returns what the work came to
+ * @throws the root of the failure: of a broken pipe, whatever broke it
+ */
+export async function withChildren<T>(
+  children: readonly Child[],
+  signal: AbortSignal,
+  work: Promise<T>,
+): Promise<T> {
+  const stop = (): void => children.forEach((child) => child.kill())
+  signal.addEventListener('abort', stop)
+  if (signal.aborted) stop()
+  const exits = children.map((child) => child.exited)
+  try {
+    const [result] = await Promise.all([work, ...exits])
+    return result
+  } catch (error) {
+    if (signal.aborted) throw interrupted()
+    throw isSymptom(error) ? await firstFailure(exits, error) : error
+  } finally {
+    stop()
+    await Promise.allSettled(exits)
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+// A pipe breaks, or a tar stops short, because a process at its other end
+// died: whose end is what there is to tell. It is known a moment later.
+function isSymptom(error: unknown): boolean {
+  if (error instanceof ToolError) return error.code === 'TRUNCATED_TAR'
+  return isSystemError(error)
+    ? error.code === 'EPIPE' || error.code === 'ECONNRESET'
+    : error instanceof Error && 'code' in error && STREAM_ENDED.has(error.code)
+}
+
+const STREAM_ENDED = new Set<unknown>(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
+
+async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown): Promise<unknown> {
+  const failures = exits.map(async (exit) => {
+    const failure = await exit.catch((error: unknown) => error)
+    if (failure === undefined || isInterruption(failure)) throw new Error('it did not fail')
+    return failure
+  })
+  return Promise.race([Promise.any(failures).catch(() => otherwise), delay(1000, otherwise)])
+}

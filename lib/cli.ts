@@ -1,0 +1,100 @@
+// What the four programs share: arguments, --help, signals, exit status. Only
+// this file, report.ts and the scripts touch the process.
+import { readFileSync } from 'node:fs'
+
+import { isInterruption, toToolError, type ToolError } from './errors.ts'
+import type { Outcome, VerbContext } from './outcome.ts'
+import { parseArguments, type Arguments } from './usage.ts'
+
+/** One of the four programs. */
+export interface Program {
+  readonly name: string
+  /** The text of --help; its option lines say what is accepted. */
+  readonly usage: string
+  /** Turns the arguments into a verb's options and calls it. */
+  readonly run: (args: Arguments, context: VerbContext) => AsyncIterable<Outcome>
+}
+
+/** Exit statuses: all done, something failed, wrong usage. */
+const DONE = 0
+const FAILED = 1
+const WRONG_USAGE = 2
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
+
+/** Runs a program with the arguments of this process, and sets its exit status. */
+export async function main(program: Program): Promise<void> {
+  ignoreClosedOutput()
+  try {
+    const args = parseArguments(program.usage, process.argv.slice(2))
+    if (args.flag('help')) process.stdout.write(program.usage)
+    else if (args.flag('version')) process.stdout.write(`${program.name} ${version()}\n`)
+    else process.exitCode = await run(program, args)
+  } catch (thrown) {
+    const error = toToolError(thrown)
+    if (!error) throw thrown
+    printError(program.name, error)
+    process.exitCode = error.code === 'USAGE' ? WRONG_USAGE : FAILED
+  }
+}
+
+async function run(program: Program, args: Arguments): Promise<number> {
+  const { createReport } = await import('./report.ts')
+  const report = createReport(program.name, { json: args.flag('json') })
+  const interruption = listenForSignals()
+  const context = { notify: report.notify, signal: interruption.signal }
+  try {
+    for await (const outcome of program.run(args, context)) report.add(outcome)
+    return report.finish() ? DONE : FAILED
+  } catch (thrown) {
+    const status = interruption.status()
+    if (status === undefined || !isInterruption(thrown)) throw thrown
+    process.stderr.write(`${program.name}: interrupted\n`)
+    return status
+  } finally {
+    report.close()
+    interruption.stop()
+  }
+}
+
+// The first signal ends children and removes temporary files; a second one
+// does not wait for that.
+function listenForSignals(): {
+  signal: AbortSignal
+  status: () => number | undefined
+  stop: () => void
+} {
+  const controller = new AbortController()
+  let status: number | undefined
+  const onSignal = (name: keyof typeof SIGNALS): void => {
+    if (status !== undefined) process.exit(status)
+    status = SIGNALS[name]
+    controller.abort()
+  }
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  return {
+    signal: controller.signal,
+    status: () => status,
+    stop: () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal),
+  }
+}
+
+/** Prints an error as all programs do. */
+export function printError(name: string, error: ToolError): void {
+  for (const line of error.message.split('\n')) process.stderr.write(`${name}: error: ${line}\n`)
+  if (error.hint !== undefined) process.stderr.write(`${name}: hint: ${error.hint}\n`)
+}
+
+// Whoever reads the lines may stop (`| head`): the images are worth more.
+function ignoreClosedOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+    })
+  }
+}
+
+function version(): string {
+  const file = new URL('../package.json', import.meta.url)
+  const { version: number }: { version: string } = JSON.parse(readFileSync(file, 'utf8'))
+  return `${number} (node ${process.version}, ${process.platform}-${process.arch})`
+}

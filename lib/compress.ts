@@ -1,0 +1,134 @@
+// Tar files that were saved already → archives beside them. The bytes stay
+// just as they are; any tar will do, and an image's facts go into the record.
+import { createReadStream } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+
+import type { ArchiveRecord } from './archive-record.ts'
+import { writeArchive } from './archive-writer.ts'
+import {
+  checkDirectory,
+  isUpToDate,
+  listChecksums,
+  openForWriting,
+  readRecord,
+} from './carry-directory.ts'
+import { findCompressor, type Compressor } from './compressor.ts'
+import { readImages } from './docker-archive.ts'
+import { ToolError } from './errors.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+
+/** What {@link compress} takes. */
+export interface CompressOptions extends VerbContext {
+  /** Paths of tars; without any, all in the carry directory. */
+  readonly names: readonly string[]
+  readonly dir: string
+  readonly level: number
+  readonly threads: number | undefined
+  readonly force: boolean
+  readonly dryRun: boolean
+}
+
+/**
+ * @returns one outcome for each tar
+ * @throws before anything is written: USAGE, NAME_CLASH, NO_ARCHIVE where there
+ *   is no tar, NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_COMPRESSOR; and INTERRUPTED
+ */
+export async function* compress(options: CompressOptions): AsyncGenerator<Outcome> {
+  await checkDirectory(options.dir)
+  const tars = await findTars(options)
+  const compressor = await findCompressor()
+  const close = options.dryRun ? async () => {} : await openForWriting(options.dir)
+  try {
+    for (const tar of tars) {
+      const name = `${basename(tar)}.xz`
+      yield await attempt(basename(tar), name, () => compressTar(tar, compressor, options))
+    }
+  } finally {
+    await close()
+  }
+}
+
+async function findTars({ names, dir }: CompressOptions): Promise<string[]> {
+  const tars = names.length > 0 ? [...new Set(names)] : await listTars(dir)
+  const seen = new Map<string, string>()
+  for (const tar of tars) {
+    const name = basename(tar)
+    const other = seen.get(name)
+    if (!name.endsWith('.tar')) {
+      throw new ToolError('USAGE', `compress "${tar}": want a file named *.tar`)
+    }
+    if (other !== undefined) {
+      throw new ToolError(
+        'NAME_CLASH',
+        `"${other}" and "${tar}" would both be written to "${name}.xz"`,
+      )
+    }
+    seen.set(name, tar)
+  }
+  return tars
+}
+
+async function listTars(dir: string): Promise<string[]> {
+  const tars = (await readdir(dir)).filter((name) => name.endsWith('.tar')).toSorted()
+  if (tars.length > 0) return tars.map((name) => join(dir, name))
+  throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no *.tar`, {
+    hint: 'name the tars, or their directory with --dir',
+  })
+}
+
+async function compressTar(
+  tar: string,
+  compressor: Compressor,
+  options: CompressOptions,
+): Promise<Result> {
+  const archive = join(options.dir, `${basename(tar)}.xz`)
+  const before = await stat(tar)
+  const modified = before.mtime.toISOString()
+  const record = await readRecord(archive).catch(() => undefined)
+  const isUnchanged = record?.tar.modified === modified && record.tar.sizeBytes === before.size
+  if (record && isUnchanged && (await isUpToDate(archive, record, options))) {
+    if (!options.dryRun) await listChecksums(archive, record)
+    return result('up to date', record)
+  }
+  if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
+  options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
+  const { level, threads, signal, notify } = options
+  const written = await writeArchive({
+    archive,
+    source: createReadStream(tar),
+    constant: false,
+    describe: (digest) => {
+      checkSize(tar, digest.sizeBytes, before.size)
+      return readImages(digest)
+    },
+    modified,
+    compressor,
+    level,
+    threads,
+    signal,
+    onProgress: (progress) => {
+      const share = Math.min(1, progress.tarBytes / before.size)
+      notify({ type: 'progress', label: basename(tar), ...progress, share })
+    },
+  })
+  return result('compressed', written)
+}
+
+function checkSize(tar: string, got: number, want: number): void {
+  if (got === want) return
+  throw new ToolError('BAD_TAR', `compress "${tar}": size: got ${got} bytes, want ${want}`, {
+    hint: 'it was changed while it was being read: run it again',
+  })
+}
+
+function result(what: Result['result'], record: ArchiveRecord): Result {
+  const notes = record.images.length === 0 ? ['it is no saved image: it cannot be loaded'] : []
+  const { sizeBytes: tarBytes } = record.tar
+  return {
+    result: what,
+    tarBytes,
+    archiveBytes: record.archive.sizeBytes,
+    notes,
+  }
+}

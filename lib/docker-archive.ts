@@ -1,0 +1,209 @@
+// What `docker save` writes, in the layouts of all engines: from the digests
+// of a tar's members to the images in it, each proven whole.
+import * as v from 'valibot'
+
+import { ToolError } from './errors.ts'
+import { memberKey, type DigestedMember, type TarDigest } from './tar-digest.ts'
+
+/** A layer as it lies in a tar. */
+export interface ArchivedLayer {
+  /** `sha256:…` of the uncompressed layer. */
+  readonly diffId: string
+  /** Its size as it lies in the tar. */
+  readonly sizeBytes: number
+  /** `sha256:…` of the layer as it lies in the tar, where it is compressed there. */
+  readonly blobDigest?: string
+}
+
+/** An image in a tar, every byte of it accounted for. */
+export interface ArchivedImage {
+  /** The names under which an engine loads it. */
+  readonly repoTags: readonly string[]
+  /** `os/architecture[/variant]`. */
+  readonly platform: string
+  /** As in the config; absent where the config does not say. */
+  readonly created?: string
+  /** The image ID on a graph-driver store. */
+  readonly configDigest: string
+  /** Digests of its OCI manifests in the tar: the image ID on a containerd store. */
+  readonly manifestDigests: readonly string[]
+  /** From the base upwards. */
+  readonly layers: readonly ArchivedLayer[]
+}
+
+type Members = ReadonlyMap<string, DigestedMember>
+
+const Manifest = v.array(
+  v.object({
+    Config: v.string(),
+    RepoTags: v.nullish(v.array(v.string()), []),
+    Layers: v.nullish(v.array(v.string()), []),
+  }),
+)
+const Config = v.object({
+  os: v.optional(v.string(), ''),
+  architecture: v.optional(v.string(), ''),
+  variant: v.optional(v.string()),
+  created: v.optional(v.string()),
+  rootfs: v.object({ diff_ids: v.nullish(v.array(v.string()), []) }),
+})
+const Descriptor = v.object({ digest: v.string() })
+const OciManifest = v.object({
+  config: Descriptor,
+  layers: v.array(Descriptor),
+})
+
+/**
+ * @param tar - a tar read to its end
+ * @returns the images that its `manifest.json` names, in that order; none
+ *   where it has no such member, or one of another kind: then it is no saved image
+ * @throws BAD_IMAGE where anything of an image is missing or has another digest
+ * @see https://github.com/moby/docker-image-spec/blob/main/v1.2.md
+ */
+export function readImages(tar: TarDigest): ArchivedImage[] {
+  const members = tar.members
+  const member = members?.get('manifest.json')
+  const manifest = member && v.safeParse(Manifest, parseJson(member))
+  if (!members || !manifest?.success) return []
+  checkBlobs(members)
+  const manifests = ociManifests(members)
+  return manifest.output.map((entry) => readImage(entry, members, manifests))
+}
+
+function readImage(
+  entry: v.InferOutput<typeof Manifest>[number],
+  members: Members,
+  manifests: readonly OciImage[],
+): ArchivedImage {
+  const configMember = find(members, entry.Config)
+  const configDigest = `sha256:${configMember.sha256}`
+  checkName(entry.Config, configMember)
+  const config = readJson(Config, configMember)
+  const diffIds = config.rootfs.diff_ids
+  if (diffIds.length !== entry.Layers.length) {
+    throw new ToolError(
+      'BAD_IMAGE',
+      `check image "${configDigest}": layers: got ${entry.Layers.length}, want ${diffIds.length}`,
+    )
+  }
+  const own = manifests.filter((candidate) => candidate.configDigest === configDigest)
+  const blobs = new Set(own.flatMap((candidate) => candidate.layerDigests))
+  return {
+    repoTags: entry.RepoTags,
+    platform: formatPlatform(config),
+    ...(config.created !== undefined && { created: config.created }),
+    configDigest,
+    manifestDigests: own.map((candidate) => candidate.digest),
+    layers: entry.Layers.map((path, index) => {
+      return readLayer(find(members, path), diffIds[index] ?? '', blobs)
+    }),
+  }
+}
+
+/** @returns `os/architecture[/variant]`. */
+export function formatPlatform(image: {
+  os: string
+  architecture: string
+  variant?: string | undefined
+}): string {
+  return [image.os, image.architecture, image.variant].filter(Boolean).join('/')
+}
+
+// A layer is its diffID where it lies uncompressed; a compressed one is what
+// the image's OCI manifest says.
+function readLayer(
+  member: DigestedMember,
+  diffId: string,
+  blobs: ReadonlySet<string>,
+): ArchivedLayer {
+  const digest = `sha256:${member.sha256}`
+  const { sizeBytes } = member
+  if (digest === diffId) return { diffId, sizeBytes }
+  if (blobs.has(digest)) return { diffId, sizeBytes, blobDigest: digest }
+  throw mismatch(`layer "${member.path}"`, digest, diffId)
+}
+
+interface OciImage {
+  readonly digest: string
+  readonly configDigest: string
+  readonly layerDigests: readonly string[]
+}
+
+const BLOBS = 'blobs/sha256/'
+
+// An OCI layout names each blob by its digest: whatever is there must fit.
+function checkBlobs(members: Members): void {
+  for (const [path, member] of members) {
+    if (path.startsWith(BLOBS) && member.type === '0') checkName(path, member)
+  }
+}
+
+function ociManifests(members: Members): OciImage[] {
+  const found: OciImage[] = []
+  for (const [path, member] of members) {
+    if (!path.startsWith(BLOBS) || !member.json) continue
+    const parsed = v.safeParse(OciManifest, parseJson(member))
+    if (!parsed.success) continue
+    found.push({
+      digest: `sha256:${member.sha256}`,
+      configDigest: parsed.output.config.digest,
+      layerDigests: parsed.output.layers.map((layer) => layer.digest),
+    })
+  }
+  return found
+}
+
+// `<sha256>.json`, `sha256:<sha256>`, `blobs/sha256/<sha256>`: a name that
+// holds a digest promises it.
+function checkName(path: string, member: DigestedMember): void {
+  const want = /(?:^|[/:])([0-9a-f]{64})(?:\.json)?$/.exec(path)?.[1]
+  if (want !== undefined && want !== member.sha256) {
+    throw mismatch(`"${path}"`, `sha256:${member.sha256}`, `sha256:${want}`)
+  }
+}
+
+// Layers that are alike lie in the tar once; the others are links to it.
+function find(members: Members, path: string): DigestedMember {
+  let key = memberKey(path)
+  for (let links = 0; links < 8; links++) {
+    const member = members.get(key)
+    if (member?.type === '0') return member
+    if (member?.type === '2') key = resolve(key, member.linkPath)
+    else if (member?.type === '1') key = memberKey(member.linkPath)
+    else break
+  }
+  throw new ToolError('BAD_IMAGE', `check image: "${path}" is missing in the tar`, {
+    hint: 'the image was not saved whole: save it again',
+  })
+}
+
+function resolve(from: string, link: string): string {
+  const parts = from.split('/').slice(0, -1)
+  for (const part of link.split('/')) {
+    if (part === '..') parts.pop()
+    else if (part !== '.' && part !== '') parts.push(part)
+  }
+  return parts.join('/')
+}
+
+function readJson<T>(schema: v.GenericSchema<unknown, T>, member: DigestedMember): T {
+  const parsed = v.safeParse(schema, parseJson(member))
+  if (parsed.success) return parsed.output
+  const issue = parsed.issues[0]
+  const where = v.getDotPath(issue) ?? 'JSON'
+  throw new ToolError('BAD_IMAGE', `read "${member.path}" of the image: ${where}: ${issue.message}`)
+}
+
+function parseJson(member: DigestedMember): unknown {
+  try {
+    return JSON.parse(member.json?.toString('utf8') ?? '')
+  } catch {
+    return undefined
+  }
+}
+
+function mismatch(what: string, got: string, want: string): ToolError {
+  return new ToolError('BAD_IMAGE', `check ${what}: got ${got}, want ${want}`, {
+    hint: 'the image is damaged: pull and save it again',
+  })
+}

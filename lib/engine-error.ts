@@ -1,0 +1,77 @@
+// What engines and registries say on stderr, told as one of our errors. The
+// texts are those of docker 20.10 to 29, podman and nerdctl.
+import { ToolError, type ErrorCode } from './errors.ts'
+
+interface Kind {
+  readonly code: ErrorCode
+  readonly pattern: RegExp
+  readonly hint?: string
+}
+
+const KINDS: readonly Kind[] = [
+  {
+    code: 'NO_ENGINE',
+    pattern: /command not found|ENOENT/,
+    hint: 'install docker, podman or nerdctl, or name one with --engine',
+  },
+  {
+    code: 'ENGINE_DENIED',
+    pattern: /permission denied while trying to connect|dial unix .*permission denied/i,
+    hint: 'run it with sudo, or add yourself to the group docker and log in again',
+  },
+  {
+    code: 'ENGINE_DOWN',
+    pattern:
+      /cannot connect to the docker daemon|is the docker daemon running|cannot access containerd socket/i,
+    hint: 'start it: sudo systemctl start docker',
+  },
+  {
+    code: 'NO_SPACE',
+    pattern: /no space left on device/i,
+    hint: "free some space where the engine keeps its images: docker system df, docker info -f '{{.DockerRootDir}}'",
+  },
+  {
+    code: 'WRONG_PLATFORM',
+    pattern:
+      /no matching manifest for|does not match the specified platform|does not provide the specified platform/i,
+    hint: 'the registry has no such image for that platform',
+  },
+  {
+    code: 'NO_IMAGE',
+    pattern:
+      /no such image|manifest unknown|reference does not exist|image not known|manifest for .* not found|: not found/i,
+    hint: 'check its name and tag',
+  },
+  {
+    code: 'NOT_LOGGED_IN',
+    pattern:
+      /unauthorized|authentication required|no basic auth|access denied|denied: |forbidden|authorization failed/i,
+  },
+  {
+    code: 'REGISTRY_UNREACHABLE',
+    pattern:
+      /dial tcp|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|name resolution|unexpected EOF|\bEOF\b|network is unreachable|no route to host|proxyconnect|tls: |x509|toomanyrequests|too many requests|received unexpected HTTP status: 5|50[0234] /i,
+    hint: 'check network and proxy: the engine pulls, so a proxy is to be set for its daemon',
+  },
+]
+
+/**
+ * @param action - what was tried, for instance `pull "ubuntu:22.04"`
+ * @param stderr - what the engine said
+ * @param registry - host of the registry, where one was asked
+ * @returns the error; ENGINE_FAILED where it is none of the known ones
+ */
+export function engineError(action: string, stderr: string, registry?: string): ToolError {
+  const kind = KINDS.find(({ pattern }) => pattern.test(stderr))
+  const said = stderr.trim().split('\n').slice(-3).join('; ')
+  const hint = kind?.code === 'NOT_LOGGED_IN' ? loginHint(registry) : kind?.hint
+  return new ToolError(kind?.code ?? 'ENGINE_FAILED', `${action}: ${said}`, {
+    hint,
+  })
+}
+
+function loginHint(registry: string | undefined): string {
+  const host = registry === 'docker.io' || registry === undefined ? '' : ` ${registry}`
+  const user = registry === 'nvcr.io' ? ' (user $oauthtoken, password: your NGC API key)' : ''
+  return `check its name, and log in: docker login${host}${user}`
+}

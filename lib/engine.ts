@@ -1,0 +1,147 @@
+// The container engine, by its command: short questions through zx, image
+// bytes through streams.
+import { $ } from 'zx/core'
+import * as v from 'valibot'
+
+import { startChild, type Child } from './child.ts'
+import { formatPlatform } from './docker-archive.ts'
+import { engineError } from './engine-error.ts'
+import { ToolError } from './errors.ts'
+
+/** The commands that are known, most preferred first. */
+export const ENGINE_NAMES = ['docker', 'podman', 'nerdctl'] as const
+
+/** One of {@link ENGINE_NAMES}. */
+export type EngineName = (typeof ENGINE_NAMES)[number]
+
+/** A container engine that answers. */
+export interface Engine {
+  readonly name: EngineName
+  /** Whether image IDs are config digests, as on docker's graph drivers and podman; else they are manifest digests. */
+  readonly idIsConfig: boolean
+  /** Whether `save` takes `--platform` (API 1.48). */
+  readonly savesPlatform: boolean
+}
+
+/** An image as the engine knows it. */
+export interface EngineImage {
+  /** `sha256:…` */
+  readonly id: string
+  readonly repoTags: readonly string[]
+  /** `os/architecture[/variant]` */
+  readonly platform: string
+  /** About the size of its tar. */
+  readonly sizeBytes: number
+  readonly diffIds: readonly string[]
+}
+
+/**
+ * @param name - which one; without it, the first on PATH
+ * @throws NO_ENGINE, ENGINE_DOWN or ENGINE_DENIED
+ */
+export async function findEngine(name?: EngineName): Promise<Engine> {
+  for (const candidate of name === undefined ? ENGINE_NAMES : [name]) {
+    const found = await probe(candidate)
+    if (found) return found
+  }
+  throw new ToolError(
+    'NO_ENGINE',
+    name === undefined
+      ? `find a container engine: none of ${ENGINE_NAMES.join(', ')} is on PATH`
+      : `find the container engine: "${name}" is not on PATH`,
+    { hint: 'install docker, or name another engine with --engine' },
+  )
+}
+
+/**
+ * @param reference - a name or an image ID
+ * @returns the image, or undefined where the engine has none of that name
+ */
+export async function inspectImage(
+  engine: Engine,
+  reference: string,
+): Promise<EngineImage | undefined> {
+  const answer = await run(engine.name, ['image', 'inspect', '--', reference])
+  if (answer.exitCode === 0) return parseImage(answer.stdout)
+  const error = engineError(`inspect "${reference}"`, answer.stderr)
+  if (error.code === 'NO_IMAGE') return undefined
+  throw error
+}
+
+/** Gives an image another name, as `docker tag` does. */
+export async function tagImage(engine: Engine, reference: string, tag: string): Promise<void> {
+  const answer = await run(engine.name, ['tag', '--', reference, tag])
+  if (answer.exitCode !== 0) throw engineError(`tag "${reference}"`, answer.stderr)
+}
+
+/** @returns a child whose stdout is the image's tar. */
+export function startSave(engine: Engine, reference: string, platform?: string): Child {
+  const choice = platform !== undefined && engine.savesPlatform ? ['--platform', platform] : []
+  return startChild(engine.name, ['save', ...choice, reference], {
+    explain: (stderr) => engineError(`save "${reference}"`, stderr),
+  })
+}
+
+/** @returns a child whose stdin takes an image's tar. */
+export function startLoad(engine: Engine, what: string): Child {
+  return startChild(engine.name, ['load'], {
+    explain: (stderr) => engineError(`load "${what}"`, stderr),
+  })
+}
+
+async function run(
+  name: EngineName,
+  args: readonly string[],
+): Promise<{ exitCode: number | null; stdout: string; stderr: string }> {
+  return $({ nothrow: true, quiet: true })`${name} ${args}`
+}
+
+const NOT_FOUND = 127
+
+async function probe(name: EngineName): Promise<Engine | undefined> {
+  const args = name === 'docker' ? ['info', '--format', '{{json .}}'] : ['version']
+  const answer = await run(name, args)
+  if (answer.exitCode === NOT_FOUND) return undefined
+  if (answer.exitCode !== 0) throw engineError(`ask ${name}`, answer.stderr || answer.stdout)
+  if (name !== 'docker') return { name, idIsConfig: name === 'podman', savesPlatform: false }
+  const info = v.parse(Info, JSON.parse(answer.stdout))
+  const versions = [info.ServerVersion, info.ClientInfo?.Version ?? '']
+  return {
+    name,
+    idIsConfig: !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter'),
+    savesPlatform: versions.every((version) => Number.parseInt(version, 10) >= 28),
+  }
+}
+
+const Info = v.object({
+  ServerVersion: v.string(),
+  DriverStatus: v.nullish(v.unknown(), []),
+  ClientInfo: v.optional(v.object({ Version: v.optional(v.string()) })),
+})
+
+const Inspected = v.tuple([
+  v.object({
+    Id: v.string(),
+    RepoTags: v.nullish(v.array(v.string()), []),
+    Os: v.string(),
+    Architecture: v.string(),
+    Variant: v.optional(v.string()),
+    Size: v.optional(v.number(), 0),
+    RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
+  }),
+])
+
+function parseImage(json: string): EngineImage {
+  const [image] = v.parse(Inspected, JSON.parse(json))
+  return {
+    id: image.Id.startsWith('sha256:') ? image.Id : `sha256:${image.Id}`,
+    repoTags: image.RepoTags,
+    platform: formatPlatform({
+      os: image.Os,
+      architecture: image.Architecture,
+      variant: image.Variant,
+    }),
+    sizeBytes: image.Size,
+    diffIds: image.RootFS.Layers,
+  }
+}

@@ -1,0 +1,97 @@
+// The one error that is meant for people. Whatever else is thrown is a bug and
+// shows its stack; what the operating system refuses is told apart here.
+
+/** What went wrong, for scripts: the codes stand in the README. */
+export type ErrorCode =
+  | 'BAD_ARCHIVE'
+  | 'BAD_IMAGE'
+  | 'BAD_LIST'
+  | 'BAD_RECORD'
+  | 'BAD_REFERENCE'
+  | 'BAD_TAR'
+  | 'BUSY'
+  | 'COMPRESSOR_FAILED'
+  | 'ENGINE_DENIED'
+  | 'ENGINE_DOWN'
+  | 'ENGINE_FAILED'
+  | 'INTERRUPTED'
+  | 'IO_FAILED'
+  | 'MISMATCH'
+  | 'NAME_CLASH'
+  | 'NOT_LOGGED_IN'
+  | 'NOT_WRITABLE'
+  | 'NO_ARCHIVE'
+  | 'NO_COMPRESSOR'
+  | 'NO_DIRECTORY'
+  | 'NO_ENGINE'
+  | 'NO_IMAGE'
+  | 'NO_RECORD'
+  | 'NO_SPACE'
+  | 'REGISTRY_UNREACHABLE'
+  | 'TRUNCATED_TAR'
+  | 'USAGE'
+  | 'WRONG_PLATFORM'
+
+/** An expected failure: a code for scripts, a message and a hint for people. */
+export class ToolError extends Error {
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+
+  /**
+   * @param code - one of the codes that the README lists
+   * @param message - lower case, action first, then the cause
+   * @param options - `hint`: what to do about it; `cause`: the error behind it
+   */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string | undefined; cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause })
+    this.name = 'ToolError'
+    this.code = code
+    this.hint = options.hint
+  }
+}
+
+const SYSTEM_ERRORS: Record<string, { code: ErrorCode; hint?: string }> = {
+  ENOSPC: { code: 'NO_SPACE', hint: 'free some space, or use another --dir' },
+  EDQUOT: { code: 'NO_SPACE', hint: 'free some space, or use another --dir' },
+  EROFS: { code: 'NOT_WRITABLE', hint: 'choose a writable --dir' },
+  EACCES: { code: 'NOT_WRITABLE', hint: 'check owner and mode' },
+  EPERM: { code: 'NOT_WRITABLE', hint: 'check owner and mode' },
+}
+
+/**
+ * @param error - anything that was thrown
+ * @returns the error for people, or undefined where it is a bug
+ */
+export function toToolError(error: unknown): ToolError | undefined {
+  if (error instanceof ToolError) return error
+  if (!isSystemError(error)) return undefined
+  const { code, hint } = SYSTEM_ERRORS[error.code] ?? { code: 'IO_FAILED' }
+  return new ToolError(code, describe(error), { hint, cause: error })
+}
+
+/** @returns whether the operating system said it: a code such as ENOSPC. */
+export function isSystemError(
+  error: unknown,
+): error is Error & { code: string; syscall: string; path?: string } {
+  return error instanceof Error && 'syscall' in error && 'code' in error
+}
+
+/** @returns the error of a run that was told to stop. */
+export function interrupted(): ToolError {
+  return new ToolError('INTERRUPTED', 'interrupted')
+}
+
+/** @returns whether an error says that the run was told to stop. */
+export function isInterruption(error: unknown): boolean {
+  return error instanceof ToolError && error.code === 'INTERRUPTED'
+}
+
+function describe(error: Error & { syscall: string; path?: string }): string {
+  const what = error.path === undefined ? '' : ` "${error.path}"`
+  const why = error.message.replace(/^\w+: /, '').replace(/, \w+( '.*)?$/, '')
+  return `${error.syscall}${what}: ${why}`
+}

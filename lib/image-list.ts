@@ -1,0 +1,38 @@
+// images_list.txt: one image reference a line. A bad line is told before
+// anything is pulled, since the run may take a night.
+import { ToolError } from './errors.ts'
+import { parseReference, type ImageReference } from './image-reference.ts'
+
+/**
+ * @param text - the list; blank lines, `#` comments, trailing blanks, CRLF and a BOM are accepted
+ * @param file - its name, for errors
+ * @returns the references in the order of the list, each once
+ * @throws BAD_LIST naming file and line of every line that is no image
+ *   reference, or where there is none at all
+ */
+export function parseImageList(text: string, file: string): ImageReference[] {
+  const references = new Map<string, ImageReference>()
+  const problems: string[] = []
+  let hint: string | undefined
+  for (const [index, line] of text
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .entries()) {
+    const entry = line.replace(/(^|\s)#.*$/, '').trim()
+    if (entry === '') continue
+    try {
+      references.set(entry, parseReference(entry))
+    } catch (error) {
+      if (!(error instanceof ToolError)) throw error
+      problems.push(`${file}:${index + 1}: ${error.message}`)
+      hint ??= error.hint
+    }
+  }
+  if (problems.length > 0) throw new ToolError('BAD_LIST', problems.join('\n'), { hint })
+  if (references.size === 0) {
+    throw new ToolError('BAD_LIST', `"${file}" names no image`, {
+      hint: 'write one image reference a line, such as nvcr.io/nvidia/pytorch:24.05-py3',
+    })
+  }
+  return [...references.values()]
+}

@@ -1,0 +1,111 @@
+// `docker pull`, tried again where the network failed, and checked to have
+// brought the platform that was asked for.
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { startChild, withChildren } from './child.ts'
+import { engineError } from './engine-error.ts'
+import { inspectImage, tagImage, type Engine, type EngineImage } from './engine.ts'
+import { ToolError, interrupted } from './errors.ts'
+import { pullName, taggedName, type ImageReference } from './image-reference.ts'
+import type { VerbContext } from './outcome.ts'
+
+/** What {@link pullImage} and {@link findImage} need. */
+export interface PullOptions extends VerbContext {
+  readonly engine: Engine
+  readonly platform: string | undefined
+  /** Whether the engine may draw its progress itself; else its lines are handed on. */
+  readonly drawProgress: boolean
+}
+
+/** Waits before the second, third and fourth try, in ms. */
+const WAITS_MS = [2000, 4000, 8000]
+
+/**
+ * @returns the image that was pulled
+ * @throws NO_IMAGE, NOT_LOGGED_IN, REGISTRY_UNREACHABLE after the last try, WRONG_PLATFORM
+ */
+export async function pullImage(
+  reference: ImageReference,
+  options: PullOptions,
+): Promise<EngineImage> {
+  for (const waitMs of [...WAITS_MS, undefined]) {
+    try {
+      await pullOnce(reference, options)
+      break
+    } catch (error) {
+      if (waitMs === undefined || !isNetworkFault(error)) throw error
+      options.notify({
+        type: 'warning',
+        text: `${error.message}; trying again in ${waitMs / 1000} s`,
+      })
+      await delay(waitMs, undefined, { signal: options.signal }).catch(() => {
+        throw interrupted()
+      })
+    }
+  }
+  return findImage(reference, options)
+}
+
+/**
+ * @returns the image that is there under this reference
+ * @throws NO_IMAGE, WRONG_PLATFORM
+ */
+export async function findImage(
+  reference: ImageReference,
+  options: { engine: Engine; platform: string | undefined },
+): Promise<EngineImage> {
+  const image = await inspectImage(options.engine, pullName(reference))
+  if (!image) {
+    throw new ToolError('NO_IMAGE', `find "${reference.text}": the engine has no such image`, {
+      hint: 'pull it, or leave out --no-pull',
+    })
+  }
+  checkPlatform(reference, image, options.platform)
+  return image
+}
+
+/**
+ * An image pulled by digest has no tag, and what is saved without one loads
+ * without one.
+ *
+ * @returns the name to save it by: its tag where one was asked for
+ */
+export async function nameForSave(engine: Engine, reference: ImageReference): Promise<string> {
+  const tagged = taggedName(reference)
+  if (tagged === undefined) return pullName(reference)
+  if (reference.digest !== undefined) await tagImage(engine, pullName(reference), tagged)
+  return tagged
+}
+
+async function pullOnce(reference: ImageReference, options: PullOptions): Promise<void> {
+  const { engine, platform, drawProgress, notify, signal } = options
+  const choice = platform === undefined ? [] : ['--platform', platform]
+  const child = startChild(engine.name, ['pull', ...choice, pullName(reference)], {
+    stdout: drawProgress ? 'inherit' : 'pipe',
+    explain: (stderr) => engineError(`pull "${reference.text}"`, stderr, reference.registry),
+  })
+  child.stdin.end()
+  const show = async (): Promise<void> => {
+    for await (const text of createInterface(child.stdout)) notify({ type: 'output', text })
+  }
+  await withChildren([child], signal, show())
+}
+
+function isNetworkFault(error: unknown): error is ToolError {
+  return error instanceof ToolError && error.code === 'REGISTRY_UNREACHABLE'
+}
+
+// linux/arm64 asks for any variant of it; linux/arm64/v8 only for that one.
+function checkPlatform(
+  reference: ImageReference,
+  image: EngineImage,
+  want: string | undefined,
+): void {
+  if (want === undefined || `${image.platform}/`.startsWith(`${want}/`)) return
+  throw new ToolError(
+    'WRONG_PLATFORM',
+    `pull "${reference.text}": platform: got ${image.platform}, want ${want}`,
+    { hint: 'the registry has this image for another platform only' },
+  )
+}

@@ -1,0 +1,82 @@
+// Image references as `docker pull` takes them. They end up on command lines
+// and in file names, so what the grammar does not know is refused here.
+import { ToolError } from './errors.ts'
+
+/** A parsed image reference. */
+export interface ImageReference {
+  /** As it was written. */
+  readonly text: string
+  /** Registry and repository, as written, without tag and digest. */
+  readonly name: string
+  /** Host and port; `docker.io` where none was written. */
+  readonly registry: string
+  /** The tag; `latest` where neither tag nor digest was written. */
+  readonly tag: string | undefined
+  /** `sha256:…`, where one was written. */
+  readonly digest: string | undefined
+}
+
+const HOST = String.raw`(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d+)?`
+const COMPONENT = String.raw`[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*`
+const REFERENCE = new RegExp(
+  `^(?<name>(?:(?<host>${HOST})/)?${COMPONENT}(?:/${COMPONENT})*)` +
+    String.raw`(?::(?<tag>\w[\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$`,
+)
+
+/**
+ * @param text - `[registry/]repository[:tag][@sha256:…]`
+ * @returns its parts
+ * @throws BAD_REFERENCE where `docker pull` would not take it
+ * @see https://github.com/distribution/reference
+ */
+export function parseReference(text: string): ImageReference {
+  const groups = REFERENCE.exec(text)?.groups
+  const name = groups?.['name']
+  const host = groups?.['host']
+  if (!name || name.length > 255 || !isHost(host) || isImageId(text)) {
+    throw new ToolError('BAD_REFERENCE', `"${text}" is no image reference`, {
+      hint: hint(text),
+    })
+  }
+  const digest = groups?.['digest']
+  return {
+    text,
+    name,
+    registry: host !== undefined && isRegistry(host) ? host : 'docker.io',
+    tag: groups?.['tag'] ?? (digest === undefined ? 'latest' : undefined),
+    digest,
+  }
+}
+
+/** @returns `name:tag`, by which the engine finds it once loaded, if it has a tag. */
+export function taggedName(reference: ImageReference): string | undefined {
+  return reference.tag && `${reference.name}:${reference.tag}`
+}
+
+/** @returns what to pull: the digest decides where one was written. */
+export function pullName(reference: ImageReference): string {
+  return reference.digest
+    ? `${reference.name}@${reference.digest}`
+    : `${reference.name}:${reference.tag}`
+}
+
+// The first part is a registry only if it looks like a host: docker takes
+// `Foo/bar` as a repository with a capital letter, which does not exist.
+function isHost(host: string | undefined): boolean {
+  return host === undefined || isRegistry(host) || host === host.toLowerCase()
+}
+
+function isRegistry(host: string): boolean {
+  return /[.:]/.test(host) || host === 'localhost'
+}
+
+function isImageId(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text)
+}
+
+function hint(text: string): string {
+  const lower = text.toLowerCase()
+  return lower !== text && REFERENCE.test(lower)
+    ? `repository names are lower case: ${lower}`
+    : 'write it as for docker pull: [registry/]repository[:tag][@sha256:digest]'
+}

@@ -1,0 +1,170 @@
+// Archive → engine. The engine gets the end of a tar only once every byte of
+// the archive has been proven.
+import { dirname, basename } from 'node:path'
+
+import { checkAgainstRecord, same } from './archive-check.ts'
+import { readArchive, type ReadArchive } from './archive-reader.ts'
+import type { ArchiveRecord } from './archive-record.ts'
+import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
+import { findCompressor, type Compressor } from './compressor.ts'
+import type { ArchivedImage } from './docker-archive.ts'
+import {
+  findEngine,
+  inspectImage,
+  startLoad,
+  tagImage,
+  type Engine,
+  type EngineName,
+} from './engine.ts'
+import { ToolError } from './errors.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { hasLayers, isSameImage } from './same-image.ts'
+import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
+
+/** What {@link load} takes. */
+export interface LoadOptions extends TargetOptions, VerbContext {
+  readonly engine: EngineName | undefined
+  readonly threads: number | undefined
+  /** Whether to load what the engine has already. */
+  readonly force: boolean
+  readonly dryRun: boolean
+}
+
+interface Context {
+  readonly engine: Engine
+  readonly compressor: Compressor
+  readonly options: LoadOptions
+}
+
+/**
+ * @returns one outcome for each archive
+ * @throws before anything is loaded: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
+ *   NO_ARCHIVE where there is none, NO_COMPRESSOR, NO_ENGINE, ENGINE_DOWN,
+ *   ENGINE_DENIED; and INTERRUPTED
+ */
+export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
+  await checkDirectory(options.dir)
+  const targets = await findTargets(options)
+  const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
+  const context = { engine, compressor, options }
+  for (const target of targets) {
+    yield await attempt(target.label, target.archive, () => loadTarget(target, context))
+  }
+}
+
+async function loadTarget(target: Target, context: Context): Promise<Result> {
+  const { engine, options } = context
+  const archiveBytes = await checkExists(target)
+  const record = await readRecord(target.archive)
+  if (record?.images.length === 0) throw noImage(target)
+  const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
+  const images = record?.images ?? []
+  if (!options.force && record && (await areLoaded(engine, images, options.dryRun))) {
+    return { result: 'already loaded', ...sizes }
+  }
+  if (options.dryRun) return { result: 'would be loaded', ...sizes }
+  options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
+  const before = await currentIds(engine, images)
+  const read = await send(target, archiveBytes, record, context)
+  const notes = record ? [] : [unproven(options, target)]
+  for (const image of read.images) notes.push(...(await checkLoaded(engine, image, before)))
+  return { result: 'loaded', archiveBytes, tarBytes: read.tar.sizeBytes, notes }
+}
+
+async function send(
+  target: Target,
+  archiveBytes: number,
+  record: ArchiveRecord | undefined,
+  { engine, compressor, options }: Context,
+): Promise<ReadArchive> {
+  const { archive, label } = target
+  const { threads, signal, notify } = options
+  const listed = (await readChecksums(dirname(archive))).get(basename(archive))
+  const prove = (read: ReadArchive): void => {
+    checkAgainstRecord(read, record)
+    if (listed !== undefined) same('sha256 of the archive', read.archive.sha256, listed)
+    if (read.images.length === 0) throw noImage(target)
+  }
+  const onProgress = (progress: { tarBytes: number; archiveBytes: number }): void => {
+    notify({ type: 'progress', label, ...progress, share: progress.archiveBytes / archiveBytes })
+  }
+  const child = startLoad(engine, label)
+  const read = { archive, compressor, threads, md5: false, signal, onProgress }
+  return readArchive(read, { child, prove })
+}
+
+// An image that is there under its ID but lacks its tag only gets the tag.
+async function areLoaded(
+  engine: Engine,
+  images: readonly ArchivedImage[],
+  dryRun: boolean,
+): Promise<boolean> {
+  for (const image of images) {
+    const missing: string[] = []
+    for (const tag of image.repoTags) {
+      const own = await inspectImage(engine, tag)
+      if (!own || !isSameImage(engine, own, image)) missing.push(tag)
+    }
+    if (image.repoTags.length > 0 && missing.length === 0) continue
+    const id = await findById(engine, image)
+    if (id === undefined) return false
+    for (const tag of dryRun ? [] : missing) await tagImage(engine, id, tag)
+  }
+  return true
+}
+
+async function findById(engine: Engine, image: ArchivedImage): Promise<string | undefined> {
+  for (const id of engine.idIsConfig ? [image.configDigest] : image.manifestDigests) {
+    if (await inspectImage(engine, id)) return id
+  }
+  return undefined
+}
+
+async function currentIds(
+  engine: Engine,
+  images: readonly ArchivedImage[],
+): Promise<ReadonlyMap<string, string>> {
+  const ids = new Map<string, string>()
+  for (const tag of images.flatMap((image) => image.repoTags)) {
+    const own = await inspectImage(engine, tag)
+    if (own) ids.set(tag, own.id)
+  }
+  return ids
+}
+
+/** @returns what there is to tell: a tag that meant another image before, an image without one. */
+async function checkLoaded(
+  engine: Engine,
+  image: ArchivedImage,
+  before: ReadonlyMap<string, string>,
+): Promise<string[]> {
+  const notes: string[] = []
+  const id = engine.idIsConfig ? image.configDigest : image.manifestDigests[0]
+  if (image.repoTags.length === 0) notes.push(`it has no tag: use it by its ID, ${id}`)
+  const untagged = id === undefined ? [] : [id]
+  for (const name of image.repoTags.length > 0 ? image.repoTags : untagged) {
+    const own = await inspectImage(engine, name)
+    if (!own)
+      throw new ToolError('MISMATCH', `load "${name}": the engine does not have it after all`)
+    if (engine.idIsConfig) same(`ID of "${name}" as loaded`, own.id, image.configDigest)
+    if (!hasLayers(image, own.diffIds)) {
+      const want = image.layers.map((layer) => layer.diffId).join()
+      same(`layers of "${name}" as loaded`, own.diffIds.join(), want)
+    }
+    const old = before.get(name)
+    if (old !== undefined && old !== own.id) notes.push(`${name} was ${old} before`)
+  }
+  return notes
+}
+
+function unproven({ notify }: LoadOptions, { archive }: Target): string {
+  const text = `"${archive}" has no record: it is whole by its own digests, but not proven to be what was saved`
+  notify({ type: 'warning', text })
+  return 'it has no record to prove it by'
+}
+
+function noImage({ label }: Target): ToolError {
+  return new ToolError('BAD_IMAGE', `load "${label}": its tar is no saved image`, {
+    hint: 'unpack it with: xz -dc ARCHIVE | tar x',
+  })
+}

@@ -1,0 +1,78 @@
+// The engine's side of a verification: the very image that an archive was made
+// of, where the engine has it, and a fresh save of it.
+import { pipeline } from 'node:stream/promises'
+
+import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
+import { withChildren } from './child.ts'
+import { readImages, type ArchivedImage } from './docker-archive.ts'
+import { inspectImage, startSave, type Engine, type EngineImage } from './engine.ts'
+import { ToolError } from './errors.ts'
+import { parseReference, pullName, taggedName, type ImageReference } from './image-reference.ts'
+import { isSameImage } from './same-image.ts'
+import { digestTar, type TarDigest } from './tar-digest.ts'
+import type { Target } from './targets.ts'
+
+/** An engine's image to check against. */
+export interface Original {
+  /** The name to save it by. */
+  readonly name: string
+  readonly image: EngineImage
+}
+
+/** The engine's image, saved and digested. */
+export interface EngineDigest {
+  readonly tar: TarDigest
+  readonly images: readonly ArchivedImage[]
+}
+
+/**
+ * @returns the image that the archive should hold, or undefined where the
+ *   engine does not have it
+ * @throws MISMATCH naming both digests where its name means another image now
+ */
+export async function findOriginal(
+  engine: Engine,
+  target: Target,
+  record: ArchiveRecord | undefined,
+): Promise<Original | undefined> {
+  const recorded = record?.images.length === 1 ? record.images[0] : undefined
+  const reference = target.reference ?? recordedReference(recorded)
+  const name = reference && (taggedName(reference) ?? pullName(reference))
+  const image = name === undefined ? undefined : await inspectImage(engine, name)
+  if (name !== undefined && image) {
+    if (recorded && !isSameImage(engine, image, recorded)) throw another(name, image, recorded)
+    return { name, image }
+  }
+  if (!recorded || !engine.idIsConfig) return undefined
+  const untagged = await inspectImage(engine, recorded.configDigest)
+  return untagged && { name: recorded.configDigest, image: untagged }
+}
+
+/** @throws what {@link startSave} and {@link readImages} throw */
+export async function digestEngineImage(
+  engine: Engine,
+  original: Original,
+  signal: AbortSignal,
+): Promise<EngineDigest> {
+  const child = startSave(engine, original.name, original.image.platform)
+  const digester = digestTar({ constant: false, md5: true })
+  const work = pipeline(child.stdout, async (chunks: AsyncIterable<Buffer>) => {
+    for await (const chunk of chunks) digester.write(chunk)
+    return digester.end()
+  })
+  const tar = await withChildren([child], signal, work)
+  return { tar, images: readImages(tar) }
+}
+
+function recordedReference(recorded: RecordedImage | undefined): ImageReference | undefined {
+  const text = recorded?.reference ?? recorded?.repoTags[0]
+  return text === undefined ? undefined : parseReference(text)
+}
+
+function another(name: string, own: EngineImage, recorded: RecordedImage): ToolError {
+  return new ToolError(
+    'MISMATCH',
+    `verify "${name}": got ${recorded.imageId ?? recorded.configDigest} (config ${recorded.configDigest}) in the archive, the engine has ${own.id}`,
+    { hint: 'the tag means another image now: --against record proves the archive alone' },
+  )
+}

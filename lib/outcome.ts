@@ -1,0 +1,99 @@
+// What the verbs say while they run and when an image is done: one shape for
+// all four, so that lines, table and JSON are made in one place.
+import { isInterruption, toToolError, type ToolError } from './errors.ts'
+
+/** How far an image is. */
+export interface Progress {
+  /** Bytes of tar that went past. */
+  readonly tarBytes: number
+  /** Bytes of archive written, or read. */
+  readonly archiveBytes: number
+}
+
+/** Called for every chunk that goes past. */
+export type ProgressListener = (progress: Progress) => void
+
+/** What a verb says while it runs. */
+export type Notice =
+  | { readonly type: 'step' | 'warning' | 'output'; readonly text: string }
+  | (Progress & {
+      readonly type: 'progress'
+      readonly label: string
+      /** Done so far, from 0 to 1, where it is known. */
+      readonly share?: number
+    })
+
+/** What became of an image, or of an archive. */
+export interface Outcome {
+  /** The image reference, or the file name where no image is known. */
+  readonly image: string
+  /** File name of the archive. */
+  readonly archive: string
+  readonly result:
+    | 'saved'
+    | 'compressed'
+    | 'verified'
+    | 'loaded'
+    | 'up to date'
+    | 'already loaded'
+    | 'would be saved'
+    | 'would be compressed'
+    | 'would be verified'
+    | 'would be loaded'
+    | 'failed'
+  readonly tarBytes?: number | undefined
+  readonly archiveBytes?: number | undefined
+  readonly elapsedMs: number
+  /** The content md5 that was expected, and that of the archive. */
+  readonly md5?: { readonly expected?: string | undefined; readonly archive: string } | undefined
+  /** What is worth knowing beside the result, a sentence each. */
+  readonly notes: readonly string[]
+  readonly error?: ToolError | undefined
+}
+
+/** What every verb takes. */
+export interface VerbContext {
+  readonly notify: (notice: Notice) => void
+  /** Ends the run. */
+  readonly signal: AbortSignal
+}
+
+/** An outcome before it is known how long it took, and for what. */
+export type Result = Omit<Outcome, 'image' | 'archive' | 'elapsedMs' | 'notes'> & {
+  readonly notes?: readonly string[]
+}
+
+/**
+ * Runs one image's part of a verb; its failure does not stop the others.
+ *
+ * @returns the outcome, `failed` where an expected error was thrown
+ * @throws INTERRUPTED, and what is a bug
+ */
+export async function attempt(
+  image: string,
+  archive: string,
+  act: () => Promise<Result>,
+): Promise<Outcome> {
+  const start = performance.now()
+  const elapsedMs = (): number => Math.round(performance.now() - start)
+  try {
+    return {
+      image,
+      archive,
+      notes: [],
+      ...(await act()),
+      elapsedMs: elapsedMs(),
+    }
+  } catch (thrown) {
+    const error = toToolError(thrown)
+    if (!error || isInterruption(error)) throw thrown
+    return {
+      image,
+      archive,
+      result: 'failed',
+      elapsedMs: elapsedMs(),
+      notes: [],
+      error,
+    }
+  }
+}

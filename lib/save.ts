@@ -1,0 +1,126 @@
+// Engine → archive, for every image that was asked for. While one image is
+// compressed the next one is pulled.
+import { join } from 'node:path'
+
+import { archiveName } from './archive-name.ts'
+import { checkDirectory, openForWriting, readRecord } from './carry-directory.ts'
+import { findCompressor } from './compressor.ts'
+import { findEngine, inspectImage, type EngineImage, type EngineName } from './engine.ts'
+import { checkSpace } from './free-space.ts'
+import {
+  archiveSizes,
+  isArchived,
+  saveImage,
+  type ArchiveTools,
+  type ImageArchiveOptions,
+} from './image-archive.ts'
+import { findImage, pullImage } from './image-pull.ts'
+import { pullName, type ImageReference } from './image-reference.ts'
+import { attempt, type Outcome, type Result } from './outcome.ts'
+import { formatBytes } from './quantity.ts'
+import { findReferences, type TargetOptions } from './targets.ts'
+
+/** What {@link save} takes. */
+export interface SaveOptions extends TargetOptions, ImageArchiveOptions {
+  readonly engine: EngineName | undefined
+  /** Whether to pull, or to take what is there. */
+  readonly pull: boolean
+  /** Whether the engine may draw its progress on the terminal. */
+  readonly drawProgress: boolean
+  readonly dryRun: boolean
+}
+
+interface Context extends ArchiveTools {
+  readonly options: SaveOptions
+}
+
+/**
+ * @returns one outcome for each image, in the order of the list
+ * @throws before anything is pulled: BAD_LIST, BAD_REFERENCE, NAME_CLASH,
+ *   NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED,
+ *   NO_COMPRESSOR, NO_SPACE; and INTERRUPTED
+ */
+export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
+  const references = await findReferences(options)
+  await checkDirectory(options.dir)
+  const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
+  const context = { engine, compressor, options }
+  if (options.dryRun) {
+    for (const reference of references) yield await foresee(reference, context)
+    return
+  }
+  const close = await openForWriting(options.dir)
+  try {
+    await checkSpaceForAll(references, context)
+    yield* saveAll(references, context)
+  } finally {
+    await close()
+  }
+}
+
+async function* saveAll(
+  references: readonly ImageReference[],
+  context: Context,
+): AsyncGenerator<Outcome> {
+  let next: Promise<EngineImage> | undefined
+  for (const [index, reference] of references.entries()) {
+    const image = next ?? fetchImage(reference, context, true)
+    await image.catch(() => {})
+    const following = references[index + 1]
+    next = following && fetchImage(following, context, false)
+    next?.catch(() => {})
+    yield await attempt(reference.text, archiveName(reference), async () =>
+      saveImage(reference, await image, context, context.options),
+    )
+  }
+}
+
+async function fetchImage(
+  reference: ImageReference,
+  { engine, options }: Context,
+  isFirst: boolean,
+): Promise<EngineImage> {
+  if (!options.pull) return findImage(reference, { engine, platform: options.platform })
+  options.notify({ type: 'step', text: `Pulling ${reference.text}...` })
+  // Later ones are pulled beside a progress line: two cannot draw at once.
+  const drawProgress = options.drawProgress && isFirst
+  return pullImage(reference, { ...options, engine, drawProgress })
+}
+
+async function checkSpaceForAll(
+  references: readonly ImageReference[],
+  context: Context,
+): Promise<void> {
+  const { engine, options } = context
+  let imageBytes = 0
+  for (const reference of references) {
+    const image = await inspectImage(engine, pullName(reference))
+    const archive = join(options.dir, archiveName(reference))
+    const record = image && (await readRecord(archive).catch(() => undefined))
+    if (!image || (record && (await isArchived(archive, record, image, options)))) continue
+    imageBytes += image.sizeBytes
+  }
+  await checkSpace(options.dir, imageBytes, options.notify)
+}
+
+async function foresee(reference: ImageReference, context: Context): Promise<Outcome> {
+  const { engine, options } = context
+  const name = archiveName(reference)
+  return attempt(reference.text, name, async (): Promise<Result> => {
+    const archive = join(options.dir, name)
+    const image = options.pull
+      ? await inspectImage(engine, pullName(reference))
+      : await findImage(reference, { engine, platform: options.platform })
+    const record = await readRecord(archive).catch(() => undefined)
+    if (!image)
+      return {
+        result: 'would be saved',
+        notes: ['its size is known once it is pulled'],
+      }
+    if (record && (await isArchived(archive, record, image, options))) {
+      return { result: 'up to date', ...archiveSizes(record) }
+    }
+    const notes = [`about ${formatBytes(image.sizeBytes)} of image`]
+    return { result: 'would be saved', tarBytes: image.sizeBytes, notes }
+  })
+}

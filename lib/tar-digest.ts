@@ -1,0 +1,99 @@
+// Everything that is proven by a tar going past once: the md5 of its content,
+// the sha256 of each member, and the JSON that says what belongs together.
+import { createHash, type Hash } from 'node:crypto'
+
+import { TarScanner, type TarMember } from './tar-scanner.ts'
+
+/** One member of a tar, digested. */
+export interface DigestedMember extends TarMember {
+  /** sha256 of its content, in hex. */
+  readonly sha256: string
+  /** The content, where it looks like JSON and is small. */
+  readonly json?: Buffer
+}
+
+/** What is known of a tar that was read to its end. */
+export interface TarDigest {
+  /** All bytes, including what follows the end that the tar names. */
+  readonly sizeBytes: number
+  /** The size up to the end that the tar names: an index of pixz may follow it. */
+  readonly endBytes: number
+  /** The md5 of `tar xO`; absent where sparse members would have to be expanded. */
+  readonly contentMd5?: string
+  /** The members by path, the last of a path winning; undefined where there are too many for an image. */
+  readonly members?: ReadonlyMap<string, DigestedMember>
+}
+
+/** A tar being digested. */
+export interface TarDigester {
+  /** @returns the bytes to hand on, see {@link TarScanner.write}. */
+  write(chunk: Buffer): Buffer
+  /** @throws TRUNCATED_TAR where the tar stops before its end */
+  end(): TarDigest
+}
+
+// An image has at most 127 layers and some ten members for each: what holds
+// more is no image, and any tar must go through in bounded memory.
+const MAX_MEMBERS = 100_000
+const MAX_JSON_BYTES = 8 * 1024 * 1024
+const MAX_ALL_JSON_BYTES = 32 * 1024 * 1024
+
+/** @param options - `constant`: set times and owners to constants; `md5`: whether the content md5 is wanted */
+export function digestTar(options: { constant: boolean; md5: boolean }): TarDigester {
+  const members = new Map<string, DigestedMember>()
+  const md5 = options.md5 ? createHash('md5') : undefined
+  let current: { member: TarMember; sha256: Hash; json: Buffer[] | undefined } | undefined
+  let count = 0
+  let jsonBytes = 0
+  let isSparse = false
+  let isFirst = false
+
+  const visitor = {
+    member(member: TarMember): void {
+      count++
+      isSparse ||= member.sparse
+      current = { member, sha256: createHash('sha256'), json: undefined }
+      isFirst = true
+    },
+    content(bytes: Buffer): void {
+      if (!current) return
+      if (isFirst && looksLikeJson(bytes) && fits(current.member)) current.json = []
+      isFirst = false
+      current.json?.push(Buffer.from(bytes))
+      current.sha256.update(bytes)
+      md5?.update(bytes)
+    },
+    memberEnd(): void {
+      if (!current || count > MAX_MEMBERS) return
+      const { member, sha256, json } = current
+      const digested = { ...member, sha256: sha256.digest('hex') }
+      members.set(
+        memberKey(member.path),
+        json ? { ...digested, json: Buffer.concat(json) } : digested,
+      )
+    },
+  }
+  function fits({ sizeBytes }: TarMember): boolean {
+    if (sizeBytes > MAX_JSON_BYTES || jsonBytes + sizeBytes > MAX_ALL_JSON_BYTES) return false
+    jsonBytes += sizeBytes
+    return true
+  }
+  const scanner = new TarScanner(visitor, options)
+  return {
+    write: (chunk) => scanner.write(chunk),
+    end: () => ({
+      ...scanner.end(),
+      ...(md5 && !isSparse && { contentMd5: md5.digest('hex') }),
+      ...(count <= MAX_MEMBERS && { members }),
+    }),
+  }
+}
+
+/** @returns the path without a leading `./` or a trailing `/`. */
+export function memberKey(path: string): string {
+  return path.replace(/^(\.\/)+/, '').replace(/\/+$/, '')
+}
+
+function looksLikeJson(bytes: Buffer): boolean {
+  return bytes[0] === 0x7b || bytes[0] === 0x5b
+}

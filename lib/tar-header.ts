@@ -1,0 +1,101 @@
+// One 512-byte tar header: read, and where wanted its times and owners set to
+// constants, the only fields in which two saves of one image differ.
+import { ToolError } from './errors.ts'
+
+/** The size of a tar block, in bytes. */
+export const BLOCK_BYTES = 512
+
+/** What a header says of its member. */
+export interface TarHeader {
+  /** As in the header; a longer one may stand in a member before it. */
+  readonly path: string
+  /** The type flag: `0` file, `1` hard link, `2` symbolic link, `5` directory, `x` pax, `L` GNU long name … */
+  readonly type: string
+  /** Bytes of content that follow the header. */
+  readonly sizeBytes: number
+  readonly linkPath: string
+  /** Whether a block of GNU sparse map follows the header. */
+  readonly extended: boolean
+}
+
+/**
+ * @param block - 512 bytes
+ * @param offsetBytes - where it stands in the tar, for the error
+ * @returns what it says, or undefined for the block of zeros that ends a tar
+ * @throws BAD_TAR where its checksum does not fit
+ * @see https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
+ */
+export function readHeader(block: Buffer, offsetBytes: number): TarHeader | undefined {
+  const want = readNumber(block, 148, 8)
+  const got = checksum(block)
+  if (got === BLANK_CHECKSUM && block.every((byte) => byte === 0)) return undefined
+  if (got !== want) {
+    throw new ToolError(
+      'BAD_TAR',
+      `read tar header at byte ${offsetBytes}: checksum: got ${got}, want ${want}`,
+    )
+  }
+  const type = readType(block)
+  const isGnu = block.toString('latin1', 257, 265) === 'ustar  \0'
+  const isUstar = block.toString('latin1', 257, 263) === 'ustar\0'
+  const prefix = isUstar ? readText(block, 345, 155) : ''
+  const path = readText(block, 0, 100)
+  return {
+    path: prefix === '' ? path : `${prefix}/${path}`,
+    type: type === '0' && path.endsWith('/') ? '5' : type,
+    sizeBytes: HAS_NO_CONTENT.has(type) ? 0 : readNumber(block, 124, 12),
+    linkPath: readText(block, 157, 100),
+    extended: isGnu && type === 'S' && block[482] === 1,
+  }
+}
+
+/** Sets times and owner to constants, in place. */
+export function setConstants(block: Buffer): void {
+  block.write('0000000\0', 108, 'latin1') // uid
+  block.write('0000000\0', 116, 'latin1') // gid
+  block.write('00000000000\0', 136, 'latin1') // mtime
+  block.fill(0, 265, 329) // uname, gname
+  block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+}
+
+// Old and contiguous files are files.
+function readType(block: Buffer): string {
+  const type = block.toString('latin1', 156, 157)
+  return type === '\0' || type === '7' ? '0' : type
+}
+
+// Links, devices, directories and fifos: some writers give a hard link the
+// size of its target, yet no content follows.
+const HAS_NO_CONTENT = new Set(['1', '2', '3', '4', '5', '6'])
+
+// The checksum counts its own eight bytes as blanks.
+const BLANK_CHECKSUM = 8 * 32
+
+function checksum(block: Buffer): number {
+  let sum = BLANK_CHECKSUM
+  for (let at = 0; at < BLOCK_BYTES; at++) {
+    if (at < 148 || at >= 156) sum += block[at] ?? 0
+  }
+  return sum
+}
+
+function readText(block: Buffer, offset: number, length: number): string {
+  const field = block.subarray(offset, offset + length)
+  const end = field.indexOf(0)
+  return field.toString('utf8', 0, end === -1 ? length : end)
+}
+
+// Octal, or base 256 where the first bit is set: GNU's way past 8 GiB.
+function readNumber(block: Buffer, offset: number, length: number): number {
+  const first = block[offset] ?? 0
+  if (first & 0x80) {
+    let value = first & 0x7f
+    for (let at = offset + 1; at < offset + length; at++) value = value * 256 + (block[at] ?? 0)
+    return value
+  }
+  const text = block
+    .toString('latin1', offset, offset + length)
+    .replaceAll('\0', ' ')
+    .trim()
+  return text === '' ? 0 : /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : Number.NaN
+}

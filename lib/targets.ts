@@ -1,0 +1,108 @@
+// What a run is about: the images or files that were named, else the list,
+// else whatever lies in the carry directory.
+import { readFile, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+
+import { archiveName, checkNameClashes, isArchiveName } from './archive-name.ts'
+import { listArchives } from './carry-directory.ts'
+import { ToolError, isSystemError } from './errors.ts'
+import { parseImageList } from './image-list.ts'
+import { parseReference, type ImageReference } from './image-reference.ts'
+
+/** The list that is read where nothing is named. */
+export const DEFAULT_LIST = 'images_list.txt'
+
+/** Where to look. */
+export interface TargetOptions {
+  /** Images or archives, as they were named. */
+  readonly names: readonly string[]
+  /** The list that was asked for. */
+  readonly list: string | undefined
+  /** The carry directory. */
+  readonly dir: string
+}
+
+/** An archive to be read, and the image that is expected in it, where it was named. */
+export interface Target {
+  readonly archive: string
+  readonly label: string
+  readonly reference?: ImageReference
+}
+
+/**
+ * @returns the images that were named, else those of the list
+ * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH
+ */
+export async function findReferences(options: TargetOptions): Promise<ImageReference[]> {
+  const references =
+    options.names.length > 0
+      ? [...new Set(options.names)].map(parseReference)
+      : await readList(options.list ?? DEFAULT_LIST)
+  checkNameClashes(references)
+  return references
+}
+
+/**
+ * @returns the archives that were named, or belong to the images that were;
+ *   else those of the list; without one, all in the carry directory
+ * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH, and NO_ARCHIVE where there is nothing at all
+ */
+export async function findTargets(options: TargetOptions): Promise<Target[]> {
+  const { names, list, dir } = options
+  if (names.length > 0) return [...new Set(names)].map((name) => namedTarget(name, dir))
+  const references = await readList(list ?? DEFAULT_LIST).catch((error: unknown) => {
+    if (list === undefined && isMissing(error)) return undefined
+    throw error
+  })
+  if (references) {
+    checkNameClashes(references)
+    return references.map((reference) => imageTarget(reference, dir))
+  }
+  const archives = await listArchives(dir)
+  if (archives.length > 0)
+    return archives.map((name) => ({ archive: join(dir, name), label: name }))
+  throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
+    hint: 'name the carry directory with --dir',
+  })
+}
+
+/**
+ * @returns the archive's size in bytes
+ * @throws NO_ARCHIVE where it is not there
+ */
+export async function checkExists({ archive, label }: Target): Promise<number> {
+  const found = await stat(archive).catch(() => undefined)
+  if (found?.isFile()) return found.size
+  throw new ToolError('NO_ARCHIVE', `read "${label}": there is no "${archive}"`, {
+    hint: 'name its directory with --dir, or make it with save_compressed_tars',
+  })
+}
+
+function namedTarget(name: string, dir: string): Target {
+  return isArchiveName(name)
+    ? { archive: name, label: basename(name) }
+    : imageTarget(parseReference(name), dir)
+}
+
+function imageTarget(reference: ImageReference, dir: string): Target {
+  return {
+    archive: join(dir, archiveName(reference)),
+    label: reference.text,
+    reference,
+  }
+}
+
+async function readList(file: string): Promise<ImageReference[]> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    if (!isSystemError(cause) || cause.code !== 'ENOENT') throw cause
+    throw new ToolError('BAD_LIST', `read the list: there is no "${file}"`, {
+      hint: `write one image reference a line into ${DEFAULT_LIST}, or name a list with --list`,
+      cause,
+    })
+  })
+  return parseImageList(text, file)
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof ToolError && error.code === 'BAD_LIST' && error.cause !== undefined
+}

@@ -1,0 +1,107 @@
+// A program's usage text is the only description of its options: what it does
+// not name is not accepted, and so --help cannot be wrong.
+import minimist from 'minimist'
+
+import { ToolError } from './errors.ts'
+
+/** The options of a run, by their long names. */
+export interface Arguments {
+  /** What is no option. */
+  readonly names: readonly string[]
+  /** @returns whether it was given; for `--no-x`, ask for `x`: true unless it was given. */
+  flag(name: string): boolean
+  /** @returns its value, or undefined where it was not given. */
+  text(name: string): string | undefined
+  /** @throws USAGE where it is no whole number in the range. */
+  number(name: string, least: number, most: number): number | undefined
+  /** @throws USAGE where it is none of the choices. */
+  choice<T extends string>(name: string, choices: readonly T[]): T | undefined
+}
+
+// "  -h, --help   text", "  --level N   text"
+const OPTION = /^ +(?:-(?<short>\w), )?--(?<negated>no-)?(?<name>[a-z-]+)(?<value> \S+)? /
+
+/**
+ * @param usage - lines such as `  --dir DIR   what it does`
+ * @param argv - the arguments, without program and script
+ * @throws USAGE for an option that the text does not name, twice the same, or without its value
+ */
+export function parseArguments(usage: string, argv: readonly string[]): Arguments {
+  const options = readOptions(usage)
+  const named = (hasValue: boolean): string[] =>
+    [...options].filter(([, option]) => option.hasValue === hasValue).map(([name]) => name)
+  const alias = Object.fromEntries([...options].map(([name, { short }]) => [name, short ?? []]))
+  const parsed = minimist([...argv], {
+    string: ['_', ...named(true)],
+    boolean: named(false),
+    alias,
+    default: Object.fromEntries(
+      [...options].map(([name, { negated }]) => [name, negated || undefined]),
+    ),
+    unknown: (arg) => {
+      if (/^-./.test(arg)) throw wrong(`there is no option "${arg}"`)
+      return true
+    },
+  })
+  const value = (name: string): string | undefined => {
+    if (!options.has(name)) throw new Error(`the usage text has no --${name}`)
+    const given: unknown = parsed[name]
+    if (Array.isArray(given)) throw wrong(`--${name} was given twice`)
+    if (given === '') throw wrong(`--${name} needs a value`)
+    return typeof given === 'string' ? given : undefined
+  }
+  for (const name of named(true)) value(name)
+  return {
+    names: parsed._,
+    flag: (name) => parsed[name] === true,
+    text: value,
+    number: (name, least, most) => toNumber(name, value(name), least, most),
+    choice: (name, choices) => toChoice(name, value(name), choices),
+  }
+}
+
+interface Option {
+  readonly short: string | undefined
+  readonly negated: boolean
+  readonly hasValue: boolean
+}
+
+function readOptions(usage: string): Map<string, Option> {
+  const options = new Map<string, Option>()
+  for (const line of usage.split('\n')) {
+    const groups = OPTION.exec(line)?.groups
+    if (groups?.['name'] === undefined) continue
+    const { short, negated, name, value } = groups
+    options.set(name, { short, negated: negated !== undefined, hasValue: value !== undefined })
+  }
+  return options
+}
+
+function toNumber(
+  name: string,
+  text: string | undefined,
+  least: number,
+  most: number,
+): number | undefined {
+  if (text === undefined) return undefined
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (number >= least && number <= most) return number
+  throw wrong(`--${name}: got "${text}", want a whole number from ${least} to ${most}`)
+}
+
+function toChoice<T extends string>(
+  name: string,
+  text: string | undefined,
+  choices: readonly T[],
+): T | undefined {
+  if (text === undefined) return undefined
+  const chosen = choices.find((choice) => choice === text)
+  if (chosen === undefined) {
+    throw wrong(`--${name}: got "${text}", want one of ${choices.join(', ')}`)
+  }
+  return chosen
+}
+
+function wrong(message: string): ToolError {
+  return new ToolError('USAGE', message, { hint: 'see --help' })
+}

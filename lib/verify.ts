@@ -1,0 +1,167 @@
+// Digests an archive and what it is checked against, both at the same time,
+// and compares. On the far side the archive and its record are enough.
+import { dirname } from 'node:path'
+
+import { readArchive, type ReadArchive } from './archive-reader.ts'
+import { checkAgainstRecord, checkAgainstSums, quickCheck } from './archive-check.ts'
+import type { ArchiveRecord } from './archive-record.ts'
+import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
+import { findCompressor, type Compressor } from './compressor.ts'
+import { findEngine, type Engine, type EngineName } from './engine.ts'
+import { ToolError } from './errors.ts'
+import { digestEngineImage, findOriginal, type EngineDigest, type Original } from './original.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
+
+/** What {@link verify} takes. */
+export interface VerifyOptions extends TargetOptions, VerbContext {
+  readonly engine: EngineName | undefined
+  readonly threads: number | undefined
+  /** What to check against; without it the engine where it has the image, else the record. */
+  readonly against: 'engine' | 'record' | undefined
+  /** Whether to check the archive's sha256 only. */
+  readonly quick: boolean
+  readonly dryRun: boolean
+}
+
+interface Context {
+  readonly engine: Engine | undefined
+  readonly compressor: Compressor
+  readonly options: VerifyOptions
+}
+
+/**
+ * @returns one outcome for each archive
+ * @throws before any is read: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
+ *   NO_ARCHIVE where there is none, NO_COMPRESSOR, and with `against` engine
+ *   what {@link findEngine} throws; and INTERRUPTED
+ */
+export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
+  await checkDirectory(options.dir)
+  const targets = await findTargets(options)
+  const context = options.quick || options.dryRun ? undefined : await prepare(options)
+  for (const target of targets) {
+    if (!options.dryRun) options.notify({ type: 'step', text: `Checking ${target.label}...` })
+    yield await attempt(target.label, target.archive, () => verifyTarget(target, options, context))
+  }
+}
+
+async function prepare(options: VerifyOptions): Promise<Context> {
+  const [engine, compressor] = await Promise.all([chooseEngine(options), findCompressor()])
+  return { engine, compressor, options }
+}
+
+// Without an engine that answers, the record still proves the archive.
+async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined> {
+  if (options.against === 'record') return undefined
+  try {
+    return await findEngine(options.engine)
+  } catch (error) {
+    if (!(error instanceof ToolError) || options.against === 'engine') throw error
+    options.notify({ type: 'warning', text: `${error.message}; checking against the records` })
+    return undefined
+  }
+}
+
+async function verifyTarget(
+  target: Target,
+  options: VerifyOptions,
+  context: Context | undefined,
+): Promise<Result> {
+  const { archive } = target
+  const archiveBytes = await checkExists(target)
+  const record = await readRecord(archive)
+  const tarBytes = record?.tar.sizeBytes
+  if (options.dryRun) return { result: 'would be verified', tarBytes, archiveBytes }
+  const sums = await readChecksums(dirname(archive))
+  if (!context) {
+    await quickCheck(archive, record, sums, options)
+    return { result: 'verified', tarBytes, archiveBytes, notes: ['only the sha256 was checked'] }
+  }
+  const original = context.engine && (await findOriginal(context.engine, target, record))
+  if (!original) checkRecordWanted(target, record, options)
+  const [read, digest] = await readBoth(target, archiveBytes, original, context)
+  const notes = [
+    ...checkAgainstRecord(read, record),
+    ...(await checkAgainstSums(archive, read, sums)),
+    ...compare(read, digest, record),
+  ]
+  const expected = digest ? digest.tar.contentMd5 : record?.tar.contentMd5
+  const { contentMd5, sizeBytes } = read.tar
+  const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
+  return { result: 'verified', tarBytes: sizeBytes, archiveBytes, md5, notes }
+}
+
+function checkRecordWanted(
+  target: Target,
+  record: ArchiveRecord | undefined,
+  { against }: VerifyOptions,
+): void {
+  if (against === 'engine') {
+    throw new ToolError('NO_IMAGE', `verify "${target.label}": the engine has no such image`, {
+      hint: 'pull or load it first, or check against the record: --against record',
+    })
+  }
+  if (against === 'record' && !record) {
+    throw new ToolError('NO_RECORD', `verify "${target.label}": there is no record beside it`, {
+      hint: 'leave out --against to check what the archive itself can prove',
+    })
+  }
+}
+
+// What fails first ends the other: nobody waits for 40 GB to hear of byte 3.
+async function readBoth(
+  target: Target,
+  archiveBytes: number,
+  original: Original | undefined,
+  { engine, compressor, options }: Context,
+): Promise<[ReadArchive, EngineDigest | undefined]> {
+  const failed = new AbortController()
+  const signal = AbortSignal.any([options.signal, failed.signal])
+  const { threads, notify } = options
+  const reading = readArchive({
+    archive: target.archive,
+    compressor,
+    threads,
+    md5: true,
+    signal,
+    onProgress: (progress) => {
+      const share = progress.archiveBytes / archiveBytes
+      notify({ type: 'progress', label: target.label, ...progress, share })
+    },
+  })
+  const digesting = engine && original ? digestEngineImage(engine, original, signal) : undefined
+  try {
+    return await Promise.all([reading, digesting])
+  } catch (error) {
+    failed.abort()
+    await Promise.allSettled([reading, digesting])
+    throw error
+  }
+}
+
+// The md5 tells most; an engine of another version lays the same image out
+// differently, and then the digests of config and layers decide.
+function compare(
+  read: ReadArchive,
+  engine: EngineDigest | undefined,
+  record: ArchiveRecord | undefined,
+): string[] {
+  if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
+  if (engine.tar.contentMd5 === read.tar.contentMd5) return ['checked against the engine']
+  const got = read.images.map((image) => image.configDigest).join()
+  const want = engine.images.map((image) => image.configDigest).join()
+  if (got !== want) {
+    throw new ToolError('MISMATCH', `verify: config digest: got ${got}, the engine has ${want}`, {
+      hint: 'the engine has another image of that name: --against record proves the archive alone',
+    })
+  }
+  const layers = read.images.reduce((sum, image) => sum + image.layers.length, 0)
+  return [`the engine lays it out differently: config digest and ${layers} layers are the same`]
+}
+
+function nothingToCompare({ images }: ReadArchive): string {
+  return images.length > 0
+    ? 'no record and no image in the engine: only its own digests of config and layers were checked'
+    : 'no record, and it is no saved image: only the check sums of the compression were checked'
+}

@@ -1,0 +1,43 @@
+#!/bin/sh
+':' //; PATH="$(dirname "$(readlink -f "$0")")/../node_modules/.bin:$PATH" exec node "$0" "$@"
+// Carry directory → engine: every archive, each proven before it is taken.
+import { main } from '../lib/cli.ts'
+
+const USAGE = `usage: load_compressed_tars [OPTION]... [IMAGE|ARCHIVE]...
+
+Loads each archive into the container engine, unless its image is there. An
+archive that does not match its record is never loaded. Loads the images of
+images_list.txt; without that list, all archives of the carry directory.
+
+  --list FILE        the images, one a line (default: images_list.txt)
+  --dir DIR          where the archives are (default: the current directory)
+  --engine NAME      docker, podman or nerdctl (default: the first on PATH)
+  --threads N        processors to use (default: all)
+  --force            load what the engine has already
+  --dry-run          only say what would be done
+  --json             print one JSON object for each archive
+  -h, --help         print this
+  --version          print the version
+
+  load_compressed_tars --dir /mnt/stick
+  load_compressed_tars nvcr.io/nvidia/pytorch:24.05-py3
+`
+
+void main({
+  name: 'load_compressed_tars',
+  usage: USAGE,
+  async *run(args, context) {
+    const { load } = await import('../lib/load.ts')
+    const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    yield* load({
+      ...context,
+      names: args.names,
+      list: args.text('list'),
+      dir: args.text('dir') ?? '.',
+      engine: args.choice('engine', ENGINE_NAMES),
+      threads: args.number('threads', 1, 1024),
+      force: args.flag('force'),
+      dryRun: args.flag('dry-run'),
+    })
+  },
+})

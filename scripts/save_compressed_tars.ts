@@ -1,0 +1,49 @@
+#!/bin/sh
+':' //; PATH="$(dirname "$(readlink -f "$0")")/../node_modules/.bin:$PATH" exec node "$0" "$@"
+// Engine → carry directory: every image of the list as an archive.
+import { main } from '../lib/cli.ts'
+
+const USAGE = `usage: save_compressed_tars [OPTION]... [IMAGE]...
+
+Pulls every image of images_list.txt (or those named), saves and compresses
+each into one archive, and writes its record and SHA256SUMS beside it.
+
+  --list FILE        the images, one a line (default: images_list.txt)
+  --dir DIR          where the archives go (default: the current directory)
+  --level N          compression level, 0 to 9 (default: 6)
+  --platform OS/ARCH the platform to pull, for instance linux/arm64
+  --no-pull          save the images as they are on this machine
+  --engine NAME      docker, podman or nerdctl (default: the first on PATH)
+  --threads N        processors to use (default: all)
+  --force            do again what is up to date
+  --dry-run          only say what would be done
+  --json             print one JSON object for each image
+  -h, --help         print this
+  --version          print the version
+
+  save_compressed_tars --dir /mnt/stick
+  save_compressed_tars --platform linux/arm64 nvcr.io/nvidia/pytorch:24.05-py3
+`
+
+void main({
+  name: 'save_compressed_tars',
+  usage: USAGE,
+  async *run(args, context) {
+    const { save } = await import('../lib/save.ts')
+    const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    yield* save({
+      ...context,
+      names: args.names,
+      list: args.text('list'),
+      dir: args.text('dir') ?? '.',
+      engine: args.choice('engine', ENGINE_NAMES),
+      level: args.number('level', 0, 9) ?? 6,
+      threads: args.number('threads', 1, 1024),
+      platform: args.text('platform'),
+      pull: args.flag('pull'),
+      drawProgress: process.stderr.isTTY,
+      force: args.flag('force'),
+      dryRun: args.flag('dry-run'),
+    })
+  },
+})

@@ -1,0 +1,45 @@
+#!/bin/sh
+':' //; PATH="$(dirname "$(readlink -f "$0")")/../node_modules/.bin:$PATH" exec node "$0" "$@"
+// Archives against the engine's images, or against their records: whole or not.
+import { main } from '../lib/cli.ts'
+
+const USAGE = `usage: verify_checksums [OPTION]... [IMAGE|ARCHIVE]...
+
+Reads each archive to its end and checks it against the engine's own image
+where the engine has it, else against the archive's record. Checks the images
+of images_list.txt; without that list, all archives of the carry directory.
+
+  --list FILE        the images, one a line (default: images_list.txt)
+  --dir DIR          where the archives are (default: the current directory)
+  --against WHAT     engine or record (default: engine if it has the image)
+  --quick            only check the sha256 of each archive
+  --engine NAME      docker, podman or nerdctl (default: the first on PATH)
+  --threads N        processors to use (default: all)
+  --dry-run          only say what would be done
+  --json             print one JSON object for each archive
+  -h, --help         print this
+  --version          print the version
+
+  verify_checksums --dir /mnt/stick
+  verify_checksums --against record nvcr.io_nvidia_pytorch-24.05-py3.tar.xz
+`
+
+void main({
+  name: 'verify_checksums',
+  usage: USAGE,
+  async *run(args, context) {
+    const { verify } = await import('../lib/verify.ts')
+    const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    yield* verify({
+      ...context,
+      names: args.names,
+      list: args.text('list'),
+      dir: args.text('dir') ?? '.',
+      engine: args.choice('engine', ENGINE_NAMES),
+      against: args.choice('against', ['engine', 'record']),
+      quick: args.flag('quick'),
+      threads: args.number('threads', 1, 1024),
+      dryRun: args.flag('dry-run'),
+    })
+  },
+})
