@@ -1,0 +1,75 @@
+#!/bin/sh
+# Brings what `npm start` and `npm test` need on a fresh Debian or Ubuntu: the
+# npm packages of the lock file, and from apt only what is absent. Says nothing
+# when nothing is to be done.
+set -eu
+cd "$(dirname "$0")/.."
+# The daemons live where the PATH of an ordinary login does not look.
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { echo "setup: $*" >&2; }
+
+add() {
+  case " $packages " in *" $1 "*) ;; *) packages="$packages${packages:+ }$1" ;; esac
+}
+
+need() {
+  command -v "$1" >/dev/null 2>&1 || add "$2"
+}
+
+# Sets $packages to the Debian packages of all that is missing.
+look() {
+  packages=
+  need dockerd docker.io
+  # Newer releases keep the client in a package of its own.
+  if ! command -v docker >/dev/null 2>&1; then
+    add docker.io
+    if apt-cache show docker-cli >/dev/null 2>&1; then add docker-cli; fi
+  fi
+  need docker-registry docker-registry
+  need pixz pixz
+  need xz xz-utils
+  need tar tar
+  need md5sum coreutils
+  need sha256sum coreutils
+  need mount mount
+  need unshare util-linux
+  # The sample images run it with no library beside it; the package `busybox`
+  # puts a dynamic one at the same path.
+  if [ ! -x /bin/busybox ] || ldd /bin/busybox 2>/dev/null | grep -q '=>'; then
+    add busybox-static
+  fi
+}
+
+if [ ! -e node_modules/.package-lock.json ] ||
+  [ node_modules/.package-lock.json -ot package-lock.json ]; then
+  say 'installing the npm packages of package-lock.json'
+  # Without the two includes NODE_ENV=production would leave out tap and Node.
+  npm ci --no-audit --no-fund --loglevel=error --include=dev --include=optional >&2
+fi
+
+look
+if [ "$(id -u)" != 0 ]; then
+  if [ -n "$packages" ]; then
+    say "missing; install with: sudo apt-get install --no-install-recommends $packages"
+  fi
+  say "a private engine is started, which takes root; run it as root: sudo npm ${npm_lifecycle_event:-test}"
+  exit 1
+fi
+[ -n "$packages" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+  say "no apt-get here; install what these Debian packages hold: $packages"
+  exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update >&2
+look # the package lists are known only now
+say "installing $packages"
+# shellcheck disable=SC2086 # a list of words
+apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends $packages >/dev/null
+look
+if [ -n "$packages" ]; then
+  say "still missing after the installation: $packages"
+  exit 1
+fi
