@@ -90,6 +90,7 @@ async function compress(
   async function* scan(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const chunk of chunks) {
       tarBytes += chunk.length
+      options.onProgress({ tarBytes, archiveBytes })
       yield digester.write(chunk)
     }
     tar = digester.end()
@@ -99,7 +100,6 @@ async function compress(
       hash.update(chunk)
       archiveBytes += chunk.length
       await file.handle.writeFile(chunk)
-      options.onProgress({ tarBytes, archiveBytes })
     }
   }
   let tar: TarDigest | undefined

@@ -2,7 +2,7 @@
 // this file, report.ts and the scripts touch the process.
 import { readFileSync } from 'node:fs'
 
-import { isInterruption, toToolError, type ToolError } from './errors.ts'
+import { formatError, interrupted, isInterruption, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
 import { parseArguments, type Arguments } from './usage.ts'
 
@@ -32,22 +32,26 @@ export async function main(program: Program): Promise<void> {
   } catch (thrown) {
     const error = toToolError(thrown)
     if (!error) throw thrown
-    printError(program.name, error)
+    process.stderr.write(`${formatError(program.name, error)}\n`)
     process.exitCode = error.code === 'USAGE' ? WRONG_USAGE : FAILED
   }
 }
 
 async function run(program: Program, args: Arguments): Promise<number> {
   const { createReport } = await import('./report.ts')
-  const report = createReport(program.name, { json: args.flag('json') })
+  const report = await createReport(program.name, { json: args.flag('json') })
   const interruption = listenForSignals()
   const context = { notify: report.notify, signal: interruption.signal }
   try {
-    for await (const outcome of program.run(args, context)) report.add(outcome)
+    for await (const outcome of program.run(args, context)) {
+      report.add(outcome)
+      if (interruption.signal.aborted) throw interrupted()
+    }
     return report.finish() ? DONE : FAILED
   } catch (thrown) {
     const status = interruption.status()
     if (status === undefined || !isInterruption(thrown)) throw thrown
+    report.close()
     process.stderr.write(`${program.name}: interrupted\n`)
     return status
   } finally {
@@ -76,12 +80,6 @@ function listenForSignals(): {
     status: () => status,
     stop: () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal),
   }
-}
-
-/** Prints an error as all programs do. */
-export function printError(name: string, error: ToolError): void {
-  for (const line of error.message.split('\n')) process.stderr.write(`${name}: error: ${line}\n`)
-  if (error.hint !== undefined) process.stderr.write(`${name}: hint: ${error.hint}\n`)
 }
 
 // Whoever reads the lines may stop (`| head`): the images are worth more.

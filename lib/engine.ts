@@ -84,9 +84,11 @@ export function startSave(engine: Engine, reference: string, platform?: string):
 
 /** @returns a child whose stdin takes an image's tar. */
 export function startLoad(engine: Engine, what: string): Child {
-  return startChild(engine.name, ['load'], {
+  const child = startChild(engine.name, ['load'], {
     explain: (stderr) => engineError(`load "${what}"`, stderr),
   })
+  child.stdout.resume()
+  return child
 }
 
 async function run(

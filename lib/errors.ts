@@ -80,6 +80,13 @@ export function isSystemError(
   return error instanceof Error && 'syscall' in error && 'code' in error
 }
 
+/** @returns the lines that a program prints for an error. */
+export function formatError(program: string, { message, hint }: ToolError): string {
+  const lines = message.split('\n').map((line) => `${program}: error: ${line}`)
+  if (hint !== undefined) lines.push(`${program}: hint: ${hint}`)
+  return lines.join('\n')
+}
+
 /** @returns the error of a run that was told to stop. */
 export function interrupted(): ToolError {
   return new ToolError('INTERRUPTED', 'interrupted')

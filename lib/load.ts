@@ -1,6 +1,6 @@
 // Archive → engine. The engine gets the end of a tar only once every byte of
 // the archive has been proven.
-import { dirname, basename } from 'node:path'
+import { basename, dirname } from 'node:path'
 
 import { checkAgainstRecord, same } from './archive-check.ts'
 import { readArchive, type ReadArchive } from './archive-reader.ts'
@@ -48,7 +48,7 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
   const context = { engine, compressor, options }
   for (const target of targets) {
-    yield await attempt(target.label, target.archive, () => loadTarget(target, context))
+    yield await attempt(target.label, basename(target.archive), () => loadTarget(target, context))
   }
 }
 

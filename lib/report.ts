@@ -1,9 +1,6 @@
 // What people and programs see of a run: the lines of the original scripts and
 // the table on stdout, or JSON there; progress, warnings and errors on stderr.
-import { createLogUpdate } from 'log-update'
-
-import { printError } from './cli.ts'
-import type { ToolError } from './errors.ts'
+import { formatError } from './errors.ts'
 import type { Notice, Outcome } from './outcome.ts'
 import { formatProgress } from './progress-line.ts'
 import { formatElapsed } from './quantity.ts'
@@ -19,19 +16,24 @@ export interface Report {
   close(): void
 }
 
-const REDRAW_MS = 100
+interface ProgressLine {
+  (text: string): void
+  clear: () => void
+}
+
+type Moving = Extract<Notice, { type: 'progress' }>
+
+const REDRAW_MS = 200
 
 /**
  * @param name - the program's name
  * @param options - `json`: one JSON object for each outcome on stdout, all else on stderr
  */
-export function createReport(name: string, { json }: { json: boolean }): Report {
+export async function createReport(name: string, { json }: { json: boolean }): Promise<Report> {
   const outcomes: Outcome[] = []
   const start = performance.now()
-  const line = process.stderr.isTTY
-    ? createLogUpdate(process.stderr, { showCursor: true })
-    : undefined
-  let current: { label: string; startMs: number; drawnMs: number } | undefined
+  const line = process.stderr.isTTY ? await createLine() : undefined
+  let latest: (Moving & { startMs: number }) | undefined
 
   const print = (text: string): void => {
     line?.clear()
@@ -42,31 +44,26 @@ export function createReport(name: string, { json }: { json: boolean }): Report 
     line?.clear()
     process.stderr.write(`${text}\n`)
   }
-  const fail = (error: ToolError): void => {
-    line?.clear()
-    printError(name, error)
+  const move = (progress: Moving): void => {
+    const isSame = latest?.label === progress.label
+    latest = { ...progress, startMs: isSame && latest ? latest.startMs : performance.now() }
   }
-  const draw = (notice: Extract<Notice, { type: 'progress' }>): void => {
-    const now = performance.now()
-    if (current?.label !== notice.label) {
-      current = { label: notice.label, startMs: now, drawnMs: 0 }
-    }
-    if (!line || now - current.drawnMs < REDRAW_MS) return
-    current.drawnMs = now
-    line(formatProgress(notice, now - current.startMs))
+  const draw = (): void => {
+    if (latest) line?.(formatProgress(latest, performance.now() - latest.startMs))
   }
+  const timer = line && setInterval(draw, REDRAW_MS)
   return {
     notify(notice) {
-      if (notice.type === 'progress') draw(notice)
+      if (notice.type === 'progress') move(notice)
       else if (notice.type === 'step') print(notice.text)
       else if (notice.type === 'output') warn(notice.text)
       else warn(`${name}: warning: ${notice.text}`)
     },
     add(outcome) {
       outcomes.push(outcome)
-      current = undefined
+      latest = undefined
       for (const text of outcomeLines(outcome)) print(text)
-      if (outcome.error) fail(outcome.error)
+      if (outcome.error) warn(formatError(name, outcome.error))
       if (json) process.stdout.write(`${JSON.stringify(toJson(outcome))}\n`)
     },
     finish() {
@@ -77,8 +74,17 @@ export function createReport(name: string, { json }: { json: boolean }): Report 
       if (failed.length === 0) print('Done!')
       return failed.length === 0
     },
-    close: () => line?.clear(),
+    close() {
+      clearInterval(timer)
+      line?.clear()
+    },
   }
+}
+
+// It takes longer to load than the rest together: only where it is drawn.
+async function createLine(): Promise<ProgressLine> {
+  const { createLogUpdate } = await import('log-update')
+  return createLogUpdate(process.stderr, { showCursor: true })
 }
 
 // The md5 lines are those of `md5sum` in the original verify_checksums.

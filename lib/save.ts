@@ -6,6 +6,7 @@ import { archiveName } from './archive-name.ts'
 import { checkDirectory, openForWriting, readRecord } from './carry-directory.ts'
 import { findCompressor } from './compressor.ts'
 import { findEngine, inspectImage, type EngineImage, type EngineName } from './engine.ts'
+import { ToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
 import {
   archiveSizes,
@@ -41,6 +42,7 @@ interface Context extends ArchiveTools {
  *   NO_COMPRESSOR, NO_SPACE; and INTERRUPTED
  */
 export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
+  checkPlatformName(options.platform)
   const references = await findReferences(options)
   await checkDirectory(options.dir)
   const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
@@ -56,6 +58,13 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   } finally {
     await close()
   }
+}
+
+function checkPlatformName(platform: string | undefined): void {
+  if (platform === undefined || /^[a-z0-9]+\/[a-z0-9_]+(\/[a-z0-9]+)?$/.test(platform)) return
+  throw new ToolError('USAGE', `--platform: got "${platform}", want OS/ARCH[/VARIANT]`, {
+    hint: 'for instance linux/arm64',
+  })
 }
 
 async function* saveAll(

@@ -1,6 +1,6 @@
 // Digests an archive and what it is checked against, both at the same time,
 // and compares. On the far side the archive and its record are enough.
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 
 import { readArchive, type ReadArchive } from './archive-reader.ts'
 import { checkAgainstRecord, checkAgainstSums, quickCheck } from './archive-check.ts'
@@ -42,7 +42,9 @@ export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
   const context = options.quick || options.dryRun ? undefined : await prepare(options)
   for (const target of targets) {
     if (!options.dryRun) options.notify({ type: 'step', text: `Checking ${target.label}...` })
-    yield await attempt(target.label, target.archive, () => verifyTarget(target, options, context))
+    yield await attempt(target.label, basename(target.archive), () =>
+      verifyTarget(target, options, context),
+    )
   }
 }
 
