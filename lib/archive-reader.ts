@@ -108,7 +108,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
 
 // Ended before its input is: it must not take the tar so far for all of it.
 async function abandon(sink: Sink | undefined): Promise<void> {
-  sink?.child.kill()
+  sink?.child.kill('SIGKILL')
   await sink?.child.exited.catch(() => {})
 }
 

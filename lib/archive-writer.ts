@@ -17,9 +17,8 @@ import { digestTar, type TarDigest } from './tar-digest.ts'
 export interface WriteOptions {
   /** Path of the archive. */
   readonly archive: string
-  readonly source: Readable
-  /** The child that the source comes from, if any. */
-  readonly child?: Child
+  /** @returns the tar, and the child that it comes from, if any; called once there is a file to write to. */
+  readonly open: () => { readonly tar: Readable; readonly child?: Child }
   /** Whether times and owners in the tar are set to constants. */
   readonly constant: boolean
   /** @returns the images in the tar; what it throws stops the archive from being made. */
@@ -83,6 +82,7 @@ async function compress(
 ): Promise<{ tar: TarDigest; sizeBytes: number; sha256: string }> {
   const digester = digestTar({ constant: options.constant, md5: true })
   const compressor = startCompressor(options.compressor, options)
+  const source = options.open()
   const hash = createHash('sha256')
   let tarBytes = 0
   let archiveBytes = 0
@@ -104,10 +104,10 @@ async function compress(
   }
   let tar: TarDigest | undefined
   const work = Promise.all([
-    pipeline(options.source, scan, compressor.stdin),
+    pipeline(source.tar, scan, compressor.stdin),
     pipeline(compressor.stdout, write),
   ])
-  const children = options.child ? [options.child, compressor] : [compressor]
+  const children = source.child ? [source.child, compressor] : [compressor]
   await withChildren(children, options.signal, work)
   if (!tar) throw new Error('the tar was not read to its end')
   return { tar, sizeBytes: archiveBytes, sha256: hash.digest('hex') }

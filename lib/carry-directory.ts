@@ -9,6 +9,7 @@ import { remove } from 'fs-extra/esm'
 import { SUMS_NAME, isArchiveName, recordName } from './archive-name.ts'
 import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
 import {
+  createAtomicFile,
   removeTemporaries,
   syncDirectory,
   writeFileAtomic,
@@ -16,7 +17,7 @@ import {
 } from './atomic-file.ts'
 import { parseChecksums, updateChecksums } from './checksum-file.ts'
 import { lockDirectory } from './directory-lock.ts'
-import { ToolError, isSystemError } from './errors.ts'
+import { ToolError, nothing } from './errors.ts'
 
 /**
  * Makes sure that this run is the only one that writes there, and clears what
@@ -28,7 +29,14 @@ import { ToolError, isSystemError } from './errors.ts'
 export async function openForWriting(dir: string): Promise<() => Promise<void>> {
   await checkDirectory(dir)
   const unlock = await lockDirectory(dir)
-  await removeTemporaries(dir)
+  try {
+    await removeTemporaries(dir)
+    const probe = await createAtomicFile(join(dir, SUMS_NAME))
+    await probe.discard()
+  } catch (error) {
+    await unlock()
+    throw error
+  }
   return unlock
 }
 
@@ -118,8 +126,4 @@ async function changeSums(
 
 async function readSums(dir: string): Promise<string> {
   return (await readFile(join(dir, SUMS_NAME), 'utf8').catch(nothing)) ?? ''
-}
-
-function nothing(error: unknown): undefined {
-  if (!isSystemError(error) || error.code !== 'ENOENT') throw error
 }

@@ -13,8 +13,8 @@ export interface Child {
   readonly stdout: Readable
   /** Settles when it has ended; rejects where it failed, INTERRUPTED where it was killed from here. */
   readonly exited: Promise<void>
-  /** Ends it, the hard way where it does not heed SIGTERM. */
-  kill(): void
+  /** Ends it; the hard way at once, or where it does not heed SIGTERM. */
+  kill(signal?: 'SIGTERM' | 'SIGKILL'): void
 }
 
 /** How to start a child, and how to tell of its failure. */
@@ -26,7 +26,7 @@ export interface ChildOptions {
 }
 
 const STDERR_BYTES = 4096
-const PATIENCE_MS = 3000
+const PATIENCE_MS = 2000
 
 /**
  * @param command - the program, looked for on PATH
@@ -55,10 +55,10 @@ export function startChild(command: string, args: readonly string[], options: Ch
     stdin: child.stdin ?? new PassThrough(),
     stdout: child.stdout ?? Readable.from([]),
     exited,
-    kill() {
+    kill(signal = 'SIGTERM') {
       if (child.exitCode !== null || child.signalCode !== null) return
       wasKilled = true
-      child.kill('SIGTERM')
+      child.kill(signal)
       const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
       child.once('exit', () => clearTimeout(timer))
     },

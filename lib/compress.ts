@@ -96,7 +96,7 @@ async function compressTar(
   const { level, threads, signal, notify } = options
   const written = await writeArchive({
     archive,
-    source: createReadStream(tar),
+    open: () => ({ tar: createReadStream(tar) }),
     constant: false,
     describe: (digest) => {
       checkSize(tar, digest.sizeBytes, before.size)

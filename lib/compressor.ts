@@ -38,7 +38,7 @@ export function startCompressor(
     compressor.name === 'pixz'
       ? ['-t', `-${level}`, ...(threads === undefined ? [] : ['-p', `${threads}`])]
       : ['-c', `-${level}`, xzThreads(threads)]
-  return start(compressor, args, 'COMPRESSOR_FAILED', 'compress')
+  return start(compressor, args, { code: 'COMPRESSOR_FAILED', action: 'compress' })
 }
 
 /** @returns a child that turns .xz streams, one after the other, into what was compressed. */
@@ -51,7 +51,11 @@ export function startDecompressor(
     compressor.name === 'pixz'
       ? ['-d', ...(threads === undefined ? [] : ['-p', `${threads}`])]
       : ['-dc', ...(decompressesInParallel(compressor) ? [`-T${threads ?? 0}`] : [])]
-  return start(compressor, args, 'BAD_ARCHIVE', `decompress "${archive}"`)
+  return start(compressor, args, {
+    code: 'BAD_ARCHIVE',
+    action: `decompress "${archive}"`,
+    hint: 'it is damaged or was cut off: copy it again from where it was made',
+  })
 }
 
 // xz writes other bytes with one thread than with several: with two at least,
@@ -69,11 +73,12 @@ function decompressesInParallel({ version }: Compressor): boolean {
 function start(
   { name }: Compressor,
   args: readonly string[],
-  code: ErrorCode,
-  action: string,
+  failure: { code: ErrorCode; action: string; hint?: string },
 ): Child {
+  const { code, action, hint } = failure
   return startChild(name, args, {
-    explain: (stderr) => new ToolError(code, `${action}: ${name}: ${withoutNoise(stderr)}`),
+    explain: (stderr) =>
+      new ToolError(code, `${action}: ${name}: ${withoutNoise(stderr)}`, { hint }),
   })
 }
 

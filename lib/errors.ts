@@ -97,6 +97,11 @@ export function isInterruption(error: unknown): boolean {
   return error instanceof ToolError && error.code === 'INTERRUPTED'
 }
 
+/** For a promise's catch: a file that is not there is no failure. */
+export function nothing(error: unknown): undefined {
+  if (!isSystemError(error) || error.code !== 'ENOENT') throw error
+}
+
 function describe(error: Error & { syscall: string; path?: string }): string {
   const what = error.path === undefined ? '' : ` "${error.path}"`
   const why = error.message.replace(/^\w+: /, '').replace(/, \w+( '.*)?$/, '')

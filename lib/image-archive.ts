@@ -117,12 +117,13 @@ async function write(
 ): Promise<ArchiveRecord> {
   const { level, threads, signal, notify } = options
   const name = await nameForSave(engine, reference)
-  const child = startSave(engine, name, options.platform)
   const total = image.sizeBytes
   return writeArchive({
     archive,
-    source: child.stdout,
-    child,
+    open: () => {
+      const child = startSave(engine, name, options.platform)
+      return { tar: child.stdout, child }
+    },
     constant: true,
     describe: (tar) => [describe(tar, reference, image, engine)],
     compressor,

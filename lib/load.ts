@@ -14,6 +14,7 @@ import {
   startLoad,
   tagImage,
   type Engine,
+  type EngineImage,
   type EngineName,
 } from './engine.ts'
 import { ToolError } from './errors.ts'
@@ -59,9 +60,8 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   if (record?.images.length === 0) throw noImage(target)
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
   const images = record?.images ?? []
-  if (!options.force && record && (await areLoaded(engine, images, options.dryRun))) {
-    return { result: 'already loaded', ...sizes }
-  }
+  const present = options.force || !record ? undefined : await findLoaded(engine, images, options)
+  if (present) return { result: 'already loaded', ...sizes, notes: present }
   if (options.dryRun) return { result: 'would be loaded', ...sizes }
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
   const before = await currentIds(engine, images)
@@ -81,7 +81,7 @@ async function send(
   const { threads, signal, notify } = options
   const listed = (await readChecksums(dirname(archive))).get(basename(archive))
   const prove = (read: ReadArchive): void => {
-    checkAgainstRecord(read, record)
+    if (record) checkAgainstRecord(read, record)
     if (listed !== undefined) same('sha256 of the archive', read.archive.sha256, listed)
     if (read.images.length === 0) throw noImage(target)
   }
@@ -94,23 +94,29 @@ async function send(
 }
 
 // An image that is there under its ID but lacks its tag only gets the tag.
-async function areLoaded(
+async function findLoaded(
   engine: Engine,
   images: readonly ArchivedImage[],
-  dryRun: boolean,
-): Promise<boolean> {
+  { dryRun }: LoadOptions,
+): Promise<string[] | undefined> {
+  const notes: string[] = []
   for (const image of images) {
-    const missing: string[] = []
-    for (const tag of image.repoTags) {
-      const own = await inspectImage(engine, tag)
-      if (!own || !isSameImage(engine, own, image)) missing.push(tag)
-    }
-    if (image.repoTags.length > 0 && missing.length === 0) continue
+    const owners = new Map<string, EngineImage | undefined>()
+    for (const tag of image.repoTags) owners.set(tag, await inspectImage(engine, tag))
+    const missing = [...owners].filter(([, own]) => !own || !isSameImage(engine, own, image))
+    if (owners.size > 0 && missing.length === 0) continue
     const id = await findById(engine, image)
-    if (id === undefined) return false
-    for (const tag of dryRun ? [] : missing) await tagImage(engine, id, tag)
+    if (id === undefined) return undefined
+    for (const [tag, own] of missing) {
+      if (!dryRun) await tagImage(engine, id, tag)
+      notes.push(own ? wasAnother(tag, own.id) : `${tag} was given to it`)
+    }
   }
-  return true
+  return notes
+}
+
+function wasAnother(tag: string, id: string): string {
+  return `${tag} was ${id} before`
 }
 
 async function findById(engine: Engine, image: ArchivedImage): Promise<string | undefined> {
@@ -152,7 +158,7 @@ async function checkLoaded(
       same(`layers of "${name}" as loaded`, own.diffIds.join(), want)
     }
     const old = before.get(name)
-    if (old !== undefined && old !== own.id) notes.push(`${name} was ${old} before`)
+    if (old !== undefined && old !== own.id) notes.push(wasAnother(name, old))
   }
   return notes
 }

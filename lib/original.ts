@@ -72,7 +72,7 @@ function recordedReference(recorded: RecordedImage | undefined): ImageReference 
 function another(name: string, own: EngineImage, recorded: RecordedImage): ToolError {
   return new ToolError(
     'MISMATCH',
-    `verify "${name}": got ${recorded.imageId ?? recorded.configDigest} (config ${recorded.configDigest}) in the archive, the engine has ${own.id}`,
-    { hint: 'the tag means another image now: --against record proves the archive alone' },
+    `verify "${name}": got ${recorded.imageId ?? recorded.configDigest} (${recorded.platform}) in the archive, the engine has ${own.id} (${own.platform})`,
+    { hint: 'the name means another image there: --against record proves the archive alone' },
   )
 }

@@ -9,7 +9,7 @@ import { ToolError, isSystemError } from './errors.ts'
 import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
 
-/** The list that is read where nothing is named. */
+/** The list that is read where nothing is named: here by a save, in the carry directory by those after it. */
 export const DEFAULT_LIST = 'images_list.txt'
 
 /** Where to look. */
@@ -44,13 +44,14 @@ export async function findReferences(options: TargetOptions): Promise<ImageRefer
 
 /**
  * @returns the archives that were named, or belong to the images that were;
- *   else those of the list; without one, all in the carry directory
+ *   else those of the list that was asked for or lies in the carry directory;
+ *   without one, all archives there
  * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH, and NO_ARCHIVE where there is nothing at all
  */
 export async function findTargets(options: TargetOptions): Promise<Target[]> {
   const { names, list, dir } = options
   if (names.length > 0) return [...new Set(names)].map((name) => namedTarget(name, dir))
-  const references = await readList(list ?? DEFAULT_LIST).catch((error: unknown) => {
+  const references = await readList(list ?? join(dir, DEFAULT_LIST)).catch((error: unknown) => {
     if (list === undefined && isMissing(error)) return undefined
     throw error
   })
@@ -79,9 +80,8 @@ export async function checkExists({ archive, label }: Target): Promise<number> {
 }
 
 function namedTarget(name: string, dir: string): Target {
-  return isArchiveName(name)
-    ? { archive: name, label: basename(name) }
-    : imageTarget(parseReference(name), dir)
+  if (!isArchiveName(name)) return imageTarget(parseReference(name), dir)
+  return { archive: name.includes('/') ? name : join(dir, name), label: basename(name) }
 }
 
 function imageTarget(reference: ImageReference, dir: string): Target {

@@ -83,11 +83,8 @@ async function verifyTarget(
   const original = context.engine && (await findOriginal(context.engine, target, record))
   if (!original) checkRecordWanted(target, record, options)
   const [read, digest] = await readBoth(target, archiveBytes, original, context)
-  const notes = [
-    ...checkAgainstRecord(read, record),
-    ...(await checkAgainstSums(archive, read, sums)),
-    ...compare(read, digest, record),
-  ]
+  if (record) checkAgainstRecord(read, record)
+  const notes = [...(await checkAgainstSums(archive, read, sums)), ...compare(read, digest, record)]
   const expected = digest ? digest.tar.contentMd5 : record?.tar.contentMd5
   const { contentMd5, sizeBytes } = read.tar
   const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
@@ -150,7 +147,8 @@ function compare(
   record: ArchiveRecord | undefined,
 ): string[] {
   if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
-  if (engine.tar.contentMd5 === read.tar.contentMd5) return ['checked against the engine']
+  const notes = record ? [] : ['it has no record']
+  if (engine.tar.contentMd5 === read.tar.contentMd5) return ['checked against the engine', ...notes]
   const got = read.images.map((image) => image.configDigest).join()
   const want = engine.images.map((image) => image.configDigest).join()
   if (got !== want) {
@@ -159,11 +157,14 @@ function compare(
     })
   }
   const layers = read.images.reduce((sum, image) => sum + image.layers.length, 0)
-  return [`the engine lays it out differently: config digest and ${layers} layers are the same`]
+  return [
+    `the engine lays it out differently: config digest and ${layers} layers are the same`,
+    ...notes,
+  ]
 }
 
 function nothingToCompare({ images }: ReadArchive): string {
   return images.length > 0
-    ? 'no record and no image in the engine: only its own digests of config and layers were checked'
-    : 'no record, and it is no saved image: only the check sums of the compression were checked'
+    ? 'nothing to compare it with: only its own digests of config and layers were checked'
+    : 'nothing to compare it with, and it is no saved image: only the check sums of the compression were checked'
 }

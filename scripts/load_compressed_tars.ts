@@ -1,5 +1,5 @@
 #!/bin/sh
-':' //; PATH="$(dirname "$(readlink -f "$0")")/../node_modules/.bin:$PATH" exec node "$0" "$@"
+':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
 // Carry directory → engine: every archive, each proven before it is taken.
 import { main } from '../lib/cli.ts'
 
@@ -9,7 +9,7 @@ Loads each archive into the container engine, unless its image is there. An
 archive that does not match its record is never loaded. Loads the images of
 images_list.txt; without that list, all archives of the carry directory.
 
-  --list FILE        the images, one a line (default: images_list.txt)
+  --list FILE        the images, one a line (default: images_list.txt in DIR)
   --dir DIR          where the archives are (default: the current directory)
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)

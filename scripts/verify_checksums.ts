@@ -1,5 +1,5 @@
 #!/bin/sh
-':' //; PATH="$(dirname "$(readlink -f "$0")")/../node_modules/.bin:$PATH" exec node "$0" "$@"
+':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
 // Archives against the engine's images, or against their records: whole or not.
 import { main } from '../lib/cli.ts'
 
@@ -9,7 +9,7 @@ Reads each archive to its end and checks it against the engine's own image
 where the engine has it, else against the archive's record. Checks the images
 of images_list.txt; without that list, all archives of the carry directory.
 
-  --list FILE        the images, one a line (default: images_list.txt)
+  --list FILE        the images, one a line (default: images_list.txt in DIR)
   --dir DIR          where the archives are (default: the current directory)
   --against WHAT     engine or record (default: engine if it has the image)
   --quick            only check the sha256 of each archive
