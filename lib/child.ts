@@ -88,8 +88,9 @@ export async function withChildren<T>(
     const [result] = await Promise.all([work, ...exits])
     return result
   } catch (error) {
-    if (signal.aborted) throw interrupted()
-    throw isSymptom(error) ? await firstFailure(exits, error) : error
+    // The children may have had the terminal's Ctrl-C before this process did.
+    const failure = isSymptom(error) ? await firstFailure(exits, error) : error
+    throw signal.aborted ? interrupted() : failure
   } finally {
     stop()
     await Promise.allSettled(exits)

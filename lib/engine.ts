@@ -68,6 +68,14 @@ export async function inspectImage(
   throw error
 }
 
+/** @returns the names, with tags, of all images that the engine has. */
+export async function listTags(engine: Engine): Promise<string[]> {
+  const args = ['image', 'ls', '--format', '{{.Repository}}:{{.Tag}}']
+  const answer = await run(engine.name, args)
+  if (answer.exitCode !== 0) throw engineError('list images', answer.stderr)
+  return answer.stdout.split('\n').filter((name) => name !== '' && !name.includes('<none>'))
+}
+
 /** Gives an image another name, as `docker tag` does. */
 export async function tagImage(engine: Engine, reference: string, tag: string): Promise<void> {
   const answer = await run(engine.name, ['tag', '--', reference, tag])

@@ -14,7 +14,6 @@ import {
   startLoad,
   tagImage,
   type Engine,
-  type EngineImage,
   type EngineName,
 } from './engine.ts'
 import { ToolError } from './errors.ts'
@@ -60,7 +59,7 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   if (record?.images.length === 0) throw noImage(target)
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
   const images = record?.images ?? []
-  const present = options.force || !record ? undefined : await findLoaded(engine, images, options)
+  const present = options.force || !record ? undefined : await tagLoaded(engine, images, options)
   if (present) return { result: 'already loaded', ...sizes, notes: present }
   if (options.dryRun) return { result: 'would be loaded', ...sizes }
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
@@ -94,29 +93,27 @@ async function send(
 }
 
 // An image that is there under its ID but lacks its tag only gets the tag.
-async function findLoaded(
+// Gives what the tags meant before; undefined where an image is not there.
+async function tagLoaded(
   engine: Engine,
   images: readonly ArchivedImage[],
   { dryRun }: LoadOptions,
 ): Promise<string[] | undefined> {
   const notes: string[] = []
   for (const image of images) {
-    const owners = new Map<string, EngineImage | undefined>()
-    for (const tag of image.repoTags) owners.set(tag, await inspectImage(engine, tag))
-    const missing = [...owners].filter(([, own]) => !own || !isSameImage(engine, own, image))
-    if (owners.size > 0 && missing.length === 0) continue
+    const missing: string[] = []
+    for (const tag of image.repoTags) {
+      const own = await inspectImage(engine, tag)
+      if (own && isSameImage(engine, own, image)) continue
+      missing.push(tag)
+      if (own) notes.push(`${tag} was ${own.id} before`)
+    }
+    if (image.repoTags.length > 0 && missing.length === 0) continue
     const id = await findById(engine, image)
     if (id === undefined) return undefined
-    for (const [tag, own] of missing) {
-      if (!dryRun) await tagImage(engine, id, tag)
-      notes.push(own ? wasAnother(tag, own.id) : `${tag} was given to it`)
-    }
+    for (const tag of dryRun ? [] : missing) await tagImage(engine, id, tag)
   }
   return notes
-}
-
-function wasAnother(tag: string, id: string): string {
-  return `${tag} was ${id} before`
 }
 
 async function findById(engine: Engine, image: ArchivedImage): Promise<string | undefined> {
@@ -158,7 +155,7 @@ async function checkLoaded(
       same(`layers of "${name}" as loaded`, own.diffIds.join(), want)
     }
     const old = before.get(name)
-    if (old !== undefined && old !== own.id) notes.push(wasAnother(name, old))
+    if (old !== undefined && old !== own.id) notes.push(`${name} was ${old} before`)
   }
   return notes
 }

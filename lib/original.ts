@@ -1,11 +1,13 @@
 // The engine's side of a verification: the very image that an archive was made
 // of, where the engine has it, and a fresh save of it.
+import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
+import { archiveName } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { withChildren } from './child.ts'
 import { readImages, type ArchivedImage } from './docker-archive.ts'
-import { inspectImage, startSave, type Engine, type EngineImage } from './engine.ts'
+import { inspectImage, listTags, startSave, type Engine, type EngineImage } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { parseReference, pullName, taggedName, type ImageReference } from './image-reference.ts'
 import { isSameImage } from './same-image.ts'
@@ -36,7 +38,8 @@ export async function findOriginal(
   record: ArchiveRecord | undefined,
 ): Promise<Original | undefined> {
   const recorded = record?.images.length === 1 ? record.images[0] : undefined
-  const reference = target.reference ?? recordedReference(recorded)
+  const reference =
+    target.reference ?? (record ? recordedReference(recorded) : await guess(engine, target))
   const name = reference && (taggedName(reference) ?? pullName(reference))
   const image = name === undefined ? undefined : await inspectImage(engine, name)
   if (name !== undefined && image) {
@@ -67,6 +70,12 @@ export async function digestEngineImage(
 function recordedReference(recorded: RecordedImage | undefined): ImageReference | undefined {
   const text = recorded?.reference ?? recorded?.repoTags[0]
   return text === undefined ? undefined : parseReference(text)
+}
+
+// A name of the engine that leads to the archive's file name.
+async function guess(engine: Engine, target: Target): Promise<ImageReference | undefined> {
+  const references = (await listTags(engine)).map(parseReference)
+  return references.find((reference) => archiveName(reference) === basename(target.archive))
 }
 
 function another(name: string, own: EngineImage, recorded: RecordedImage): ToolError {

@@ -27,6 +27,7 @@ look() {
     if apt-cache show docker-cli >/dev/null 2>&1; then add docker-cli; fi
   fi
   need docker-registry docker-registry
+  need podman podman
   need pixz pixz
   need xz xz-utils
   need tar tar
@@ -45,7 +46,7 @@ if [ ! -e node_modules/.package-lock.json ] ||
   [ node_modules/.package-lock.json -ot package-lock.json ]; then
   say 'installing the npm packages of package-lock.json'
   # Without the two includes NODE_ENV=production would leave out tap and Node.
-  npm ci --no-audit --no-fund --loglevel=error --include=dev --include=optional >&2
+  npm ci --no-audit --no-fund --loglevel=error --include=dev --include=optional >/dev/null
 fi
 
 look
@@ -63,7 +64,8 @@ if ! command -v apt-get >/dev/null 2>&1; then
   exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update >&2
+# One broken third-party source fails the update, but not what is needed here.
+apt-get -qq update >&2 || say 'apt-get update failed; trying with the lists there are'
 look # the package lists are known only now
 say "installing $packages"
 # shellcheck disable=SC2086 # a list of words
