@@ -1,0 +1,67 @@
+// Ctrl-C and SIGTERM: nothing half made, nothing left running.
+import { readdir } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { openGate } from '../fixtures/gate.ts'
+import type { Running } from '../fixtures/run.ts'
+import { buildImage } from '../fixtures/sample-images.ts'
+import { pseudoRandom } from '../fixtures/sample-layers.ts'
+import { setUp, snapshot, until } from '../fixtures/workbench.ts'
+
+const bench = await setUp(t)
+const { reference } = await buildImage(bench.engine, bench.registry, {
+  name: 'sample/large:1.0',
+  layers: [[{ path: 'data', content: pseudoRandom('large', 8_000_000) }]],
+})
+
+// With a time to let the bytes flow; SIGTERM comes before the first of them.
+const SIGNALS = [
+  ['SIGINT', 130, 500],
+  ['SIGTERM', 143, 0],
+] as const
+
+// Signal 0 only asks whether the group has a process.
+const isGone = (t: Test, { child }: Running) =>
+  t.throws(() => process.kill(-(child.pid ?? 0), 0), { code: 'ESRCH' }, 'no process is left')
+
+for (const [signal, want, waitMs] of SIGNALS) {
+  t.test(`${signal}: in the middle of an archive leaves what was there before`, async (t) => {
+    const dir = t.testdir()
+    await bench.ask('save_compressed_tars', dir, reference, '--level', '0')
+    const before = await snapshot(dir)
+    const args = [reference, '--level', '9', '--no-pull']
+    const running = bench.start('save_compressed_tars', dir, ...args)
+    await until('a temporary file', async () =>
+      (await readdir(dir)).some((name) => name.endsWith('.tmp')),
+    )
+    await sleep(waitMs)
+    running.signalGroup(signal)
+    const { status, stdout, stderr } = await running.done
+    t.equal(status, want)
+    t.match(stderr, 'save_compressed_tars: interrupted\n')
+    t.notMatch(stdout + stderr, /error|failed|Saved/i)
+    t.strictSame(await snapshot(dir), before)
+    isGone(t, running)
+
+    t.match(await bench.ask('save_compressed_tars', dir, ...args), [{ result: 'saved' }])
+    t.match(await bench.ask('verify_checksums', dir), [{ result: 'verified' }])
+  })
+
+  t.test(`${signal}: in the middle of a pull ends it`, async (t) => {
+    const dir = t.testdir()
+    let asked = false
+    const gate = await openGate(bench.registry, () => {
+      asked = true
+      return new Promise(() => {})
+    })
+    t.teardown(gate.close)
+    const running = bench.start('save_compressed_tars', dir, `${gate.host}/sample/large:1.0`)
+    await until('the pull', async () => asked)
+    running.signalGroup(signal)
+    const { status, stderr } = await running.done
+    t.equal(status, want)
+    t.match(stderr, 'save_compressed_tars: interrupted\n')
+    t.strictSame(await snapshot(dir), {})
+    isGone(t, running)
+  })
+}

@@ -1,0 +1,173 @@
+// save_compressed_tars: what is saved, under which name, and what is not saved
+// again. Pulling itself is in pull.test.ts.
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { buildImage, buildMultiPlatform, type SampleImage } from '../fixtures/sample-images.ts'
+import { GREETING, pseudoRandom } from '../fixtures/sample-layers.ts'
+import { archiveOf, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
+
+const bench = await setUp(t)
+const { docker } = bench.engine
+const save = (dir: string, ...args: string[]) => bench.ask('save_compressed_tars', dir, ...args)
+const load = (dir: string, ...args: string[]) => bench.ask('load_compressed_tars', dir, ...args)
+const build = (name: string, seed = name) =>
+  buildImage(bench.engine, bench.registry, {
+    name,
+    layers: [[GREETING], [{ path: 'data', content: pseudoRandom(seed, 100_000) }]],
+  })
+const one = await build('sample/one:1.0')
+const two = await build('sample/two:1.0')
+const [amd64, arm64] = await buildMultiPlatform(bench.engine, bench.registry)
+const multi = amd64.reference
+
+t.test('again: an archive that is up to date is not touched', async (t) => {
+  const dir = t.testdir()
+  t.match(await save(dir, one.reference), [{ result: 'saved' }])
+  const before = await snapshot(dir)
+  t.match(await save(dir, one.reference), [{ result: 'up to date' }])
+  t.strictSame(await snapshot(dir), before)
+})
+
+t.test('again: with --force it is made anew, of the same bytes', async (t) => {
+  const dir = t.testdir()
+  const read = async () => (await snapshot(dir))[archiveOf(one)]?.split(' ') ?? []
+  await save(dir, one.reference)
+  const [inode, , sha256] = await read()
+  t.match(await save(dir, one.reference, '--force'), [{ result: 'saved' }])
+  const [newInode, , newSha256] = await read()
+  t.not(newInode, inode)
+  t.equal(newSha256, sha256)
+})
+
+t.test('again: another level is done', async (t) => {
+  const dir = t.testdir()
+  await save(dir, one.reference)
+  t.match(await save(dir, one.reference, '--level', '1'), [{ result: 'saved' }])
+  t.match((await recordOf(dir, archiveOf(one))).archive, { level: 1 })
+  t.match(await save(dir, one.reference, '--level', '1'), [{ result: 'up to date' }])
+})
+
+t.test('again: a tag that moved in the registry is saved anew', async (t) => {
+  const dir = t.testdir()
+  const old = await build('sample/moving:1.0', 'old')
+  await save(dir, old.reference)
+  const moved = await build('sample/moving:1.0', 'new')
+  await docker('tag', old.configDigest, old.reference)
+  t.match(await save(dir, old.reference), [{ result: 'saved' }])
+  const { images } = await recordOf(dir, archiveOf(old))
+  t.match(images, [{ imageId: moved.configDigest, configDigest: moved.configDigest }])
+})
+
+t.test('again: what is missing beside an archive comes back', async (t) => {
+  const dir = t.testdir()
+  await save(dir, one.reference, two.reference)
+  const sums = await bench.sh(dir, 'sort SHA256SUMS')
+  await bench.sh(dir, `grep -v ${archiveOf(one)} SHA256SUMS > rest && mv rest SHA256SUMS`)
+  t.match(await save(dir, one.reference), [{ result: 'up to date' }])
+  t.equal(await bench.sh(dir, 'sort SHA256SUMS'), sums, 'lines of SHA256SUMS')
+  for (const name of [`${archiveOf(one)}.json`, archiveOf(one)]) {
+    await rm(join(dir, name))
+    t.match(await save(dir, one.reference), [{ result: 'saved' }])
+    t.equal(await bench.sh(dir, 'sort SHA256SUMS'), sums, name)
+  }
+})
+
+t.test('digest: with a tag it loads back under that tag', async (t) => {
+  const dir = t.testdir()
+  const reference = `${one.reference}@${one.manifestDigest}`
+  await bench.removeImages()
+  t.match(await save(dir, reference), [
+    { image: reference, archive: archiveOf({ reference }), result: 'saved', notes: [] },
+  ])
+  await bench.removeImages()
+  t.match(await load(dir, reference), [{ result: 'loaded' }])
+  t.equal(await docker('inspect', '--format', '{{.Id}}', one.reference), one.configDigest)
+})
+
+t.test('digest: without a tag the summary says so', async (t) => {
+  const dir = t.testdir()
+  const reference = `${one.repository}@${one.manifestDigest}`
+  await bench.removeImages()
+  const { stdout } = await bench.run('save_compressed_tars', dir, reference)
+  t.match(stdout, `Saved: ${reference} (it has no tag: `)
+  await bench.removeImages()
+  const [loaded] = await load(dir, reference)
+  t.match(loaded, {
+    result: 'loaded',
+    notes: [`it has no tag: use it by its ID, ${one.configDigest}`],
+  })
+  t.equal(await docker('inspect', '--format', '{{.RepoTags}}', one.configDigest), '[]')
+})
+
+t.test('no pull: takes the image that is there, and no other', async (t) => {
+  const dir = t.testdir()
+  await docker('pull', '--quiet', one.reference)
+  await docker('tag', one.reference, 'only/here:1.0')
+  const { status, stdout } = await bench.run(
+    'save_compressed_tars',
+    dir,
+    '--no-pull',
+    'only/here:1.0',
+  )
+  t.equal(status, 0)
+  t.notMatch(stdout, 'Pulling')
+  await docker('image', 'rm', 'only/here:1.0')
+  t.match(await save(t.testdir(), '--no-pull', 'only/here:1.0'), [
+    { result: 'failed', error: { code: 'NO_IMAGE' } },
+  ])
+})
+
+t.test('list: one bad image does not stop the rest', async (t) => {
+  const bad = `${bench.registry.host}/sample/none:1.0`
+  const dir = t.testdir({ list: [one.reference, bad, two.reference].join('\n') })
+  const { status, stdout, stderr } = await bench.run('save_compressed_tars', dir, '--list', 'list')
+  t.equal(status, 1)
+  t.match(stdout, `Saved: ${one.reference}\n`)
+  t.match(stdout, `Saved: ${two.reference}\n`)
+  t.match(stderr, `save_compressed_tars: failed: ${bad}: pull "${bad}": `)
+  t.notMatch(stdout, 'Done!')
+  t.equal(await bench.sh(dir, 'sha256sum --strict -c SHA256SUMS | grep -c OK'), '4')
+})
+
+const platformOf = async (dir: string) => {
+  const { images } = await recordOf(dir, archiveOf({ reference: multi }))
+  return images.map(({ platform, configDigest }) => ({ platform, configDigest }))
+}
+const expected = ({ architecture, configDigest }: SampleImage) => [
+  { platform: `linux/${architecture}`, configDigest },
+]
+
+t.test('platform: the one that was asked for is saved', async (t) => {
+  for (const image of [arm64, amd64]) {
+    const dir = t.testdir({ [image.architecture]: {} })
+    const carry = join(dir, image.architecture)
+    const platform = `linux/${image.architecture}`
+    t.match(await save(carry, '--platform', platform, multi), [{ result: 'saved' }])
+    t.strictSame(await platformOf(carry), expected(image))
+  }
+})
+
+t.test('platform: another one into the same directory is an error', async (t) => {
+  const dir = t.testdir()
+  await save(dir, '--platform', 'linux/arm64', multi)
+  const before = await snapshot(dir)
+  t.match(await save(dir, '--platform', 'linux/amd64', multi), [
+    { result: 'failed', error: { code: 'WRONG_PLATFORM', message: 'linux/arm64' } },
+  ])
+  t.strictSame(await snapshot(dir), before)
+  t.match(await save(dir, '--platform', 'linux/amd64', multi, '--force'), [{ result: 'saved' }])
+  t.strictSame(await platformOf(dir), expected(amd64))
+})
+
+t.test('platform: one that the image does not have is an error', async (t) => {
+  const other = one.architecture === 'arm64' ? 'linux/amd64' : 'linux/arm64'
+  const wrong = [{ result: 'failed', error: { code: 'WRONG_PLATFORM' } }]
+  await docker('pull', '--quiet', one.reference)
+  for (const args of [[], ['--no-pull']]) {
+    const dir = t.testdir()
+    t.match(await save(dir, '--platform', other, one.reference, ...args), wrong, args.join())
+    t.strictSame(await snapshot(dir), {})
+  }
+  t.match(await save(t.testdir(), '--platform', 'linux/s390x', multi), wrong)
+})
