@@ -84,7 +84,11 @@ async function verifyTarget(
   if (!original) checkRecordWanted(target, record, options)
   const [read, digest] = await readBoth(target, archiveBytes, original, context)
   if (record) checkAgainstRecord(read, record)
-  const notes = [...(await checkAgainstSums(archive, read, sums)), ...compare(read, digest, record)]
+  const notes = [
+    ...(record ? [] : ['it has no record']),
+    ...(await checkAgainstSums(archive, read, sums)),
+    ...compare(read, digest, record),
+  ]
   const expected = digest ? digest.tar.contentMd5 : record?.tar.contentMd5
   const { contentMd5, sizeBytes } = read.tar
   const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
@@ -147,8 +151,7 @@ function compare(
   record: ArchiveRecord | undefined,
 ): string[] {
   if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
-  const notes = record ? [] : ['it has no record']
-  if (engine.tar.contentMd5 === read.tar.contentMd5) return ['checked against the engine', ...notes]
+  if (engine.tar.contentMd5 === read.tar.contentMd5) return ['checked against the engine']
   const got = read.images.map((image) => image.configDigest).join()
   const want = engine.images.map((image) => image.configDigest).join()
   if (got !== want) {
@@ -157,14 +160,11 @@ function compare(
     })
   }
   const layers = read.images.reduce((sum, image) => sum + image.layers.length, 0)
-  return [
-    `the engine lays it out differently: config digest and ${layers} layers are the same`,
-    ...notes,
-  ]
+  return [`the engine lays it out differently: config digest and ${layers} layers are the same`]
 }
 
 function nothingToCompare({ images }: ReadArchive): string {
   return images.length > 0
-    ? 'nothing to compare it with: only its own digests of config and layers were checked'
-    : 'nothing to compare it with, and it is no saved image: only the check sums of the compression were checked'
+    ? 'no image to compare it with: only its own digests of config and layers were checked'
+    : 'it is no saved image: only the check sums of the compression were checked'
 }

@@ -115,7 +115,7 @@ t.test('alone: neither record nor image, and it says what that leaves open', asy
   t.strictSame(answer?.notes, [
     'it has no record',
     'SHA256SUMS does not list it',
-    'no record and no image in the engine: only its own digests of config and layers were checked',
+    'no image to compare it with: only its own digests of config and layers were checked',
   ])
   t.match(await bench.ask('verify_checksums', dir, '--against', 'record'), [
     { result: 'failed', error: { code: 'NO_RECORD' } },
