@@ -21,9 +21,14 @@ export interface Child {
 export interface ChildOptions {
   /** `inherit`: straight to the terminal, through stderr. */
   readonly stdout?: 'pipe' | 'inherit'
-  /** @returns the error for the end of its stderr, which may be empty. */
+  /** What it writes to stderr without meaning it. */
+  readonly noise?: RegExp
+  /** @returns the error for the end of its stderr, or for how it ended where it said nothing. */
   readonly explain: (stderr: string) => ToolError
 }
+
+// Children that died because another one did.
+const BROKEN_PIPES = new WeakSet<ToolError>()
 
 const STDERR_BYTES = 4096
 const PATIENCE_MS = 2000
@@ -42,12 +47,18 @@ export function startChild(command: string, args: readonly string[], options: Ch
     stderr = (stderr + text).slice(-STDERR_BYTES)
   })
   let wasKilled = false
+  const failure = (end: string): ToolError => {
+    const said = options.noise ? stderr.replaceAll(options.noise, '') : stderr
+    const error = options.explain(said.trim() || `it ended with ${end}`)
+    if (end === 'SIGPIPE' || /broken pipe|connection reset/i.test(said)) BROKEN_PIPES.add(error)
+    return error
+  }
   const exited = new Promise<void>((resolve, reject) => {
     child.once('error', (cause) => reject(options.explain(cause.message)))
     child.once('close', (code, signal) => {
       if (wasKilled) reject(interrupted())
       else if (code === 0) resolve()
-      else reject(options.explain(stderr.trim() || `it ended with ${signal ?? `status ${code}`}`))
+      else reject(failure(signal ?? `status ${code}`))
     })
   })
   exited.catch(() => {})
@@ -101,7 +112,9 @@ export async function withChildren<T>(
 // A pipe breaks, or a tar stops short, because a process at its other end
 // died: whose end is what there is to tell. It is known a moment later.
 function isSymptom(error: unknown): boolean {
-  if (error instanceof ToolError) return error.code === 'TRUNCATED_TAR'
+  if (error instanceof ToolError) {
+    return error.code === 'TRUNCATED_TAR' || BROKEN_PIPES.has(error)
+  }
   return isSystemError(error)
     ? error.code === 'EPIPE' || error.code === 'ECONNRESET'
     : error instanceof Error && 'code' in error && STREAM_ENDED.has(error.code)
@@ -112,7 +125,9 @@ const STREAM_ENDED = new Set<unknown>(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM
 async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown): Promise<unknown> {
   const failures = exits.map(async (exit) => {
     const failure = await exit.catch((error: unknown) => error)
-    if (failure === undefined || isInterruption(failure)) throw new Error('it did not fail')
+    if (!(failure instanceof ToolError) || isInterruption(failure) || BROKEN_PIPES.has(failure)) {
+      throw new Error('it is not the root')
+    }
     return failure
   })
   return Promise.race([Promise.any(failures).catch(() => otherwise), delay(1000, otherwise)])

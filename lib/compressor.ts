@@ -77,15 +77,13 @@ function start(
 ): Child {
   const { code, action, hint } = failure
   return startChild(name, args, {
-    explain: (stderr) =>
-      new ToolError(code, `${action}: ${name}: ${withoutNoise(stderr)}`, { hint }),
+    noise: NOISE,
+    explain: (stderr) => new ToolError(code, `${action}: ${name}: ${stderr}`, { hint }),
   })
 }
 
 // pixz says so whenever it reads a pipe; it means nothing.
-function withoutNoise(stderr: string): string {
-  return stderr.replaceAll(/^can not seek in input: Illegal seek\n?/gm, '').trim()
-}
+const NOISE = /^can not seek in input: Illegal seek$/gm
 
 const NOT_FOUND = 127
 

@@ -22,7 +22,7 @@ const KINDS: readonly Kind[] = [
   {
     code: 'ENGINE_DOWN',
     pattern:
-      /cannot connect to the docker daemon|is the docker daemon running|cannot access containerd socket/i,
+      /cannot connect to the docker daemon|failed to connect to the docker api|is the docker daemon running|cannot access containerd socket/i,
     hint: 'start it: sudo systemctl start docker',
   },
   {

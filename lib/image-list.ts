@@ -16,7 +16,7 @@ export function parseImageList(text: string, file: string): ImageReference[] {
   let hint: string | undefined
   for (const [index, line] of text
     .replace(/^\uFEFF/, '')
-    .split('\n')
+    .split(/\r?\n/)
     .entries()) {
     const entry = line.replace(/(^|\s)#.*$/, '').trim()
     if (entry === '') continue
