@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 
 import { ToolError } from './errors.ts'
+import { parseJson, readJson } from './json-member.ts'
 import { memberKey, type DigestedMember, type TarDigest } from './tar-digest.ts'
 
 /** A layer as it lies in a tar. */
@@ -184,22 +185,6 @@ function resolve(from: string, link: string): string {
     else if (part !== '.' && part !== '') parts.push(part)
   }
   return parts.join('/')
-}
-
-function readJson<T>(schema: v.GenericSchema<unknown, T>, member: DigestedMember): T {
-  const parsed = v.safeParse(schema, parseJson(member))
-  if (parsed.success) return parsed.output
-  const issue = parsed.issues[0]
-  const where = v.getDotPath(issue) ?? 'JSON'
-  throw new ToolError('BAD_IMAGE', `read "${member.path}" of the image: ${where}: ${issue.message}`)
-}
-
-function parseJson(member: DigestedMember): unknown {
-  try {
-    return JSON.parse(member.json?.toString('utf8') ?? '')
-  } catch {
-    return undefined
-  }
 }
 
 function mismatch(what: string, got: string, want: string): ToolError {

@@ -1,0 +1,26 @@
+// Members of an image's tar that are JSON.
+import * as v from 'valibot'
+
+import { ToolError } from './errors.ts'
+import type { DigestedMember } from './tar-digest.ts'
+
+/**
+ * @returns the member's JSON
+ * @throws BAD_IMAGE where it is not what the schema says
+ */
+export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: DigestedMember): T {
+  const parsed = v.safeParse(schema, parseJson(member))
+  if (parsed.success) return parsed.output
+  const issue = parsed.issues[0]
+  const where = v.getDotPath(issue) ?? 'JSON'
+  throw new ToolError('BAD_IMAGE', `read "${member.path}" of the image: ${where}: ${issue.message}`)
+}
+
+/** @returns what its JSON holds, undefined where it is none or was too large to be kept. */
+export function parseJson(member: DigestedMember): unknown {
+  try {
+    return JSON.parse(member.json?.toString('utf8') ?? '')
+  } catch {
+    return undefined
+  }
+}

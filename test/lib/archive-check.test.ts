@@ -1,0 +1,129 @@
+import { join } from 'node:path'
+import t from 'tap'
+
+import { checkAgainstRecord, checkAgainstSums, quickCheck, same } from '../../lib/archive-check.ts'
+import type { ReadArchive } from '../../lib/archive-reader.ts'
+import type { ArchiveRecord } from '../../lib/archive-record.ts'
+import { hexOf, sha256 } from '../fixtures/digest.ts'
+import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+
+const OTHER = 'f'.repeat(64)
+const HINT =
+  'it was changed or damaged: copy the archive and its record again from where they were made'
+
+/** What is read of the archive that the sample record is of. */
+const READ: ReadArchive = {
+  archive: SAMPLE_RECORD.archive,
+  tar: { ...SAMPLE_RECORD.tar, endBytes: SAMPLE_RECORD.tar.sizeBytes },
+  images: SAMPLE_RECORD.images,
+}
+const [IMAGE] = SAMPLE_RECORD.images
+
+t.test('checkAgainstRecord: everything as recorded', async (t) => {
+  t.doesNotThrow(() => checkAgainstRecord(READ, SAMPLE_RECORD))
+})
+
+// what differs, what was read, the message
+const DIFFERENT: [string, Partial<ReadArchive>, string][] = [
+  ['the sha256', { archive: { ...READ.archive, sha256: OTHER } }, `check sha256 of the archive: got ${OTHER}, want ${READ.archive.sha256}`],
+  ['the size', { archive: { ...READ.archive, sizeBytes: 999 } }, 'check size of the archive: got 999, want 1000'],
+  ['the size of the tar', { tar: { ...READ.tar, sizeBytes: 1 } }, 'check size of the tar: got 1, want 10240'],
+  ['the content md5', { tar: { ...READ.tar, contentMd5: 'x' } }, 'check content md5: got x, want d41d8cd9'],
+  ['the images', { images: [] }, 'check images: got , want sha256:'],
+  ['a layer', { images: IMAGE ? [{ ...IMAGE, layers: [] }] : [] }, 'check images: got sha256:'],
+] // prettier-ignore
+
+for (const [what, read, message] of DIFFERENT) {
+  t.test(`checkAgainstRecord: ${what} differs`, async (t) => {
+    t.throws(() => checkAgainstRecord({ ...READ, ...read }, SAMPLE_RECORD), {
+      code: 'MISMATCH',
+      message,
+      hint: HINT,
+    })
+  })
+}
+
+t.test('checkAgainstRecord: an md5 that one of them lacks is not compared', async (t) => {
+  const { contentMd5: _, ...tar } = SAMPLE_RECORD.tar
+  t.doesNotThrow(() => checkAgainstRecord(READ, { ...SAMPLE_RECORD, tar }))
+  const read = { ...READ, tar: { ...tar, endBytes: 0 } }
+  t.doesNotThrow(() => checkAgainstRecord(read, SAMPLE_RECORD))
+})
+
+const NAME = 'a.tar.xz'
+const SHA256 = hexOf(sha256('archive'))
+const RECORD_SHA256 = hexOf(sha256('record'))
+const RECORD: ArchiveRecord = {
+  ...SAMPLE_RECORD,
+  archive: { ...SAMPLE_RECORD.archive, sha256: SHA256 },
+}
+
+// what, checksums listed, what is told, or the message
+const LISTED: [string, [string, string][], { notes?: string[]; message?: string }][] = [
+  ['lists nothing', [], { notes: ['SHA256SUMS does not list it'] }],
+  ['lists another', [['b.tar.xz', OTHER]], { notes: ['SHA256SUMS does not list it'] }],
+  ['lists the archive', [[NAME, SHA256]], { notes: [] }],
+  ['lists both', [[NAME, SHA256], [`${NAME}.json`, RECORD_SHA256]], { notes: [] }],
+  ['has another sha256', [[NAME, OTHER]], { message: `check sha256 of the archive, by SHA256SUMS: got ${SHA256}, want ${OTHER}` }],
+  ['has another sha256 of the record', [[NAME, SHA256], [`${NAME}.json`, OTHER]], { message: `check sha256 of the record, by SHA256SUMS: got ${RECORD_SHA256}, want ${OTHER}` }],
+] // prettier-ignore
+
+for (const [what, sums, { notes, message }] of LISTED) {
+  t.test(`checkAgainstSums: SHA256SUMS ${what}`, async (t) => {
+    const dir = t.testdir({ [`${NAME}.json`]: 'record' })
+    const archive = { sizeBytes: 7, sha256: SHA256 }
+    const checked = checkAgainstSums(join(dir, NAME), { archive }, new Map(sums))
+    if (message === undefined) t.strictSame(await checked, notes)
+    else await t.rejects(checked, { code: 'MISMATCH', message, hint: HINT })
+  })
+}
+
+t.test('checkAgainstSums: SHA256SUMS lists a record that is gone', async (t) => {
+  const archive = { sizeBytes: 7, sha256: SHA256 }
+  const sums = new Map([
+    [NAME, SHA256],
+    [`${NAME}.json`, RECORD_SHA256],
+  ])
+  t.strictSame(await checkAgainstSums(join(t.testdir(), NAME), { archive }, sums), [
+    'its record is gone, though SHA256SUMS lists it',
+  ])
+})
+
+const SIGNAL = { signal: new AbortController().signal }
+
+// what, the archive's bytes, its record, the checksums, the code
+const QUICK: [string, string, ArchiveRecord | undefined, [string, string][], string?][] = [
+  ['as recorded', 'archive', RECORD, []],
+  ['as listed', 'archive', undefined, [[NAME, SHA256]]],
+  ['as recorded and listed', 'archive', RECORD, [[NAME, SHA256]]],
+  ['not as recorded', 'archive+', RECORD, [], 'MISMATCH'],
+  ['not as listed', 'archive+', undefined, [[NAME, SHA256]], 'MISMATCH'],
+  ['not as listed, but as recorded', 'archive', RECORD, [[NAME, OTHER]], 'MISMATCH'],
+  ['neither recorded nor listed', 'archive', undefined, [], 'NO_RECORD'],
+  ['empty', '', RECORD, [], 'MISMATCH'],
+]
+
+for (const [what, bytes, record, sums, code] of QUICK) {
+  t.test(`quickCheck: an archive that is ${what}`, async (t) => {
+    const dir = t.testdir({ [NAME]: bytes })
+    const checked = quickCheck(join(dir, NAME), record, new Map(sums), SIGNAL)
+    if (code === undefined) await t.resolves(checked)
+    else await t.rejects(checked, { code })
+  })
+}
+
+t.test('quickCheck: tells what the system says, or that it was told to stop', async (t) => {
+  const dir = t.testdir({ [NAME]: 'archive' })
+  const none = join(dir, 'none')
+  await t.rejects(quickCheck(none, RECORD, new Map(), SIGNAL), { code: 'ENOENT' })
+  const aborted = { signal: AbortSignal.abort() }
+  await t.rejects(quickCheck(join(dir, NAME), RECORD, new Map(), aborted), { code: 'INTERRUPTED' })
+})
+
+t.test('same: compares texts and numbers', async (t) => {
+  t.doesNotThrow(() => same('size', 1, 1))
+  t.throws(() => same('size', 1, '1'), {
+    code: 'MISMATCH',
+    message: 'check size: got 1, want 1',
+  })
+})

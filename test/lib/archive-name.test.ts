@@ -1,0 +1,50 @@
+import t from 'tap'
+
+import { archiveName, checkNameClashes, isArchiveName, recordName } from '../../lib/archive-name.ts'
+import { parseReference } from '../../lib/image-reference.ts'
+
+const DIGEST = '0f'.repeat(32)
+
+const NAMES: [string, string][] = [
+  ['ubuntu', 'ubuntu.tar.xz'],
+  ['nvcr.io/nvidia/pytorch:24.05-py3', 'nvcr.io_nvidia_pytorch-24.05-py3.tar.xz'],
+  ['localhost:5000/a:1', 'localhost-5000_a-1.tar.xz'],
+  [`a/b@sha256:${DIGEST}`, `a_b@sha256-${DIGEST}.tar.xz`],
+]
+
+for (const [text, want] of NAMES) {
+  t.test(`archiveName: of ${text}`, async (t) => {
+    t.equal(archiveName(parseReference(text)), want)
+  })
+}
+
+const ARCHIVES: [string, boolean][] = [
+  ['a.tar.xz', true],
+  ['dir/a.tar.xz', true],
+  ['.tar.xz', false],
+  ['a.tar', false],
+  ['a.tar.xz.json', false],
+  ['a-tar.xz', false],
+]
+
+for (const [name, want] of ARCHIVES) {
+  t.test(`isArchiveName: ${want ? 'yes' : 'no'} for ${name}`, async (t) => {
+    t.equal(isArchiveName(name), want)
+  })
+}
+
+t.test('recordName: lies beside the archive', async (t) => {
+  t.equal(recordName('dir/a.tar.xz'), 'dir/a.tar.xz.json')
+})
+
+t.test('checkNameClashes: names both references and the file', async (t) => {
+  const references = ['c/d:1', 'a/b:1', 'a_b:1'].map(parseReference)
+  t.throws(() => checkNameClashes(references), {
+    code: 'NAME_CLASH',
+    message: '"a/b:1" and "a_b:1" would both be written to "a_b-1.tar.xz"',
+  })
+})
+
+t.test('checkNameClashes: different names are fine', async (t) => {
+  t.doesNotThrow(() => checkNameClashes(['a/b:1', 'a/b:2', 'a/c:1'].map(parseReference)))
+})

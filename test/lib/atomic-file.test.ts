@@ -1,0 +1,65 @@
+import { readFile, readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+
+import {
+  createAtomicFile,
+  removeTemporaries,
+  syncDirectory,
+  writeFileAtomic,
+} from '../../lib/atomic-file.ts'
+
+t.test('createAtomicFile: the old file stays until the new one is whole', async (t) => {
+  const dir = t.testdir({ a: 'old' })
+  const file = await createAtomicFile(join(dir, 'a'))
+  await file.handle.writeFile('new')
+  await file.finish()
+  t.equal(await readFile(join(dir, 'a'), 'utf8'), 'old')
+  await file.commit()
+  await file.discard()
+  t.equal(await readFile(join(dir, 'a'), 'utf8'), 'new')
+  t.strictSame(await readdir(dir), ['a'])
+  t.equal((await stat(join(dir, 'a'))).mode & 0o777, 0o644)
+})
+
+t.test('discard: leaves nothing, before and after it is finished', async (t) => {
+  const dir = t.testdir({ a: 'old' })
+  for (const isFinished of [false, true]) {
+    const file = await createAtomicFile(join(dir, 'a'))
+    await file.handle.writeFile('new')
+    if (isFinished) await file.finish()
+    await file.discard()
+    t.strictSame(await readdir(dir), ['a'])
+  }
+  t.equal(await readFile(join(dir, 'a'), 'utf8'), 'old')
+})
+
+t.test('writeFileAtomic: writes all of it', async (t) => {
+  const dir = t.testdir({ a: 'old, and longer' })
+  await writeFileAtomic(join(dir, 'a'), 'new')
+  t.equal(await readFile(join(dir, 'a'), 'utf8'), 'new')
+  t.strictSame(await readdir(dir), ['a'])
+})
+
+t.test('writeFileAtomic: leaves nothing where it fails', async (t) => {
+  const dir = t.testdir({ a: {} })
+  await t.rejects(writeFileAtomic(join(dir, 'a'), 'x'), { code: 'EISDIR' })
+  t.strictSame(await readdir(dir), ['a'])
+  await t.rejects(writeFileAtomic(join(dir, 'none', 'a'), 'x'), { code: 'ENOENT' })
+})
+
+t.test('removeTemporaries: removes what a killed run left, and nothing else', async (t) => {
+  const others = ['.dgx-offline-images-1.tmp', '.other.tmp', 'a.tar.xz', `x${'0'.repeat(16)}.tmp`]
+  const dir = t.testdir(Object.fromEntries(others.map((name) => [name, ''])))
+  const left = await createAtomicFile(join(dir, 'a'))
+  await left.handle.close()
+  t.equal((await readdir(dir)).length, others.length + 1)
+  await removeTemporaries(dir)
+  t.strictSame((await readdir(dir)).toSorted(), others.toSorted())
+})
+
+t.test('syncDirectory: takes a directory, and tells where there is none', async (t) => {
+  const dir = t.testdir()
+  await t.resolves(syncDirectory(dir))
+  await t.rejects(syncDirectory(join(dir, 'none')), { code: 'ENOENT' })
+})

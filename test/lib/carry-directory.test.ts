@@ -1,0 +1,166 @@
+import { readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+
+import type { ArchiveRecord } from '../../lib/archive-record.ts'
+import { formatRecord } from '../../lib/archive-record.ts'
+import { createAtomicFile } from '../../lib/atomic-file.ts'
+import {
+  checkDirectory,
+  commitArchive,
+  isUpToDate,
+  listArchives,
+  listChecksums,
+  openForWriting,
+  readChecksums,
+  readRecord,
+} from '../../lib/carry-directory.ts'
+import { hexOf, sha256 } from '../fixtures/digest.ts'
+import { sh } from '../fixtures/run.ts'
+import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+
+const NAME = 'a.tar.xz'
+
+/** The record of an archive of these bytes. */
+function recordOf(bytes: string): ArchiveRecord {
+  const archive = {
+    ...SAMPLE_RECORD.archive,
+    sizeBytes: bytes.length,
+    sha256: hexOf(sha256(bytes)),
+  }
+  return { ...SAMPLE_RECORD, archive }
+}
+
+/** Puts an archive of these bytes in place as a run does. */
+async function commit(dir: string, bytes: string, fail?: Error): Promise<void> {
+  const file = await createAtomicFile(join(dir, NAME))
+  try {
+    await file.handle.writeFile(bytes)
+    await file.finish()
+    const broken = { ...file, commit: () => Promise.reject(fail) }
+    await commitArchive(join(dir, NAME), fail ? broken : file, recordOf(bytes))
+  } finally {
+    await file.discard()
+  }
+}
+
+t.test('commitArchive: archive, record and checksums fit', async (t) => {
+  const dir = t.testdir({ SHA256SUMS: '# of mine\n' })
+  for (const bytes of ['first', 'second']) {
+    await commit(dir, bytes)
+    t.strictSame((await readdir(dir)).toSorted(), ['SHA256SUMS', NAME, `${NAME}.json`])
+    t.equal(await readFile(join(dir, NAME), 'utf8'), bytes)
+    t.strictSame(await readRecord(join(dir, NAME)), recordOf(bytes))
+    t.equal(
+      await sh('sha256sum -c SHA256SUMS 2>/dev/null', { cwd: dir }),
+      `${NAME}: OK\n${NAME}.json: OK`,
+    )
+    t.match(await readFile(join(dir, 'SHA256SUMS'), 'utf8'), /^# of mine\n/)
+  }
+})
+
+t.test('commitArchive: a crash leaves no archive with the record of another', async (t) => {
+  const dir = t.testdir()
+  await commit(dir, 'first')
+  await t.rejects(commit(dir, 'second', new Error('crash')), { message: 'crash' })
+  t.strictSame((await readdir(dir)).toSorted(), ['SHA256SUMS', NAME])
+  t.equal(await readFile(join(dir, NAME), 'utf8'), 'first')
+  t.equal((await readChecksums(dir)).size, 0)
+})
+
+t.test('listChecksums: writes what is missing, and nothing where all is there', async (t) => {
+  const dir = t.testdir()
+  await commit(dir, 'first')
+  const sums = join(dir, 'SHA256SUMS')
+  const want = await readFile(sums, 'utf8')
+  const before = await stat(sums)
+  await listChecksums(join(dir, NAME), recordOf('first'))
+  t.equal((await stat(sums)).ino, before.ino)
+  await rm(sums)
+  await listChecksums(join(dir, NAME), recordOf('first'))
+  t.equal(await readFile(sums, 'utf8'), want)
+})
+
+t.test('openForWriting: one run at a time, what a killed one left is removed', async (t) => {
+  const dir = t.testdir()
+  const left = await createAtomicFile(join(dir, NAME))
+  await left.handle.close()
+  const close = await openForWriting(dir)
+  t.strictSame(await readdir(dir), [])
+  await t.rejects(openForWriting(dir), { code: 'BUSY' })
+  await close()
+  await (
+    await openForWriting(dir)
+  )()
+})
+
+t.test(
+  'openForWriting: a run that is refused removes nothing of the one that writes',
+  async (t) => {
+    const dir = t.testdir()
+    const close = await openForWriting(dir)
+    const file = await createAtomicFile(join(dir, NAME))
+    await t.rejects(openForWriting(dir), { code: 'BUSY' })
+    t.equal((await readdir(dir)).length, 1)
+    await file.discard()
+    await close()
+  },
+)
+
+t.test('openForWriting: where nothing can be written, it tells so, and lets go', async (t) => {
+  const code = /^(?:EACCES|EPERM|EROFS)$/
+  for (let n = 0; n < 2; n++) await t.rejects(openForWriting('/sys'), { code })
+})
+
+t.test('checkDirectory, openForWriting: want a directory', async (t) => {
+  const dir = t.testdir({ file: '' })
+  await t.resolves(checkDirectory(dir))
+  for (const name of ['none', 'file']) {
+    const path = join(dir, name)
+    const want = { code: 'NO_DIRECTORY', message: `open "${path}": there is no such directory` }
+    await t.rejects(checkDirectory(path), want)
+    await t.rejects(openForWriting(path), want)
+  }
+})
+
+t.test('listArchives: archives only, sorted', async (t) => {
+  const names = ['b.tar.xz', 'a.tar.xz', 'a.tar.xz.json', '.hidden.tar.xz', 'c.tar', 'SHA256SUMS']
+  const dir = t.testdir(Object.fromEntries(names.map((name) => [name, ''])))
+  t.strictSame(await listArchives(dir), ['a.tar.xz', 'b.tar.xz'])
+})
+
+t.test('readRecord: none, a good one, a bad one, one that cannot be read', async (t) => {
+  const dir = t.testdir({
+    'good.tar.xz.json': formatRecord(SAMPLE_RECORD),
+    'bad.tar.xz.json': '{}',
+    'dir.tar.xz.json': {},
+  })
+  t.equal(await readRecord(join(dir, 'none.tar.xz')), undefined)
+  t.strictSame(await readRecord(join(dir, 'good.tar.xz')), SAMPLE_RECORD)
+  await t.rejects(readRecord(join(dir, 'bad.tar.xz')), {
+    code: 'BAD_RECORD',
+    message: 'read "bad.tar.xz.json": ',
+  })
+  await t.rejects(readRecord(join(dir, 'dir.tar.xz')), { code: 'EISDIR' })
+})
+
+t.test('readChecksums: none where there is no file', async (t) => {
+  t.strictSame(await readChecksums(t.testdir()), new Map())
+})
+
+// what, the archive's bytes, what is wanted, whether it is up to date
+const WANTED: [string, string | undefined, { force: boolean; level: number }, boolean][] = [
+  ['as it was asked for', 'archive', { force: false, level: 6 }, true],
+  ['forced', 'archive', { force: true, level: 6 }, false],
+  ['of another level', 'archive', { force: false, level: 9 }, false],
+  ['of another size', 'archive+', { force: false, level: 6 }, false],
+  ['gone', undefined, { force: false, level: 6 }, false],
+]
+
+for (const [what, bytes, wanted, want] of WANTED) {
+  t.test(`isUpToDate: ${want ? 'yes' : 'no'} for one that is ${what}`, async (t) => {
+    const archive = join(t.testdir(), NAME)
+    if (bytes !== undefined) await writeFile(archive, bytes)
+    t.equal(await isUpToDate(archive, recordOf('archive'), wanted), want)
+  })
+}

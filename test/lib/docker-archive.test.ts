@@ -1,0 +1,264 @@
+import t from 'tap'
+
+import { formatPlatform, readImages, type ArchivedImage } from '../../lib/docker-archive.ts'
+import { dockerArchive, type ArchiveOptions } from '../fixtures/archive-builder.ts'
+import type { Layout } from '../fixtures/archive-layouts.ts'
+import { digest } from '../fixtures/digested-tar.ts'
+import { hexOf, sha256 } from '../fixtures/digest.ts'
+import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
+
+const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman']
+const LAYERS = ['base', 'middle', 'top'].map((content) => tar([{ path: content, content }]))
+const [BASE = Buffer.alloc(0), MIDDLE = Buffer.alloc(0)] = LAYERS
+const TAGS = ['registry.example/tool:1.0']
+
+function images(options: Partial<ArchiveOptions> = {}): ArchivedImage[] {
+  return imagesOf(dockerArchive({ layers: LAYERS, tags: TAGS, layout: 'oci', ...options }).archive)
+}
+
+function imagesOf(archive: Buffer): ArchivedImage[] {
+  return readImages(digest(archive).tar)
+}
+
+for (const layout of LAYOUTS) {
+  t.test(`readImages: ${layout}: finds the image, every byte accounted for`, async (t) => {
+    const built = dockerArchive({ layers: LAYERS, tags: TAGS, layout })
+    const [image, another] = imagesOf(built.archive)
+    t.equal(another, undefined)
+    t.match(image, {
+      repoTags: TAGS,
+      platform: 'linux/amd64',
+      created: '2024-05-01T12:00:00Z',
+      configDigest: built.configDigest,
+      manifestDigests: built.manifestDigest === undefined ? [] : [built.manifestDigest],
+    })
+    t.strictSame(
+      image?.layers.map((layer) => layer.diffId),
+      built.diffIds,
+    )
+    const isBlob = layout === 'oci-gzip'
+    t.strictSame(
+      image?.layers.map((layer) => layer.blobDigest !== undefined),
+      LAYERS.map(() => isBlob),
+    )
+    if (!isBlob) {
+      t.strictSame(
+        image?.layers.map((layer) => layer.sizeBytes),
+        LAYERS.map((layer) => layer.length),
+      )
+    }
+  })
+
+  t.test(`readImages: ${layout}: a layer may come twice`, async (t) => {
+    const [image] = images({ layers: [BASE, MIDDLE, BASE], layout })
+    t.strictSame(
+      image?.layers.map((layer) => layer.diffId),
+      [BASE, MIDDLE, BASE].map(sha256),
+    )
+  })
+
+  t.test(`readImages: ${layout}: an image without a tag has none`, async (t) => {
+    t.match(images({ tags: [], layout }), [{ repoTags: [] }])
+  })
+
+  t.test(`readImages: ${layout}: any member that is missing or changed is told`, async (t) => {
+    const { archive, layerPaths } = dockerArchive({ layers: LAYERS, tags: TAGS, layout })
+    const config = configPath(archive)
+    for (const path of [...layerPaths, config]) {
+      t.throws(() => images({ layout, edit: without(path) }), {
+        code: 'BAD_IMAGE',
+        message: `check image: "${path}" is missing in the tar`,
+      })
+      t.throws(() => images({ layout, edit: withContent(path, '{}') }), {
+        code: 'BAD_IMAGE',
+        message: `"${path}": got ${sha256('{}')}, want sha256:`,
+      })
+    }
+  })
+}
+
+for (const platform of ['amd64', 'arm64']) {
+  t.test(`readImages: the platform linux/${platform}`, async (t) => {
+    t.match(images({ architecture: platform }), [{ platform: `linux/${platform}` }])
+  })
+}
+
+t.test('formatPlatform: with the variant, if there is one', async (t) => {
+  t.equal(formatPlatform({ os: 'linux', architecture: 'arm', variant: 'v7' }), 'linux/arm/v7')
+  t.equal(formatPlatform({ os: 'linux', architecture: 'amd64', variant: '' }), 'linux/amd64')
+  t.equal(formatPlatform({ os: 'linux', architecture: 'amd64' }), 'linux/amd64')
+})
+
+t.test('readImages: an image without layers', async (t) => {
+  t.match(images({ layers: [] }), [{ layers: [] }])
+})
+
+t.test('readImages: several images, in the order of manifest.json', async (t) => {
+  const [first, second] = ['first', 'second'].map((name) => legacyMembers([BASE], [`${name}:1`]))
+  const manifest = [...(first?.manifest ?? []), ...(second?.manifest ?? [])]
+  const entries = [...(first?.entries ?? []), ...(second?.entries ?? [])]
+  const archive = tar([...entries, { path: 'manifest.json', content: JSON.stringify(manifest) }])
+  t.match(imagesOf(archive), [{ repoTags: ['first:1'] }, { repoTags: ['second:1'] }])
+})
+
+// what, manifest.json
+const NO_IMAGES: [string, TarEntry[]][] = [
+  ['no manifest.json', [{ path: 'a', content: '{}' }]],
+  ['a manifest.json of another kind', [{ path: 'manifest.json', content: '{"name":"app"}' }]],
+  ['a manifest.json that is no JSON', [{ path: 'manifest.json', content: '[{' }]],
+  ['an empty manifest.json', [{ path: 'manifest.json' }]],
+  ['a list of something else', [{ path: 'manifest.json', content: '[1]' }]],
+]
+
+for (const [what, entries] of NO_IMAGES) {
+  t.test(`readImages: ${what} means no saved image`, async (t) => {
+    t.strictSame(imagesOf(tar(entries)), [])
+  })
+}
+
+t.test('readImages: too many members mean no saved image', async (t) => {
+  t.strictSame(readImages({ sizeBytes: 1024, endBytes: 0 }), [])
+})
+
+t.test('readImages: more or fewer layers than the config has are told', async (t) => {
+  const { entries, manifest } = legacyMembers(LAYERS, TAGS)
+  const [entry] = manifest
+  for (const layers of [entry?.Layers.slice(1), [...(entry?.Layers ?? []), 'x']]) {
+    const changed = JSON.stringify([{ ...entry, Layers: layers }])
+    t.throws(() => imagesOf(tar([...entries, { path: 'manifest.json', content: changed }])), {
+      code: 'BAD_IMAGE',
+      message: `layers: got ${layers?.length}, want 3`,
+    })
+  }
+})
+
+t.test('readImages: layers in another order are told', async (t) => {
+  const { entries, manifest } = legacyMembers(LAYERS, TAGS)
+  const changed = JSON.stringify(
+    manifest.map((one) => ({ ...one, Layers: one.Layers.toReversed() })),
+  )
+  t.throws(() => imagesOf(tar([...entries, { path: 'manifest.json', content: changed }])), {
+    code: 'BAD_IMAGE',
+    message: `got ${sha256(LAYERS[2] ?? '')}, want ${sha256(BASE)}`,
+  })
+})
+
+// what, the config, the message
+const BAD_CONFIGS: [string, string, string][] = [
+  ['no JSON', '{', 'read "config" of the image: JSON: '],
+  ['a list', '[]', 'of the image: '],
+  ['without rootfs', '{"os":"linux"}', 'read "config" of the image: rootfs: '],
+  ['with another kind of diff_ids', '{"rootfs":{"diff_ids":"x"}}', 'rootfs.diff_ids: '],
+]
+
+for (const [what, config, message] of BAD_CONFIGS) {
+  t.test(`readImages: a config that is ${what} is told`, async (t) => {
+    const manifest = '[{"Config":"config","RepoTags":null,"Layers":[]}]'
+    const archive = tar([
+      { path: 'config', content: config },
+      { path: 'manifest.json', content: manifest },
+    ])
+    t.throws(() => imagesOf(archive), { code: 'BAD_IMAGE', message })
+  })
+}
+
+t.test('readImages: a blob that no image needs must fit its name as well', async (t) => {
+  const path = `blobs/sha256/${hexOf(sha256('a'))}`
+  t.throws(() => images({ edit: (entries) => [...entries, { path, content: 'b' }] }), {
+    code: 'BAD_IMAGE',
+    message: `check "${path}": got ${sha256('b')}, want ${sha256('a')}`,
+  })
+  t.equal(images({ edit: (entries) => [...entries, { path, content: 'a' }] }).length, 1)
+})
+
+t.test('readImages: a config named by sha256: must fit its name', async (t) => {
+  const config = JSON.stringify({ rootfs: { diff_ids: [] } })
+  const archiveWith = (path: string): Buffer =>
+    tar([
+      { path, content: config },
+      { path: 'manifest.json', content: JSON.stringify([{ Config: path }]) },
+    ])
+  t.match(imagesOf(archiveWith(sha256(config))), [{ platform: '', layers: [], repoTags: [] }])
+  t.throws(() => imagesOf(archiveWith(sha256('other'))), { code: 'BAD_IMAGE' })
+})
+
+// what, links that stand in place of the layer `a/layer.tar`
+const LINKS: [string, TarEntry[]][] = [
+  ['a symbolic link', [{ path: 'a/layer.tar', type: 'symlink', linkPath: '../b/./layer.tar' }]],
+  ['a hard link', [{ path: 'a/layer.tar', type: 'hardlink', linkPath: './b/layer.tar' }]],
+  [
+    'a hard link to a symbolic link',
+    [
+      { path: 'a/layer.tar', type: 'hardlink', linkPath: 'c' },
+      { path: 'c', type: 'symlink', linkPath: 'b/layer.tar' },
+    ],
+  ],
+]
+
+for (const [what, links] of LINKS) {
+  t.test(`readImages: a layer that is ${what} is found`, async (t) => {
+    t.match(imagesOf(linkedArchive(links)), [{ layers: [{ diffId: sha256(BASE) }] }])
+  })
+}
+
+// what, links that lead nowhere
+const BROKEN_LINKS: [string, TarEntry[]][] = [
+  ['a link to itself', [{ path: 'a/layer.tar', type: 'symlink', linkPath: 'layer.tar' }]],
+  ['a link out of the tar', [{ path: 'a/layer.tar', type: 'symlink', linkPath: '../../b/no' }]],
+  ['a directory', [{ path: 'a/layer.tar', type: 'directory' }]],
+  ['a fifo', [{ path: 'a/layer.tar', type: 'fifo' }]],
+]
+
+for (const [what, links] of BROKEN_LINKS) {
+  t.test(`readImages: a layer that is ${what} is missing`, async (t) => {
+    t.throws(() => imagesOf(linkedArchive(links)), {
+      code: 'BAD_IMAGE',
+      message: 'check image: "a/layer.tar" is missing in the tar',
+    })
+  })
+}
+
+interface ManifestEntry {
+  readonly Config: string
+  readonly RepoTags: readonly string[]
+  readonly Layers: readonly string[]
+}
+
+/** The members of a small image, and its entry for manifest.json apart. */
+function legacyMembers(
+  layers: readonly Buffer[],
+  tags: readonly string[],
+): { entries: TarEntry[]; manifest: ManifestEntry[] } {
+  const config = JSON.stringify({ tags, rootfs: { diff_ids: layers.map(sha256) } })
+  const Config = `${hexOf(sha256(config))}.json`
+  const Layers = layers.map((layer) => `${hexOf(sha256(layer))}/layer.tar`)
+  const entries = layers.map((content, n) => ({ path: Layers[n] ?? '', content }))
+  return {
+    entries: [...entries, { path: Config, content: config }],
+    manifest: [{ Config, RepoTags: tags, Layers }],
+  }
+}
+
+/** An image with one layer, `a/layer.tar`, whose bytes lie at `b/layer.tar`. */
+function linkedArchive(links: readonly TarEntry[]): Buffer {
+  const manifest = [{ Config: 'config', RepoTags: null, Layers: ['a/layer.tar'] }]
+  return tar([
+    ...links,
+    { path: 'b/layer.tar', content: BASE },
+    { path: 'config', content: JSON.stringify({ rootfs: { diff_ids: [sha256(BASE)] } }) },
+    { path: 'manifest.json', content: JSON.stringify(manifest) },
+  ])
+}
+
+function configPath(archive: Buffer): string {
+  const member = digest(archive).tar.members?.get('manifest.json')
+  return JSON.parse(member?.json?.toString() ?? '')[0].Config
+}
+
+function without(path: string): (entries: TarEntry[]) => TarEntry[] {
+  return (entries) => entries.filter((entry) => entry.path !== path)
+}
+
+function withContent(path: string, content: string): (entries: TarEntry[]) => TarEntry[] {
+  return (entries) => entries.map((entry) => (entry.path === path ? { ...entry, content } : entry))
+}

@@ -1,0 +1,96 @@
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+
+import {
+  ToolError,
+  formatError,
+  interrupted,
+  isInterruption,
+  isSystemError,
+  nothing,
+  toToolError,
+} from '../../lib/errors.ts'
+
+/** An error as node makes it of what the operating system says. */
+function systemError(code: string, path?: string): Error {
+  const place = path === undefined ? '' : ` '${path}'`
+  const error = new Error(`${code}: reason of it, write${place}`)
+  return Object.assign(error, { code, syscall: 'write', ...(path !== undefined && { path }) })
+}
+
+// what the system said, the code, whether there is a hint
+const SYSTEM: [string, string, boolean][] = [
+  ['ENOSPC', 'NO_SPACE', true],
+  ['EDQUOT', 'NO_SPACE', true],
+  ['EROFS', 'NOT_WRITABLE', true],
+  ['EACCES', 'NOT_WRITABLE', true],
+  ['EPERM', 'NOT_WRITABLE', true],
+  ['EIO', 'IO_FAILED', false],
+]
+
+for (const [said, code, hasHint] of SYSTEM) {
+  t.test(`toToolError: ${said} is ${code}`, async (t) => {
+    const cause = systemError(said, '/dir/a b')
+    const error = toToolError(cause)
+    t.match(error, { code, message: /^write "\/dir\/a b": reason of it$/, cause })
+    t.equal(error?.hint !== undefined, hasHint)
+  })
+}
+
+t.test('toToolError: a system error without a path', async (t) => {
+  t.equal(toToolError(systemError('ENOSPC'))?.message, 'write: reason of it')
+})
+
+t.test('toToolError: what node really throws', async (t) => {
+  const dir = t.testdir()
+  const error = await readFile(`${dir}/it's, gone`).catch((thrown: unknown) => thrown)
+  t.match(toToolError(error), {
+    code: 'IO_FAILED',
+    message: `open "${dir}/it's, gone": no such file or directory`,
+  })
+})
+
+t.test('toToolError: an error for people stays what it is', async (t) => {
+  const error = new ToolError('BUSY', 'busy')
+  t.equal(toToolError(error), error)
+})
+
+const BUGS: [string, unknown][] = [
+  ['an error', new Error('bug')],
+  ['an error with a code only', Object.assign(new Error('bug'), { code: 'ERR_X' })],
+  ['a string', 'bug'],
+  ['nothing', undefined],
+]
+
+for (const [what, bug] of BUGS) {
+  t.test(`toToolError, isSystemError: ${what} is a bug`, async (t) => {
+    t.equal(toToolError(bug), undefined)
+    t.equal(isSystemError(bug), false)
+  })
+}
+
+t.test('ToolError: carries code, hint and cause', async (t) => {
+  const cause = new Error('behind')
+  const error = new ToolError('BAD_TAR', 'read tar: broken', { hint: 'again', cause })
+  t.match(error, { name: 'ToolError', code: 'BAD_TAR', hint: 'again', cause })
+  t.equal(new ToolError('BAD_TAR', 'x').hint, undefined)
+})
+
+t.test('formatError: a line for each of the message, then the hint', async (t) => {
+  const error = new ToolError('BUSY', 'first\nsecond', { hint: 'wait' })
+  t.equal(formatError('tool', error), 'tool: error: first\ntool: error: second\ntool: hint: wait')
+  t.equal(formatError('tool', new ToolError('BUSY', 'first')), 'tool: error: first')
+})
+
+t.test('nothing: a file that is not there is no failure, all else is', async (t) => {
+  t.equal(nothing(systemError('ENOENT')), undefined)
+  for (const error of [systemError('EACCES'), new Error('bug')]) {
+    t.throws(() => nothing(error), error)
+  }
+})
+
+t.test('isInterruption: the error of a run that was told to stop, and no other', async (t) => {
+  t.equal(isInterruption(interrupted()), true)
+  t.equal(isInterruption(new ToolError('BUSY', 'interrupted')), false)
+  t.equal(isInterruption(new Error('interrupted')), false)
+})

@@ -1,0 +1,45 @@
+import t from 'tap'
+
+import { parseImageList } from '../../lib/image-list.ts'
+
+// what, text, the references
+const LISTS: [string, string, string[]][] = [
+  ['one line', 'ubuntu:22.04\n', ['ubuntu:22.04']],
+  ['a last line without its end', 'b\na', ['b', 'a']],
+  ['CRLF', 'a:1\r\nb:1\r\n', ['a:1', 'b:1']],
+  ['a BOM', '\uFEFFa:1\n', ['a:1']],
+  ['blank lines and blanks around', '\n  a:1 \t\n\n\tb:1\n \n', ['a:1', 'b:1']],
+  ['comments', '# all\na:1 # the first\n  #b:1\nc:1\t#\n', ['a:1', 'c:1']],
+  ['repeated lines', 'b:1\na:1\nb:1 # again\n', ['b:1', 'a:1']],
+]
+
+for (const [what, text, want] of LISTS) {
+  t.test(`parseImageList: takes ${what}`, async (t) => {
+    t.strictSame(
+      parseImageList(text, 'list').map((reference) => reference.text),
+      want,
+    )
+  })
+}
+
+t.test('parseImageList: names every bad line, and the first hint', async (t) => {
+  const text = '\uFEFF# images\r\na:1\r\nUbuntu\r\n\r\nb:1 c:1\r\na:1#x\r\n'
+  t.throws(() => parseImageList(text, 'my.txt'), {
+    code: 'BAD_LIST',
+    message: [
+      'my.txt:3: "Ubuntu" is no image reference',
+      'my.txt:5: "b:1 c:1" is no image reference',
+      'my.txt:6: "a:1#x" is no image reference',
+    ].join('\n'),
+    hint: 'repository names are lower case: ubuntu',
+  })
+})
+
+for (const text of ['', '\n', '# nothing yet\n', '\uFEFF']) {
+  t.test(`parseImageList: refuses a list without an image: ${JSON.stringify(text)}`, async (t) => {
+    t.throws(() => parseImageList(text, 'my.txt'), {
+      code: 'BAD_LIST',
+      message: '"my.txt" names no image',
+    })
+  })
+}

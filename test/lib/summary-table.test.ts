@@ -1,0 +1,25 @@
+import t from 'tap'
+
+import { formatTable } from '../../lib/summary-table.ts'
+
+const NONE = { archive: 'a.tar.xz', elapsedMs: 69_000, notes: [] }
+
+t.test('formatTable: columns as wide as their widest cell, no blanks at the end', async (t) => {
+  const table = formatTable([
+    { ...NONE, image: 'nvcr.io/a:1', tarBytes: 2e9, archiveBytes: 5e8, result: 'saved' },
+    { ...NONE, image: 'b:1', result: 'failed' },
+    { ...NONE, image: 'c', tarBytes: 0, archiveBytes: 60, result: 'up to date' },
+    { ...NONE, image: 'd', tarBytes: 10, archiveBytes: 0, elapsedMs: 5, result: 'verified' },
+  ])
+  t.strictSame(table.split('\n'), [
+    'IMAGE           TAR  ARCHIVE  RATIO   TIME  RESULT',
+    'nvcr.io/a:1  2.0 GB   500 MB   0.25  1m09s  saved',
+    'b:1               -        -      -  1m09s  failed',
+    'c               0 B     60 B      -  1m09s  up to date',
+    'd              10 B      0 B   0.00   0.0s  verified',
+  ])
+})
+
+t.test('formatTable: only the head where there is no outcome', async (t) => {
+  t.equal(formatTable([]), 'IMAGE  TAR  ARCHIVE  RATIO  TIME  RESULT')
+})

@@ -1,0 +1,277 @@
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+
+import { TarScanner, type TarMember } from '../../lib/tar-scanner.ts'
+import { sh } from '../fixtures/run.ts'
+import { chunked, padding, tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
+
+interface Scan {
+  readonly members: (TarMember & { content: Buffer })[]
+  readonly out: Buffer
+  readonly sizeBytes: number
+  readonly endBytes: number
+}
+
+function scan(bytes: Buffer, chunkBytes = bytes.length): Scan {
+  const members: Scan['members'] = []
+  let content: Buffer[] = []
+  let member: TarMember | undefined
+  const scanner = new TarScanner(
+    {
+      member: (found) => (member = found),
+      content: (part) => content.push(Buffer.from(part)),
+      memberEnd() {
+        if (member) members.push({ ...member, content: Buffer.concat(content) })
+        member = undefined
+        content = []
+      },
+    },
+    { constant: false },
+  )
+  const out = [...chunked(Buffer.from(bytes), chunkBytes)].map((chunk) => scanner.write(chunk))
+  return { members, out: Buffer.concat(out), ...scanner.end() }
+}
+
+const SIZES = [0, 1, 511, 512, 513, 1024, 5000]
+const LONG = `${'directory/'.repeat(20)}file`
+
+const MIXED = tar([
+  ...SIZES.map((size) => ({ path: `${size}`, content: Buffer.alloc(size, `${size}`) })),
+  { path: LONG, format: 'pax', content: 'pax' },
+  { path: `${LONG}2`, linkPath: LONG, type: 'symlink', format: 'gnu-long' },
+  { path: 'directory', type: 'directory' },
+  { path: 'hard', linkPath: '513', type: 'hardlink', sizeBytes: 513 },
+  { path: 'last', content: 'last' },
+] satisfies TarEntry[])
+
+for (const chunkBytes of [1, 511, 512, 513, 1024, MIXED.length]) {
+  t.test(`scan: chunks of ${chunkBytes} bytes`, async (t) => {
+    const { members, out, sizeBytes, endBytes } = scan(MIXED, chunkBytes)
+    t.ok(out.equals(MIXED), 'handed on as it is')
+    t.strictSame([sizeBytes, endBytes], [MIXED.length, MIXED.length])
+    t.strictSame(
+      members.map(({ path, type, linkPath }) => [path, type, linkPath]),
+      [
+        ...SIZES.map((size) => [`${size}`, '0', '']),
+        [LONG, '0', ''],
+        [`${LONG}2`, '2', LONG],
+        ['directory/', '5', ''],
+        ['hard', '1', '513'],
+        ['last', '0', ''],
+      ],
+    )
+    for (const { offsetBytes, sizeBytes: size, content } of members) {
+      t.ok(content.equals(MIXED.subarray(offsetBytes, offsetBytes + size)))
+    }
+    t.strictSame(
+      members.map(({ content }) => content.length),
+      [...SIZES, 3, 0, 0, 0, 4],
+    )
+  })
+}
+
+t.test('write: what is handed on lags by less than a block', async (t) => {
+  const scanner = new TarScanner(
+    { member: () => {}, content: () => {}, memberEnd: () => {} },
+    { constant: false },
+  )
+  let lag = 0
+  let most = 0
+  for (const chunk of chunked(Buffer.from(MIXED), 100)) {
+    lag += chunk.length - scanner.write(chunk).length
+    most = Math.max(most, lag)
+  }
+  t.equal(lag, 0)
+  t.ok(most > 0 && most < 512, `${most} bytes`)
+})
+
+t.test('write: a chunk may be used again once its bytes were handed on', async (t) => {
+  const paths: string[] = []
+  const scanner = new TarScanner(
+    { member: ({ path }) => paths.push(path), content: () => {}, memberEnd: () => {} },
+    { constant: false },
+  )
+  const reused = Buffer.alloc(100)
+  for (const chunk of chunked(MIXED, reused.length)) {
+    chunk.copy(reused)
+    scanner.write(reused.subarray(0, chunk.length))
+    reused.fill('x')
+  }
+  t.strictSame(paths, [...SIZES.map(String), LONG, `${LONG}2`, 'directory/', 'hard', 'last'])
+})
+
+// A lone block of zeros at the end is an end too: GNU tar takes it as such.
+t.test('end: a tar cut anywhere before its end is truncated, and says where', async (t) => {
+  const bytes = tar([
+    { path: LONG, format: 'pax', content: 'x' },
+    { path: 'b', content: Buffer.alloc(513) },
+  ])
+  const whole: number[] = []
+  for (let size = 0; size <= bytes.length; size++) {
+    try {
+      scan(bytes.subarray(0, size), 4096)
+      whole.push(size)
+    } catch (error) {
+      t.match(error, { code: 'TRUNCATED_TAR', message: `stops at byte ${size}, before` })
+    }
+  }
+  t.strictSame(whole, [bytes.length - 512, bytes.length])
+})
+
+for (const trailing of [1, 511, 512, 513, 10_240]) {
+  t.test(`end: ${trailing} bytes after the end belong to the size only`, async (t) => {
+    const bytes = Buffer.concat([MIXED, Buffer.alloc(trailing, 'x')])
+    for (const chunkBytes of [100, bytes.length]) {
+      const { out, sizeBytes, endBytes } = scan(bytes, chunkBytes)
+      t.ok(out.equals(bytes))
+      t.strictSame([sizeBytes, endBytes], [bytes.length, MIXED.length])
+    }
+  })
+}
+
+t.test('write: a member after a lone block of zeros is refused', async (t) => {
+  const member = tar([{ path: 'a' }], { end: false })
+  const bytes = Buffer.concat([member, Buffer.alloc(512), member])
+  t.throws(() => scan(bytes), {
+    code: 'BAD_TAR',
+    message: 'read tar at byte 1024: data after its end',
+  })
+})
+
+t.test('write: a damaged header is told with its place, in any chunks', async (t) => {
+  const bytes = tar([{ path: 'a', content: 'x' }, { path: 'b' }])
+  bytes.write('c', 1024)
+  for (const chunkBytes of [1, 700, bytes.length]) {
+    t.throws(() => scan(bytes, chunkBytes), {
+      code: 'BAD_TAR',
+      message: 'read tar header at byte 1024: checksum: got ',
+    })
+  }
+})
+
+// what, a pax record or a base 256 field
+const BAD_SIZES: [string, Buffer][] = [
+  ['no number', Buffer.from('10 size=x\n')],
+  ['negative', Buffer.from('11 size=-1\n')],
+  ['a fraction', Buffer.from('12 size=1.5\n')],
+  ['beyond whole numbers', Buffer.from('25 size=9007199254740993\n')],
+]
+
+for (const [what, record] of BAD_SIZES) {
+  t.test(`write: a size that is ${what} is refused`, async (t) => {
+    const bytes = Buffer.concat([metaMember('x', record), tar([{ path: 'a' }])])
+    t.throws(() => scan(bytes), { code: 'BAD_TAR', message: 'a size that is no number' })
+  })
+}
+
+t.test('write: a name above 1 MiB is refused before it is read', async (t) => {
+  const header = retyped(tarHeader({ path: 'x', sizeBytes: 1024 * 1024 + 1 }), 'L')
+  t.throws(() => scan(header), { code: 'BAD_TAR', message: 'a name too long' })
+})
+
+t.test('write: a name of an empty member before it is no name', async (t) => {
+  const bytes = Buffer.concat([metaMember('g', Buffer.alloc(0)), tar([{ path: 'a' }])])
+  t.strictSame(
+    scan(bytes).members.map(({ path }) => path),
+    ['a'],
+  )
+})
+
+t.test('write: an own size stands over that of the header, for one member only', async (t) => {
+  const bytes = Buffer.concat([
+    metaMember('x', Buffer.from('12 size=513\n')),
+    tar([{ path: 'a' }], { end: false }),
+    Buffer.alloc(1024),
+    tar([{ path: 'b', content: 'b' }]),
+  ])
+  t.strictSame(
+    scan(bytes).members.map(({ path, sizeBytes }) => [path, sizeBytes]),
+    [
+      ['a', 513],
+      ['b', 1],
+    ],
+  )
+})
+
+const HUGE_BYTES = 8 * 1024 ** 3 + 1
+const ZEROS = Buffer.alloc(64 * 1024 * 1024)
+
+for (const entry of [{ base256: true }, { format: 'pax' }] as const) {
+  t.test(`write: a member above 8 GiB, ${JSON.stringify(entry)}`, async (t) => {
+    const seen: [string, number][] = []
+    let contentBytes = 0
+    const scanner = new TarScanner(
+      {
+        member: ({ path, sizeBytes }) => seen.push([path, sizeBytes]),
+        content: (bytes) => (contentBytes += bytes.length),
+        memberEnd: () => {},
+      },
+      { constant: false },
+    )
+    const header = tarHeader({ path: 'huge', sizeBytes: HUGE_BYTES, ...entry })
+    scanner.write(header)
+    for (let left = HUGE_BYTES; left > 0; left -= ZEROS.length) {
+      scanner.write(ZEROS.subarray(0, left))
+    }
+    scanner.write(padding(HUGE_BYTES))
+    scanner.write(tar([{ path: 'after', content: 'x' }]))
+    t.strictSame(seen, [
+      ['huge', HUGE_BYTES],
+      ['after', 1],
+    ])
+    t.equal(contentBytes, HUGE_BYTES + 1)
+    t.equal(scanner.end().endBytes, header.length + HUGE_BYTES + 511 + 4 * 512)
+  })
+}
+
+// Format, options of GNU tar; the map of the old one takes more than a header
+// and a block, that of 1.0 stands in the content.
+const SPARSE: [string, string][] = [
+  ['old GNU, extended map', '--format=gnu'],
+  ['pax 0.1', '--format=pax --sparse-version=0.1'],
+  ['pax 1.0', '--format=pax --sparse-version=1.0'],
+]
+
+t.test('write: sparse members of GNU tar', async (t) => {
+  const dir = t.testdir({ after: 'after' })
+  const file = await open(join(dir, 'holes'), 'w')
+  for (let n = 0; n < 60; n++) await file.write('data', n * 65_536)
+  await file.close()
+  for (const [what, options] of SPARSE) {
+    const path = join(dir, 'sparse.tar')
+    await sh(`tar -cSf ${path} --hole-detection=raw ${options} holes after`, { cwd: dir })
+    const bytes = await readWhole(path)
+    for (const chunkBytes of [1, 513, bytes.length]) {
+      const { members, out } = scan(bytes, chunkBytes)
+      t.match(members, [{ sparse: true }, { path: 'after', sparse: false }], what)
+      t.equal(members[1]?.content.toString(), 'after')
+      t.ok(members[0] && members[0].sizeBytes < 60 * 65_536, 'the size in the tar')
+      t.ok(out.equals(bytes))
+    }
+  }
+})
+
+async function readWhole(path: string): Promise<Buffer> {
+  const file = await open(path)
+  try {
+    return await file.readFile()
+  } finally {
+    await file.close()
+  }
+}
+
+/** A member that speaks of the next one. */
+function metaMember(type: string, content: Buffer): Buffer {
+  const header = retyped(tarHeader({ path: 'meta', sizeBytes: content.length }), type)
+  return Buffer.concat([header, content, padding(content.length)])
+}
+
+/** Another type flag, and the checksum made right for it. */
+function retyped(header: Buffer, type: string): Buffer {
+  const before = Number.parseInt(header.toString('latin1', 148, 154), 8)
+  const sum = before - (header[156] ?? 0) + type.charCodeAt(0)
+  header.write(type, 156)
+  header.write(sum.toString(8).padStart(6, '0'), 148)
+  return header
+}

@@ -1,0 +1,104 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import { checkExists, findReferences, findTargets } from '../../lib/targets.ts'
+
+/** Runs the test in a directory of these files, as a person does. */
+function enter(t: Test, files: Parameters<Test['testdir']>[0]): void {
+  const before = process.cwd()
+  process.chdir(t.testdir(files))
+  t.teardown(() => process.chdir(before))
+}
+
+const NONE = { names: [], list: undefined, dir: 'carry' }
+
+t.test('findReferences: what was named, each once', async (t) => {
+  enter(t, { 'images_list.txt': 'c:1\n' })
+  t.match(await findReferences({ ...NONE, names: ['b:1', 'a:1', 'b:1'] }), [
+    { text: 'b:1' },
+    { text: 'a:1' },
+  ])
+})
+
+t.test('findReferences: else the list that was asked for, else images_list.txt', async (t) => {
+  enter(t, { 'images_list.txt': 'c:1\n', 'my.txt': 'd:1\n' })
+  t.match(await findReferences({ ...NONE, list: 'my.txt' }), [{ text: 'd:1' }])
+  t.match(await findReferences(NONE), [{ text: 'c:1' }])
+})
+
+t.test('findReferences: tells what is wrong before anything is done', async (t) => {
+  enter(t, { 'bad.txt': 'a:1\nB\n', 'clash.txt': 'a/b:1\na_b:1\n' })
+  await t.rejects(findReferences(NONE), {
+    code: 'BAD_LIST',
+    message: 'read the list: there is no "images_list.txt"',
+  })
+  await t.rejects(findReferences({ ...NONE, list: 'bad.txt' }), {
+    code: 'BAD_LIST',
+    message: 'bad.txt:2: ',
+  })
+  await t.rejects(findReferences({ ...NONE, list: '.' }), { code: 'EISDIR' })
+  await t.rejects(findReferences({ ...NONE, list: 'clash.txt' }), { code: 'NAME_CLASH' })
+  await t.rejects(findReferences({ ...NONE, names: ['a/b:1', 'a_b:1'] }), { code: 'NAME_CLASH' })
+  await t.rejects(findReferences({ ...NONE, names: ['A'] }), { code: 'BAD_REFERENCE' })
+})
+
+t.test('findTargets: images and archives that were named, each once', async (t) => {
+  const names = ['r.io/a:1', 'else/b.tar.xz', 'c.tar.xz', 'r.io/a:1', './d.tar.xz']
+  const targets = await findTargets({ ...NONE, names })
+  t.match(targets, [
+    {
+      archive: join('carry', 'r.io_a-1.tar.xz'),
+      label: 'r.io/a:1',
+      reference: { text: 'r.io/a:1' },
+    },
+    { archive: 'else/b.tar.xz', label: 'b.tar.xz', reference: undefined },
+    { archive: join('carry', 'c.tar.xz'), label: 'c.tar.xz', reference: undefined },
+    { archive: './d.tar.xz', label: 'd.tar.xz', reference: undefined },
+  ])
+  t.equal(targets.length, 4)
+  await t.rejects(findTargets({ ...NONE, names: ['A.tar'] }), {
+    code: 'BAD_REFERENCE',
+  })
+})
+
+t.test('findTargets: else the images of the list, which lies in the directory', async (t) => {
+  enter(t, { 'my.txt': 'd:1\n', carry: { 'images_list.txt': 'c:1\n', 'e.tar.xz': '' } })
+  t.match(await findTargets(NONE), [{ archive: join('carry', 'c-1.tar.xz'), label: 'c:1' }])
+  t.match(await findTargets({ ...NONE, list: 'my.txt' }), [{ label: 'd:1' }])
+})
+
+t.test('findTargets: else all archives of the directory', async (t) => {
+  const carry = { 'b.tar.xz': '', 'a.tar.xz': '', 'a.tar.xz.json': '' }
+  enter(t, { 'images_list.txt': 'c:1\n', carry })
+  t.strictSame(await findTargets(NONE), [
+    { archive: join('carry', 'a.tar.xz'), label: 'a.tar.xz' },
+    { archive: join('carry', 'b.tar.xz'), label: 'b.tar.xz' },
+  ])
+})
+
+t.test('findTargets: a list that was asked for, or is bad, is not passed over', async (t) => {
+  const carry = { 'a.tar.xz': '', 'images_list.txt': 'B\n' }
+  enter(t, { carry, 'clash.txt': 'a/b:1\na_b:1\n' })
+  await t.rejects(findTargets({ ...NONE, list: 'none.txt' }), { code: 'BAD_LIST' })
+  await t.rejects(findTargets(NONE), { code: 'BAD_LIST', message: 'carry/images_list.txt:1: ' })
+  await t.rejects(findTargets({ ...NONE, list: 'clash.txt' }), { code: 'NAME_CLASH' })
+})
+
+t.test('findTargets: tells where there is nothing at all', async (t) => {
+  enter(t, { carry: {} })
+  await t.rejects(findTargets(NONE), {
+    code: 'NO_ARCHIVE',
+    message: 'look into "carry": there is no archive',
+  })
+})
+
+t.test('checkExists: gives the size, and wants a file', async (t) => {
+  enter(t, { 'a.tar.xz': '12345', 'dir.tar.xz': {} })
+  t.equal(await checkExists({ archive: 'a.tar.xz', label: 'a' }), 5)
+  for (const archive of ['none.tar.xz', 'dir.tar.xz']) {
+    await t.rejects(checkExists({ archive, label: 'a:1' }), {
+      code: 'NO_ARCHIVE',
+      message: `read "a:1": there is no "${archive}"`,
+    })
+  }
+})

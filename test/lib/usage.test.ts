@@ -1,0 +1,130 @@
+import t from 'tap'
+
+import { parseArguments } from '../../lib/usage.ts'
+
+const USAGE = `usage: tool [OPTION]... [NAME]...
+
+Does something --not-an-option here.
+
+  --dir DIR          where
+  --level N          how much
+  --platform OS/ARCH which
+  --no-pull          not that
+  --dry-run          nothing
+  -f, --file FILE    what
+  -h, --help         print this
+
+  tool --dir /mnt --unknown example
+`
+
+// argv, what is read
+const ARGUMENTS: [string[], object][] = [
+  [[], { names: [], dir: undefined, help: false, dryRun: false, pull: true }],
+  [['a', 'b:1'], { names: ['a', 'b:1'] }],
+  [['--dir', 'x', 'a'], { dir: 'x', names: ['a'] }],
+  [['a', '--dir=x'], { dir: 'x', names: ['a'] }],
+  [['--dir', '007'], { dir: '007' }],
+  [['1.10', '0x10'], { names: ['1.10', '0x10'] }],
+  [['-h'], { help: true }],
+  [['--help'], { help: true }],
+  [['--dry-run', 'a'], { dryRun: true, names: ['a'] }],
+  [['--no-pull'], { pull: false }],
+  [['-f', 'x'], { file: 'x' }],
+  [['--file', 'x'], { file: 'x' }],
+  [['-hf', 'x'], { help: true, file: 'x' }],
+  [['--', '--dir', '-x'], { names: ['--dir', '-x'], dir: undefined }],
+  [['-'], { names: ['-'] }],
+]
+
+for (const [argv, want] of ARGUMENTS) {
+  t.test(`parseArguments: takes ${JSON.stringify(argv)}`, async (t) => {
+    const args = parseArguments(USAGE, argv)
+    t.match(
+      {
+        names: args.names,
+        dir: args.text('dir'),
+        file: args.text('file'),
+        help: args.flag('help'),
+        dryRun: args.flag('dry-run'),
+        pull: args.flag('pull'),
+      },
+      want,
+    )
+    t.equal(args.names.length, 'names' in want && Array.isArray(want.names) ? want.names.length : 0)
+  })
+}
+
+// argv, the message
+const WRONG: [string[], string][] = [
+  [['--unknown'], 'there is no option "--unknown"'],
+  [['--not-an-option'], 'there is no option "--not-an-option"'],
+  [['--dirs', 'x'], 'there is no option "--dirs"'],
+  [['-x'], 'there is no option "-x"'],
+  [['-hx'], 'there is no option "-hx"'],
+  [['--no-dir'], 'there is no option "--no-dir"'],
+  [['--pull'], 'there is no option "--pull"'],
+  [['--no-help'], 'there is no option "--no-help"'],
+  [['--dir'], '--dir needs a value'],
+  [['--dir='], '--dir needs a value'],
+  [['--dir', ''], '--dir needs a value'],
+  [['--dir', '--dry-run'], '--dir needs a value'],
+  [['-f'], '--file needs a value'],
+  [['--dir', 'a', '--dir', 'b'], '--dir was given twice'],
+  [['-f', 'a', '--file', 'b'], '--file was given twice'],
+  [['--dry-run=yes'], '--dry-run takes no value'],
+  [['--__proto__', 'x'], 'there is no option "--__proto__"'],
+]
+
+for (const [argv, message] of WRONG) {
+  t.test(`parseArguments: refuses ${JSON.stringify(argv)}`, async (t) => {
+    t.throws(() => parseArguments(USAGE, argv), { code: 'USAGE', message, hint: 'see --help' })
+  })
+}
+
+const NUMBERS: [string, number | undefined][] = [
+  ['0', 0],
+  ['9', 9],
+  ['06', 6],
+  ['10', undefined],
+  ['-1', undefined],
+  ['5.5', undefined],
+  ['1e0', undefined],
+  ['x', undefined],
+  [' 5', undefined],
+]
+
+for (const [text, want] of NUMBERS) {
+  t.test(
+    `number: ${want === undefined ? 'refuses' : 'takes'} ${JSON.stringify(text)}`,
+    async (t) => {
+      const args = parseArguments(USAGE, [`--level=${text}`])
+      if (want !== undefined) return t.equal(args.number('level', 0, 9), want)
+      return t.throws(() => args.number('level', 0, 9), {
+        code: 'USAGE',
+        message: `--level: got "${text}", want a whole number from 0 to 9`,
+      })
+    },
+  )
+}
+
+t.test('number, choice: undefined where they were not given', async (t) => {
+  const args = parseArguments(USAGE, [])
+  t.equal(args.number('level', 0, 9), undefined)
+  t.equal(args.choice('platform', ['a', 'b']), undefined)
+})
+
+t.test('choice: one of the choices', async (t) => {
+  const args = parseArguments(USAGE, ['--platform', 'b'])
+  t.equal(args.choice('platform', ['a', 'b']), 'b')
+  t.throws(() => args.choice('platform', ['a', 'c']), {
+    code: 'USAGE',
+    message: '--platform: got "b", want one of a, c',
+  })
+})
+
+t.test('text: an option that the usage text does not name is a bug', async (t) => {
+  t.throws(() => parseArguments(USAGE, []).text('unknown'), {
+    name: 'Error',
+    message: 'the usage text has no --unknown',
+  })
+})
