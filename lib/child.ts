@@ -71,7 +71,7 @@ export function startChild(command: string, args: readonly string[], options: Ch
       wasKilled = true
       child.kill(signal)
       const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
-      child.once('exit', () => clearTimeout(timer))
+      exited.catch(() => {}).finally(() => clearTimeout(timer))
     },
   }
 }

@@ -42,7 +42,7 @@ export function readHeader(block: Buffer, offsetBytes: number): TarHeader | unde
   const path = readText(block, 0, 100)
   return {
     path: prefix === '' ? path : `${prefix}/${path}`,
-    type: type === '0' && path.endsWith('/') ? '5' : type,
+    type,
     sizeBytes: HAS_NO_CONTENT.has(type) ? 0 : readNumber(block, 124, 12),
     linkPath: readText(block, 157, 100),
     extended: isGnu && type === 'S' && block[482] === 1,

@@ -25,14 +25,18 @@ export function readMeta(type: string, content: Buffer): Overrides {
   return type === 'x' ? readPax(content) : {}
 }
 
+const NEWLINE = 0x0a
+
 // "LENGTH KEY=VALUE\n", the length counting all of it, in bytes.
 function readPax(content: Buffer): Overrides {
   const overrides: Overrides = {}
   for (let from = 0; from < content.length;) {
     const space = content.indexOf(0x20, from)
     const length = Number(content.toString('latin1', from, space))
-    if (space === -1 || !(length > 0))
-      throw new ToolError('BAD_TAR', 'read tar: a pax record has no length')
+    const isWhole = length > 0 && content[from + length - 1] === NEWLINE
+    if (space === -1 || !isWhole) {
+      throw new ToolError('BAD_TAR', 'read tar: a pax record of a wrong length')
+    }
     const [key = '', ...value] = content.toString('utf8', space + 1, from + length - 1).split('=')
     applyPax(overrides, key, value.join('='))
     from += length

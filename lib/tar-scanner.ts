@@ -149,7 +149,8 @@ export class TarScanner {
     this.#visitor.member({
       path,
       linkPath,
-      type: header.type,
+      // Before there was a type for it, a directory was a file named `dir/`.
+      type: header.type === '0' && path.endsWith('/') ? '5' : header.type,
       sizeBytes,
       offsetBytes: this.#atBytes + BLOCK_BYTES,
       sparse: sparse || header.type === 'S',

@@ -28,6 +28,7 @@ const OPTION = /^ +(?:-(?<short>\w), )?--(?<negated>no-)?(?<name>[a-z-]+)(?<valu
  */
 export function parseArguments(usage: string, argv: readonly string[]): Arguments {
   const options = readOptions(usage)
+  checkOptions(options, argv)
   const named = (hasValue: boolean): string[] =>
     [...options].filter(([, option]) => option.hasValue === hasValue).map(([name]) => name)
   const alias = Object.fromEntries([...options].map(([name, { short }]) => [name, short ?? []]))
@@ -39,7 +40,7 @@ export function parseArguments(usage: string, argv: readonly string[]): Argument
       [...options].map(([name, { negated }]) => [name, negated || undefined]),
     ),
     unknown: (arg) => {
-      if (/^-./.test(arg)) throw wrong(`there is no option "${arg}"`)
+      if (/^-./.test(arg)) throw unknown(arg)
       return true
     },
   })
@@ -58,6 +59,25 @@ export function parseArguments(usage: string, argv: readonly string[]): Argument
     number: (name, least, most) => toNumber(name, value(name), least, most),
     choice: (name, choices) => toChoice(name, value(name), choices),
   }
+}
+
+// minimist takes more than the usage text names: --no-x for any x, --x=y for a flag.
+function checkOptions(options: ReadonlyMap<string, Option>, argv: readonly string[]): void {
+  for (const arg of argv) {
+    if (arg === '--') return
+    const groups = GIVEN.exec(arg)?.groups
+    if (!groups) continue
+    const { negated, name = '', value } = groups
+    const option = options.get(name)
+    if (!option || option.negated !== (negated !== undefined)) throw unknown(arg)
+    if (value !== undefined && !option.hasValue) throw wrong(`--${name} takes no value`)
+  }
+}
+
+const GIVEN = /^--(?<negated>no-)?(?<name>[^=]+)(?<value>=.*)?$/s
+
+function unknown(arg: string): ToolError {
+  return wrong(`there is no option "${arg}"`)
 }
 
 interface Option {

@@ -9,7 +9,7 @@ const HEADERS: [string, TarEntry, object][] = [
   ['a file', { path: 'a', sizeBytes: 513 }, { path: 'a', type: '0', sizeBytes: 513 }],
   ['a contiguous file', { path: 'a', type: 'contiguous', sizeBytes: 1 }, { type: '0', sizeBytes: 1 }],
   ['a directory', { path: 'a/', type: 'directory' }, { path: 'a/', type: '5', sizeBytes: 0 }],
-  ['an old directory', { path: 'a/' }, { path: 'a/', type: '5', sizeBytes: 0 }],
+  ['an old directory, as a file', { path: 'a/' }, { path: 'a/', type: '0', sizeBytes: 0 }],
   ['a symbolic link', { path: 'a', type: 'symlink', linkPath: '../b' }, { type: '2', linkPath: '../b' }],
   ['a hard link with a size', { path: 'a', type: 'hardlink', linkPath: 'b', sizeBytes: 9 }, { type: '1', sizeBytes: 0, linkPath: 'b' }],
   ['a fifo', { path: 'a', type: 'fifo', sizeBytes: 9 }, { type: '6', sizeBytes: 0 }],

@@ -28,7 +28,7 @@ for (const content of ['path=a\n', '0 path=a\n', '-9 path=a\n', 'x path=a\n', '1
   t.test(`readMeta: refuses the pax record ${JSON.stringify(content)}`, async (t) => {
     t.throws(() => readMeta('x', Buffer.from(content)), {
       code: 'BAD_TAR',
-      message: 'a pax record has no length',
+      message: 'a pax record of a wrong length',
     })
   })
 }
