@@ -1,0 +1,44 @@
+// How long a program takes to say what it does, against Node doing nothing.
+import { fileURLToPath } from 'node:url'
+
+import { type Program } from '../fixtures/run.ts'
+import { runFile, runProgram, say } from './measured-run.ts'
+import { formatRatio, timePairs } from './paired-timing.ts'
+import { formatMs, type Row } from './result-table.ts'
+
+const PROGRAMS: readonly Program[] = [
+  'save_compressed_tars',
+  'compress_tars',
+  'verify_checksums',
+  'load_compressed_tars',
+]
+const ROUNDS = 21
+const FACTOR = 1.5
+const ADDED_MS = 60
+
+/** Times `--help` of each program. */
+export async function benchHelp(): Promise<Row[]> {
+  const node = fileURLToPath(new URL('../../node_modules/.bin/node', import.meta.url))
+  const rows: Row[] = []
+  for (const program of PROGRAMS) {
+    say(`  ${program}`)
+    const tool = () => runProgram(program, ['--help'], {})
+    // The first ones read from disk.
+    await tool()
+    const times = await timePairs({
+      tool,
+      plain: () => runFile(node, ['-e', '0']),
+      rounds: ROUNDS,
+    })
+    const boundMs = FACTOR * times.plainMs + ADDED_MS
+    rows.push({
+      measure: `${program} --help, \`node -e 0\``,
+      tool: formatMs(times.toolMs),
+      plain: formatMs(times.plainMs),
+      ratio: formatRatio(times),
+      bound: `≤ ${FACTOR} × + ${ADDED_MS} ms = ${formatMs(boundMs)}`,
+      held: times.toolMs <= boundMs,
+    })
+  }
+  return rows
+}

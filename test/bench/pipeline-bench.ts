@@ -1,0 +1,80 @@
+// save, load and verify against the pipelines that they take the place of.
+import { runPipeline, runProgram } from './measured-run.ts'
+import { formatRatio, timePairs, type Pair } from './paired-timing.ts'
+import { formatMs, type Row } from './result-table.ts'
+import {
+  checkDisk,
+  prepareArchive,
+  prepareImage,
+  removeImage,
+  type BenchImage,
+  type Workbench,
+} from './workbench.ts'
+
+const IMAGE_BYTES = 160e6
+const ROUNDS = 5
+const DISK_GIB = 3
+
+/** Times a save at the default level. */
+export async function benchSave(workbench: Workbench): Promise<Row[]> {
+  const image = await prepare(workbench)
+  const { reference, dir, engine } = image
+  const { env } = engine
+  const args = ['--no-pull', '--force', '--dir', dir, reference]
+  // Whoever is first would read the image from disk.
+  await runPipeline(`docker save ${reference} >/dev/null`, { env })
+  return measure('save', 1.05, {
+    before: () => runPipeline('sync', {}),
+    tool: () => runProgram('save_compressed_tars', args, { env }),
+    plain: () => runPipeline(`docker save ${reference} | pixz -t >plain.tar.xz`, { cwd: dir, env }),
+  })
+}
+
+/** Times a load into an engine that has nothing of the image. */
+export async function benchLoad(workbench: Workbench): Promise<Row[]> {
+  const image = await prepare(workbench)
+  await prepareArchive(image)
+  const { reference, archive, dir, engine } = image
+  const { env } = engine
+  return measure('load', 1.08, {
+    before: () => removeImage(image),
+    tool: () => runProgram('load_compressed_tars', ['--dir', dir, reference], { env }),
+    plain: () => runPipeline(`pixz -d <${archive} | docker load`, { env }),
+  })
+}
+
+/** Times a verification against the engine. */
+export async function benchVerify(workbench: Workbench): Promise<Row[]> {
+  const image = await prepare(workbench)
+  await prepareArchive(image)
+  const { reference, archive, dir, engine } = image
+  const { env } = engine
+  const args = ['--against', 'engine', '--dir', dir, reference]
+  const plain = `
+    docker save ${reference} | tar xO | md5sum
+    pixz -d <${archive} | tar xO | md5sum`
+  return measure('verify', 0.8, {
+    before: () => runPipeline('sync', {}),
+    tool: () => runProgram('verify_checksums', args, { env }),
+    plain: () => runPipeline(plain, { env }),
+  })
+}
+
+async function prepare(workbench: Workbench): Promise<BenchImage> {
+  await checkDisk(DISK_GIB)
+  return prepareImage(workbench, 'large', IMAGE_BYTES)
+}
+
+async function measure(name: string, bound: number, pair: Omit<Pair, 'rounds'>): Promise<Row[]> {
+  const times = await timePairs({ ...pair, rounds: ROUNDS })
+  return [
+    {
+      measure: `${name}, image of ${IMAGE_BYTES / 1e6} MB`,
+      tool: formatMs(times.toolMs),
+      plain: formatMs(times.plainMs),
+      ratio: formatRatio(times),
+      bound: `ratio ≤ ${bound}`,
+      held: times.ratio <= bound,
+    },
+  ]
+}

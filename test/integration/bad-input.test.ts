@@ -1,0 +1,437 @@
+// Whatever is wrong with what a program is given: it says so, says what to do
+// about it, ends with the right status, and leaves the carry directory alone.
+import { cp, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import type { ArchiveRecord } from '../../lib/archive-record.ts'
+import { READ_ONLY, complaint, runMounted, wrapCommand } from '../fixtures/faults.ts'
+import { startRegistry } from '../fixtures/registry.ts'
+import { run, sh, type Program, type RunOptions, type RunResult } from '../fixtures/run.ts'
+import { GREETING, buildImage, dataLayer } from '../fixtures/sample-images.ts'
+import { archiveOf, makePath, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
+
+const SAVE = 'save_compressed_tars'
+const COMPRESS = 'compress_tars'
+const VERIFY = 'verify_checksums'
+const LOAD = 'load_compressed_tars'
+
+const bench = await setUp(t)
+const { engine, registry } = bench
+const layers = [[GREETING], dataLayer('small')]
+const image = await buildImage(engine, registry, { name: 'sample/small:1.0', layers })
+const { reference } = image
+const archive = archiveOf(image)
+
+const root = t.testdir({ carry: {}, empty: {} })
+
+// Every run starts with this carry directory, and with an engine that has no image.
+const original = join(root, 'carry')
+await bench.run(SAVE, original, '--no-pull', reference)
+await bench.removeImages()
+const record = await recordOf(original, archive)
+const archiveBytes = await readFile(join(original, archive))
+
+// What the start of a program takes; a program that is to miss something finds little more.
+const START = ['sh', 'bash', 'dirname', 'readlink']
+const noEngine = { PATH: await makePath(join(root, 'no-engine'), [...START, 'xz']) }
+const noCompressor = { PATH: await makePath(join(root, 'no-compressor'), [...START, 'docker']) }
+const noPixz = { PATH: await makePath(join(root, 'no-pixz'), [...START, 'docker', 'xz']) }
+const engineDown = { DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
+const notAllowed = await wrapCommand(
+  join(root, 'not-allowed'),
+  'docker',
+  'exec setpriv --reuid=65534 --regid=65534 --clear-groups "$real" "$@"',
+)
+
+interface Bad {
+  readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  /** Changes the carry directory before the run. */
+  readonly prepare?: (dir: string) => Promise<void>
+  readonly runHere?: (
+    program: Program,
+    args: string[],
+    options: RunOptions & { cwd: string },
+  ) => Promise<RunResult>
+  /** Default 1. */
+  readonly status?: number
+  readonly error: string | RegExp
+  readonly hint: string | RegExp
+}
+
+/** Runs a program in a carry directory with something bad, and checks how it takes it. */
+async function refuses(t: Test, program: Program, bad: Bad): Promise<void> {
+  const { args = [], env, prepare, runHere = run, status = 1 } = bad
+  const dir = t.testdir({})
+  await cp(original, dir, { recursive: true })
+  await prepare?.(dir)
+  const before = await snapshot(dir)
+  const result = await runHere(program, [...args], {
+    cwd: dir,
+    env: { ...engine.env, ...env },
+    signalAfter: { ms: 40_000, signal: 'SIGKILL', group: true },
+  })
+  const { errors, hints } = complaint(program, result)
+  t.equal(result.status, status, 'exit status')
+  t.match(errors.join('\n'), bad.error, 'error')
+  t.match(hints.join('\n'), bad.hint, 'hint')
+  t.same(await snapshot(dir), before, 'the carry directory is as it was')
+  t.equal(await bench.listImages(), '', 'nothing was pulled or loaded')
+  if (!t.passing()) await bench.removeImages()
+}
+
+const HOW_TO_WRITE = 'write it as for docker pull'
+const REFERENCES = [
+  ['a command', '; rm -rf /', HOW_TO_WRITE],
+  ['a command substitution', '$(x)', HOW_TO_WRITE],
+  ['a space inside', 'sample/a b:1.0', HOW_TO_WRITE],
+  ['an upper-case repository', 'Sample/small:1.0', 'lower case: sample/small:1.0'],
+] as const
+
+const LISTS: readonly [name: string, text: string, error: string, hint: string][] = [
+  ['an empty list', '', '"list.txt" names no image', 'write one image reference a line'],
+  ['a list of comments', '# none\n\n', '"list.txt" names no image', 'one image reference a line'],
+  ...REFERENCES.map(([name, bad, hint]): [string, string, string, string] => [
+    `a list with ${name}`,
+    `${reference}\n\n${bad}\n`,
+    `list.txt:3: "${bad}" is no image reference`,
+    hint,
+  ]),
+  [
+    'a list with two names for one archive',
+    'sample/small:1.0\nsample_small:1.0\n',
+    '"sample/small:1.0" and "sample_small:1.0" would both be written to "sample_small-1.0.tar.xz"',
+    'different directories',
+  ],
+]
+
+for (const program of [SAVE, VERIFY, LOAD] as const) {
+  for (const [name, text, error, hint] of LISTS) {
+    t.test(`${program}: refuses ${name}`, (t) => {
+      const prepare = (dir: string) => writeFile(join(dir, 'list.txt'), text)
+      return refuses(t, program, { args: ['--list', 'list.txt'], prepare, error, hint })
+    })
+  }
+
+  t.test(`${program}: refuses a list that is missing`, (t) =>
+    refuses(t, program, {
+      args: ['--list', 'missing.txt'],
+      error: 'there is no "missing.txt"',
+      hint: 'name a list with --list',
+    }),
+  )
+
+  for (const [name, bad, hint] of REFERENCES) {
+    t.test(`${program}: refuses an argument with ${name}`, (t) => {
+      const args = [reference, bad]
+      return refuses(t, program, { args, error: `"${bad}" is no image reference`, hint })
+    })
+  }
+}
+
+t.test(`${SAVE}: refuses to run without any list`, (t) =>
+  refuses(t, SAVE, { error: 'there is no "images_list.txt"', hint: 'name a list with --list' }),
+)
+
+t.test(`${SAVE}: refuses two arguments for one archive`, (t) =>
+  refuses(t, SAVE, {
+    args: ['sample/small:1.0', 'sample_small:1.0'],
+    error: 'would both be written to "sample_small-1.0.tar.xz"',
+    hint: 'different directories',
+  }),
+)
+
+const OPTIONS: readonly [program: Program, option: string, value: string, error: string][] = [
+  [SAVE, '--level', '10', 'got "10", want a whole number from 0 to 9'],
+  [SAVE, '--level', 'best', 'got "best", want a whole number from 0 to 9'],
+  [SAVE, '--threads', '0', 'got "0", want a whole number from 1'],
+  [COMPRESS, '--threads', '1.5', 'got "1.5", want a whole number from 1'],
+  [VERIFY, '--threads', 'all', 'got "all", want a whole number from 1'],
+  [LOAD, '--threads', '', '--threads needs a value'],
+  [SAVE, '--engine', 'rkt', 'got "rkt", want one of docker, podman, nerdctl'],
+  [VERIFY, '--engine', 'rkt', 'got "rkt", want one of docker, podman, nerdctl'],
+  [LOAD, '--engine', 'rkt', 'got "rkt", want one of docker, podman, nerdctl'],
+  [VERIFY, '--against', 'registry', 'got "registry", want one of engine, record'],
+  [LOAD, '--against', 'record', 'there is no option "--against"'],
+]
+
+for (const [program, option, value, error] of OPTIONS) {
+  t.test(`${program}: refuses ${option} "${value}"`, (t) =>
+    refuses(t, program, { args: [option, value], status: 2, error, hint: 'see --help' }),
+  )
+}
+
+const ENGINES: readonly (Bad & { name: string })[] = [
+  {
+    name: 'an engine that is not installed',
+    env: noEngine,
+    error: 'none of docker, podman, nerdctl is on PATH',
+    hint: 'install docker',
+  },
+  {
+    name: 'an engine of that name that is not installed',
+    env: noEngine,
+    args: ['--engine', 'nerdctl'],
+    error: '"nerdctl" is not on PATH',
+    hint: 'name another engine with --engine',
+  },
+  {
+    name: 'an engine that is not running',
+    env: engineDown,
+    error: /Cannot connect to the Docker daemon/i,
+    hint: 'systemctl start docker',
+  },
+  {
+    name: 'an engine that it is not allowed to reach',
+    env: notAllowed,
+    error: 'permission denied',
+    hint: 'run it with sudo, or add yourself to the group docker',
+  },
+]
+
+for (const { name, args = [], ...bad } of ENGINES) {
+  for (const [program, ...own] of [
+    [SAVE, reference],
+    [VERIFY, '--against', 'engine'],
+    [LOAD],
+  ] as const) {
+    t.test(`${program}: names ${name}`, (t) =>
+      refuses(t, program, { ...bad, args: [...args, ...own] }),
+    )
+  }
+}
+
+for (const [program, ...args] of [[SAVE, reference], [COMPRESS], [VERIFY], [LOAD]] as const) {
+  t.test(`${program}: says how to install a compressor where none is`, (t) =>
+    refuses(t, program, {
+      args,
+      env: noCompressor,
+      prepare: (dir) => writeFile(join(dir, 'some.tar'), ''),
+      error: 'neither pixz nor xz is on PATH',
+      hint: 'apt-get install pixz',
+    }),
+  )
+
+  t.test(`${program}: refuses a carry directory that is absent`, (t) =>
+    refuses(t, program, {
+      args: [...args, '--dir', 'absent'],
+      error: 'open "absent": there is no such directory',
+      hint: 'make it with mkdir, or name another with --dir',
+    }),
+  )
+
+  t.test(`${program}: refuses a carry directory that is a file`, (t) =>
+    refuses(t, program, {
+      args: [...args, '--dir', archive],
+      error: `open "${archive}": there is no such directory`,
+      hint: 'name another with --dir',
+    }),
+  )
+}
+
+for (const [program, ...args] of [
+  [SAVE, '--force', reference],
+  [COMPRESS, '--force'],
+] as const) {
+  t.test(`${program}: refuses a read-only carry directory before anything else is done`, (t) =>
+    refuses(t, program, {
+      args,
+      prepare: (dir) => writeFile(join(dir, 'some.tar'), Buffer.alloc(10_240)),
+      runHere: (name, list, options) => runMounted(name, list, { ...options, mount: READ_ONLY }),
+      error: /read-only/,
+      hint: 'choose a writable --dir',
+    }),
+  )
+}
+
+t.test('carry directory: a read-only one can be verified and loaded', async (t) => {
+  const options = { cwd: original, env: engine.env, mount: READ_ONLY }
+  for (const program of [VERIFY, LOAD] as const) {
+    t.match(await runMounted(program, [], options), { status: 0 }, program)
+  }
+  await bench.removeImages()
+})
+
+const locked = await startRegistry({ auth: true })
+t.teardown(locked.stop)
+
+const IMAGES: readonly (Bad & { name: string })[] = [
+  {
+    name: 'an image that the registry does not have',
+    args: [`${registry.host}/sample/small:9.9`],
+    error: 'manifest unknown',
+    hint: 'check its name and tag',
+  },
+  {
+    name: 'an image that is not local',
+    args: ['--no-pull', reference],
+    error: `find "${reference}": the engine has no such image`,
+    hint: 'leave out --no-pull',
+  },
+  {
+    name: 'a registry that asks for a login',
+    args: [`${locked.host}/sample/small:1.0`],
+    error: 'no basic auth credentials',
+    hint: `docker login ${locked.host}`,
+  },
+  {
+    name: 'a registry that cannot be reached',
+    args: ['127.0.0.1:1/sample/small:1.0'],
+    error: 'connection refused',
+    hint: 'check network and proxy',
+  },
+]
+
+for (const { name, ...bad } of IMAGES) {
+  t.test(`${SAVE}: names ${name}`, (t) => refuses(t, SAVE, bad))
+}
+
+t.test(`${COMPRESS}: refuses what is no tar`, (t) =>
+  refuses(t, COMPRESS, {
+    args: [archive],
+    status: 2,
+    error: `compress "${archive}": want a file named *.tar`,
+    hint: /./,
+  }),
+)
+
+t.test(`${COMPRESS}: names a tar that is missing`, (t) =>
+  refuses(t, COMPRESS, {
+    args: ['missing.tar'],
+    error: '"missing.tar": no such file or directory',
+    hint: /./,
+  }),
+)
+
+t.test(`${COMPRESS}: refuses an empty tar`, (t) =>
+  refuses(t, COMPRESS, {
+    prepare: (dir) => writeFile(join(dir, 'empty.tar'), ''),
+    error: 'it stops at byte 0, before its end',
+    hint: 'make it again',
+  }),
+)
+
+for (const program of [COMPRESS, VERIFY, LOAD] as const) {
+  t.test(`${program}: names a directory with nothing to do in it`, (t) =>
+    refuses(t, program, {
+      args: ['--dir', join(root, 'empty')],
+      error: /^look into ".*empty": there is no/,
+      hint: '--dir',
+    }),
+  )
+}
+
+const otherRecord = (change: object): string => JSON.stringify({ ...record, ...change })
+const withArchive = (change: Partial<ArchiveRecord['archive']>): string =>
+  otherRecord({ archive: { ...record.archive, ...change } })
+const withImage = (change: object): string =>
+  otherRecord({ images: [{ ...record.images[0], ...change }] })
+
+const RECORDS: readonly [name: string, text: string, error: string, hint: string][] = [
+  ['that is no JSON', '{', 'it is no JSON', 'remove its record'],
+  ['that is empty', '', 'it is no JSON', 'remove its record'],
+  ['that is a list', '[]', 'schema', 'remove its record'],
+  [
+    'of a newer schema',
+    otherRecord({ schema: 2 }),
+    'schema: got 2, want at most 1',
+    'use the tools that came with the archives',
+  ],
+  [
+    'that names a file outside',
+    withArchive({ file: '../outside.tar.xz' }),
+    'archive.file: is no plain file name',
+    'remove its record',
+  ],
+  [
+    'with a negative size',
+    withArchive({ sizeBytes: -1 }),
+    'archive.sizeBytes: is no size',
+    'remove',
+  ],
+  [
+    'whose tag is an option',
+    withImage({ repoTags: ['--help'] }),
+    'images.0.repoTags.0: is no image reference',
+    'remove its record',
+  ],
+  [
+    'with the sha256 of another archive',
+    withArchive({ sha256: '0'.repeat(64) }),
+    `sha256 of the archive: got ${record.archive.sha256}, want ${'0'.repeat(64)}`,
+    'copy the archive and its record again',
+  ],
+  [
+    'of another image',
+    withImage({ configDigest: `sha256:${'0'.repeat(64)}` }),
+    'check images: got',
+    'copy the archive and its record again',
+  ],
+]
+
+const DAMAGE: readonly [name: string, damage: (whole: Buffer) => Buffer][] = [
+  ['that is empty', () => Buffer.alloc(0)],
+  ['that is not xz', () => Buffer.from('<html>404 not found</html>\n')],
+  ['of zeros', (whole) => Buffer.alloc(whole.length)],
+  ['cut off after a byte', (whole) => whole.subarray(0, 1)],
+  ['cut off in its header', (whole) => whole.subarray(0, 11)],
+  ['cut off after its header', (whole) => whole.subarray(0, 12)],
+  ['cut off in the middle', (whole) => whole.subarray(0, whole.length / 2)],
+  ['cut off in its index', (whole) => whole.subarray(0, -16)],
+  ['cut off before its footer', (whole) => whole.subarray(0, -12)],
+  ['cut off before its last byte', (whole) => whole.subarray(0, -1)],
+  ['that starts in the middle', (whole) => whole.subarray(whole.length / 2)],
+  [
+    'with text after its end',
+    (whole) => Buffer.concat([whole, Buffer.from('and so on\n'.repeat(9))]),
+  ],
+]
+
+for (const program of [VERIFY, LOAD] as const) {
+  t.test(`${program}: names an archive that the list wants and that is missing`, (t) =>
+    refuses(t, program, {
+      args: [reference.replace(':1.0', ':9.9')],
+      error: /^read ".*:9\.9": there is no ".*9\.9\.tar\.xz"/,
+      hint: 'make it with save_compressed_tars',
+    }),
+  )
+
+  for (const [name, text, error, hint] of RECORDS) {
+    t.test(`${program}: refuses a record ${name}`, (t) => {
+      const prepare = (dir: string) => writeFile(join(dir, `${archive}.json`), text)
+      return refuses(t, program, { prepare, error, hint })
+    })
+  }
+
+  for (const [compressor, env] of Object.entries({ pixz: {}, xz: noPixz })) {
+    for (const [name, damage] of DAMAGE) {
+      t.test(`${program} with ${compressor}: refuses an archive ${name}`, (t) =>
+        refuses(t, program, {
+          env,
+          prepare: async (dir) => {
+            await rm(join(dir, `${archive}.json`))
+            await rm(join(dir, 'SHA256SUMS'))
+            await writeFile(join(dir, archive), damage(archiveBytes))
+          },
+          error: `decompress "${archive}": ${compressor}: `,
+          hint: /./,
+        }),
+      )
+    }
+
+    t.test(`${program} with ${compressor}: refuses an archive cut between two streams`, (t) =>
+      refuses(t, program, {
+        env,
+        prepare: async (dir) => {
+          const split = `xz -dc '${archive}' | split -b 1000000 --filter 'xz >$FILE'`
+          await sh(`${split}; mv xaa '${archive}'; rm x?? '${archive}.json' SHA256SUMS`, {
+            cwd: dir,
+          })
+        },
+        error: 'it stops at byte 1000000, before its end',
+        hint: 'make it again',
+      }),
+    )
+  }
+}

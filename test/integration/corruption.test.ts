@@ -1,0 +1,135 @@
+// A byte that changed on the way: found by verify_checksums wherever it is, and
+// never handed to the engine as an image.
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import { run, sh, type Program } from '../fixtures/run.ts'
+import { GREETING, buildImage, dataLayer } from '../fixtures/sample-images.ts'
+import { SEED, seededRandom } from '../fixtures/seeded-random.ts'
+import {
+  archiveOf,
+  makePath,
+  readAnswers,
+  recordOf,
+  setUp,
+  type Answer,
+} from '../fixtures/workbench.ts'
+
+t.comment(`TEST_SEED=${SEED} repeats these corruptions`)
+
+const { engine, registry, removeImages, listImages, ...bench } = await setUp(t)
+const image = await buildImage(engine, registry, {
+  name: 'sample/carried:1.0',
+  layers: [[GREETING], dataLayer('carried')],
+})
+const root = t.testdir({ whole: {}, recorded: {}, bare: {} })
+const whole = join(root, 'whole')
+const archive = archiveOf(image)
+await bench.run('save_compressed_tars', whole, '--no-pull', image.reference)
+await removeImages()
+
+const onlyXz = ['sh', 'bash', 'dirname', 'readlink', 'docker', 'xz']
+const COMPRESSORS = { pixz: {}, xz: { PATH: await makePath(join(root, 'only-xz'), onlyXz) } }
+
+/** Writes a copy of an archive with one byte changed. @returns the name, which tells the change. */
+async function corrupt(
+  dir: string,
+  bytes: Buffer,
+  at: number,
+  random: (below: number) => number,
+): Promise<string> {
+  const change = 1 + random(255)
+  const name = `byte-${at}-xor-${change}.tar.xz`
+  const damaged = Buffer.from(bytes)
+  damaged.writeUInt8(damaged.readUInt8(at) ^ change, at)
+  await writeFile(join(dir, name), damaged)
+  return name
+}
+
+/** Runs a program over all archives of a directory; gives those it did not refuse. */
+async function findAccepted(
+  t: Test,
+  program: Program,
+  args: string[],
+  options: { dir: string; names: ReadonlySet<string>; env: Record<string, string> },
+): Promise<Answer[]> {
+  const { dir, names } = options
+  const env = { ...engine.env, ...options.env }
+  const result = await run(program, [...args, '--json'], { cwd: dir, env })
+  const answers = readAnswers(result)
+  t.same(new Set(answers.map((answer) => answer.archive.replace(/.*\//, ''))), names, 'all tried')
+  const accepted = answers.filter((answer) => answer.result !== 'failed')
+  t.equal(result.status, accepted.length === names.size ? 0 : 1, 'exit status')
+  return accepted
+}
+
+t.test('corruption: a whole archive is verified and loaded', async (t) => {
+  t.match(await bench.run('verify_checksums', whole, '--against', 'record'), { status: 0 })
+  t.match(await bench.run('load_compressed_tars', whole), { status: 0 })
+  t.not(await listImages(), '')
+  await removeImages()
+})
+
+t.test('corruption: with a record, 200 of 200 changed bytes are found', async (t) => {
+  const dir = join(root, 'recorded')
+  const random = seededRandom('recorded')
+  const bytes = await readFile(join(whole, archive))
+  const record = await recordOf(whole, archive)
+  const names = new Set<string>()
+  while (names.size < 200) {
+    const name = await corrupt(dir, bytes, random(bytes.length), random)
+    const own = { ...record, archive: { ...record.archive, file: name } }
+    await writeFile(join(dir, `${name}.json`), JSON.stringify(own))
+    names.add(name)
+  }
+  for (const [program, ...args] of [
+    ['verify_checksums', '--against', 'record'],
+    ['verify_checksums', '--quick'],
+    ['load_compressed_tars'],
+  ] as const) {
+    const options = { dir, names, env: {} }
+    t.same(await findAccepted(t, program, args, options), [], `${program} ${args.join(' ')}`)
+  }
+  t.equal(await listImages(), '', 'the engine has no image')
+})
+
+t.test('corruption: without a record, what is accepted is not changed inside', async (t) => {
+  const dir = join(root, 'bare')
+  const random = seededRandom('bare')
+  const parts = await twoStreams(t)
+  const bytes = Buffer.concat(parts)
+  const names = new Set<string>()
+  while (names.size < 30) names.add(await corrupt(dir, bytes, random(bytes.length), random))
+  // Headers, indexes and footers are at the ends of the streams.
+  const ends = [0, parts[0].length, bytes.length]
+  while (names.size < 60) {
+    const at = (ends[random(3)] ?? 0) - 40 + random(80)
+    if (at >= 0 && at < bytes.length) names.add(await corrupt(dir, bytes, at, random))
+  }
+  const tarSha256 = await sh(`xz -dc '${archive}' | sha256sum`, { cwd: whole })
+  for (const [compressor, env] of Object.entries(COMPRESSORS)) {
+    const loaded = await findAccepted(t, 'load_compressed_tars', [], { dir, names, env })
+    const isThere = (await listImages()) !== ''
+    t.equal(isThere, loaded.length > 0, `${compressor}: the engine has what was accepted only`)
+    await removeImages()
+    const verified = await findAccepted(t, 'verify_checksums', [], { dir, names, env })
+    for (const { archive: name } of [...loaded, ...verified]) {
+      const unpack = `(cat '${name}' | ${compressor} -dc 2>&- || true) | sha256sum`
+      t.equal(await sh(unpack, { cwd: dir }), tarSha256, `${compressor}: ${name}`)
+    }
+  }
+})
+
+/** The same tar as an archive of two xz streams, as the format allows. */
+async function twoStreams(t: Test): Promise<[Buffer, Buffer]> {
+  const dir = t.testdir({})
+  await sh(`xz -dc '${whole}/${archive}' | split -b 1500000 --filter 'pixz -t >$FILE'`, {
+    cwd: dir,
+  })
+  const parts = [await readFile(join(dir, 'xaa')), await readFile(join(dir, 'xab'))] as const
+  await writeFile(join(dir, 'both.tar.xz'), Buffer.concat(parts))
+  t.match(await bench.run('load_compressed_tars', dir, './both.tar.xz'), { status: 0 })
+  await removeImages()
+  return [...parts]
+}

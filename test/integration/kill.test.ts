@@ -1,0 +1,133 @@
+// Power off in the middle of a save: whatever lies in the carry directory is
+// whole, and the next run goes on from there.
+import { watch } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import { sh, type Running } from '../fixtures/run.ts'
+import { GREETING, buildImage, dataLayer } from '../fixtures/sample-images.ts'
+import { SEED, seededRandom } from '../fixtures/seeded-random.ts'
+import { archiveOf, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
+
+t.comment(`TEST_SEED=${SEED} repeats these moments`)
+
+const KILLS = 15
+const { engine, registry, ...bench } = await setUp(t)
+const images = [
+  await buildImage(engine, registry, { name: 'sample/data:1.0', layers: [dataLayer('data')] }),
+  await buildImage(engine, registry, { name: 'sample/tiny:1.0', layers: [[GREETING]] }),
+]
+const references = images.map((image) => image.reference)
+const random = seededRandom('moments')
+const dir = t.testdir({})
+
+// Each run replaces the archives of the one before by those of another level,
+// so that there is an old archive, and its record, to be lost at any moment.
+let level = 0
+const startSave = (): Running =>
+  bench.start('save_compressed_tars', dir, '--level', `${level}`, ...references)
+
+/** The sha256 of the tar in each archive. */
+const tars = new Map<string, string>()
+let elapsedMs = 0
+let changes = 0
+
+t.test('kill: runs that nobody kills tell what is whole, and how long it takes', async (t) => {
+  await startSave().done
+  level = 1
+  const watched = watchNames(() => changes++)
+  const start = performance.now()
+  t.match(await startSave().done, { status: 0 })
+  elapsedMs = performance.now() - start
+  watched.close()
+  for (const image of images) {
+    const archive = archiveOf(image)
+    tars.set(archive, await tarSha256(archive))
+    const content = await bench.sh(dir, `docker save ${image.reference} | tar xO | md5sum`)
+    t.equal(await bench.sh(dir, `xz -dc '${archive}' | tar xO | md5sum`), content, archive)
+  }
+  t.ok(changes > images.length * 3, `${changes} changes of names in ${Math.round(elapsedMs)} ms`)
+})
+
+t.test(`kill: ${KILLS} moments of the whole run leave whole archives`, async (t) => {
+  for (let killed = 0; killed < KILLS;) {
+    level = 1 - level
+    const ms = ((killed + random(1000) / 1000) / KILLS) * elapsedMs
+    const start = performance.now()
+    const running = startSave()
+    const timer = setTimeout(() => running.signalGroup('SIGKILL'), ms)
+    const { signal } = await running.done
+    clearTimeout(timer)
+    if (signal !== 'SIGKILL') {
+      // It was faster than the one that was measured.
+      elapsedMs = performance.now() - start
+      continue
+    }
+    killed++
+    await checkDirectory(t, `killed after ${Math.round(ms)} of ${Math.round(elapsedMs)} ms`)
+    await checkNextRun(t)
+  }
+})
+
+t.test(`kill: ${KILLS} moments at which names change leave whole archives`, async (t) => {
+  for (let killed = 0; killed < KILLS;) {
+    level = 1 - level
+    const at = 1 + random(changes)
+    const running = startSave()
+    let seen = 0
+    const watched = watchNames(() => ++seen === at && running.signalGroup('SIGKILL'))
+    const { signal } = await running.done
+    watched.close()
+    if (signal !== 'SIGKILL') continue
+    killed++
+    await checkDirectory(t, `killed at change ${at} of ${changes}`)
+    await checkNextRun(t)
+  }
+})
+
+/** Tells of each name that comes, goes or changes. */
+function watchNames(onChange: () => void): { close: () => void } {
+  return watch(dir, (event) => {
+    if (event === 'rename') onChange()
+  })
+}
+
+async function tarSha256(archive: string): Promise<string> {
+  return sh(`xz -dc '${archive}' | sha256sum`, { cwd: dir })
+}
+
+async function checkDirectory(t: Test, when: string): Promise<void> {
+  const names = await readdir(dir)
+  const archives = names.filter((name) => name.endsWith('.tar.xz'))
+  const sums = await snapshot(dir)
+  for (const archive of archives) {
+    t.equal(await tarSha256(archive), tars.get(archive), `${when}: ${archive} is whole`)
+    if (!names.includes(`${archive}.json`)) continue
+    const { sha256 } = (await recordOf(dir, archive)).archive
+    t.match(sums[archive], sha256, `${when}: its record is its own`)
+  }
+  const alone = names.filter((name) => name.endsWith('.json') && !names.includes(name.slice(0, -5)))
+  t.same(alone, [], `${when}: no record without its archive`)
+  if (names.includes('SHA256SUMS') && (await readFile(join(dir, 'SHA256SUMS'), 'utf8')) !== '') {
+    await t.resolves(
+      sh('sha256sum --check --strict SHA256SUMS', { cwd: dir }),
+      `${when}: SHA256SUMS`,
+    )
+  }
+}
+
+async function checkNextRun(t: Test): Promise<void> {
+  t.match(await startSave().done, { status: 0 }, 'the next run completes')
+  const names = [...tars.keys()].flatMap((archive) => [archive, `${archive}.json`])
+  t.same(
+    (await readdir(dir)).toSorted(),
+    ['SHA256SUMS', ...names].toSorted(),
+    'nothing else is left',
+  )
+  t.match(
+    await bench.run('verify_checksums', dir, '--against', 'record'),
+    { status: 0 },
+    'verified',
+  )
+}
