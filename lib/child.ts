@@ -100,7 +100,7 @@ export async function withChildren<T>(
     return result
   } catch (error) {
     // The children may have had the terminal's Ctrl-C before this process did.
-    const failure = isSymptom(error) ? await firstFailure(exits, error) : error
+    const failure = isSymptom(error) ? await firstFailure(exits, await rootOf(work, error)) : error
     throw signal.aborted ? interrupted() : failure
   } finally {
     stop()
@@ -109,12 +109,27 @@ export async function withChildren<T>(
   }
 }
 
+// What the work found wrong, where a child that was ended for it was heard of
+// first; a pipeline may tell several reasons at once.
+async function rootOf(work: Promise<unknown>, first: unknown): Promise<unknown> {
+  const reason = await Promise.race([
+    work.then(
+      () => first,
+      (error: unknown) => error,
+    ),
+    delay(1000, first, { ref: false }),
+  ])
+  const reasons: unknown[] = reason instanceof AggregateError ? reason.errors : [reason]
+  return reasons.find((each) => !isSymptom(each)) ?? reasons[0]
+}
+
 // A pipe breaks, or a tar stops short, because a process at its other end
 // died: whose end is what there is to tell. It is known a moment later.
 function isSymptom(error: unknown): boolean {
   if (error instanceof ToolError) {
-    return error.code === 'TRUNCATED_TAR' || BROKEN_PIPES.has(error)
+    return error.code === 'TRUNCATED_TAR' || isInterruption(error) || BROKEN_PIPES.has(error)
   }
+  if (error instanceof AggregateError) return true
   return isSystemError(error)
     ? error.code === 'EPIPE' || error.code === 'ECONNRESET'
     : error instanceof Error && 'code' in error && STREAM_ENDED.has(error.code)
@@ -123,6 +138,7 @@ function isSymptom(error: unknown): boolean {
 const STREAM_ENDED = new Set<unknown>(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
 
 async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown): Promise<unknown> {
+  if (!isSymptom(otherwise)) return otherwise
   const failures = exits.map(async (exit) => {
     const failure = await exit.catch((error: unknown) => error)
     if (!(failure instanceof ToolError) || isInterruption(failure) || BROKEN_PIPES.has(failure)) {
@@ -130,5 +146,8 @@ async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown)
     }
     return failure
   })
-  return Promise.race([Promise.any(failures).catch(() => otherwise), delay(1000, otherwise)])
+  return Promise.race([
+    Promise.any(failures).catch(() => otherwise),
+    delay(1000, otherwise, { ref: false }),
+  ])
 }

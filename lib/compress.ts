@@ -15,7 +15,7 @@ import {
 } from './carry-directory.ts'
 import { findCompressor, type Compressor } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, nothing } from './errors.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 
 /** What {@link compress} takes. */
@@ -56,12 +56,15 @@ async function findTars({ names, dir }: CompressOptions): Promise<string[]> {
     const name = basename(tar)
     const other = seen.get(name)
     if (!name.endsWith('.tar')) {
-      throw new ToolError('USAGE', `compress "${tar}": want a file named *.tar`)
+      throw new ToolError('USAGE', `compress "${tar}": want a file named *.tar`, {
+        hint: 'see --help',
+      })
     }
     if (other !== undefined) {
       throw new ToolError(
         'NAME_CLASH',
         `"${other}" and "${tar}" would both be written to "${name}.xz"`,
+        { hint: 'compress them into different directories with --dir' },
       )
     }
     seen.set(name, tar)
@@ -83,7 +86,12 @@ async function compressTar(
   options: CompressOptions,
 ): Promise<Result> {
   const archive = join(options.dir, `${basename(tar)}.xz`)
-  const before = await stat(tar)
+  const before = await stat(tar).catch(nothing)
+  if (!before) {
+    throw new ToolError('NO_ARCHIVE', `compress "${tar}": there is no such file`, {
+      hint: 'check its name',
+    })
+  }
   const modified = before.mtime.toISOString()
   const record = await readRecord(archive).catch(() => undefined)
   const isUnchanged = record?.tar.modified === modified && record.tar.sizeBytes === before.size

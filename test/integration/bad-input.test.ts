@@ -299,7 +299,7 @@ t.test(`${COMPRESS}: refuses what is no tar`, (t) =>
 t.test(`${COMPRESS}: names a tar that is missing`, (t) =>
   refuses(t, COMPRESS, {
     args: ['missing.tar'],
-    error: '"missing.tar": no such file or directory',
+    error: 'compress "missing.tar": there is no such file',
     hint: /./,
   }),
 )
