@@ -1,4 +1,4 @@
-// Measures what issue 2 bounds: `npm run bench [NAME...]`. The table goes to
+// Time and memory against their bounds: `npm run bench [NAME...]`. The table goes to
 // stdout, progress to stderr; the status is 1 where a bound was missed.
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
