@@ -91,12 +91,13 @@ export async function commitArchive(
   file: AtomicFile,
   record: ArchiveRecord,
 ): Promise<void> {
+  const text = formatRecord(record)
   const dir = dirname(archive)
   const names = [basename(archive), basename(recordName(archive))]
   await changeSums(dir, new Map(names.map((name) => [name, undefined])))
   await remove(recordName(archive))
   await file.commit()
-  await writeFileAtomic(recordName(archive), formatRecord(record))
+  await writeFileAtomic(recordName(archive), text)
   await syncDirectory(dir)
   await listChecksums(archive, record)
 }

@@ -114,7 +114,12 @@ async function probe(name: EngineName): Promise<Engine | undefined> {
   if (answer.exitCode === NOT_FOUND) return undefined
   if (answer.exitCode !== 0) throw engineError(`ask ${name}`, answer.stderr || answer.stdout)
   if (name !== 'docker') return { name, idIsConfig: name === 'podman', savesPlatform: false }
-  const info = v.parse(Info, JSON.parse(answer.stdout))
+  const parsed = v.safeParse(Info, JSON.parse(answer.stdout))
+  // Some clients call it a success that the daemon is down: docker/cli#5900.
+  if (!parsed.success || parsed.output.ServerVersion === '') {
+    throw engineError(`ask ${name}`, answer.stderr || 'cannot connect to the docker daemon')
+  }
+  const info = parsed.output
   const versions = [info.ServerVersion, info.ClientInfo?.Version ?? '']
   return {
     name,

@@ -49,6 +49,7 @@ export async function saveImage(
 ): Promise<Result> {
   const archive = join(options.dir, archiveName(reference))
   const record = await readOldRecord(archive, options)
+  checkSameReference(archive, record, reference, options)
   if (record && (await isArchived(archive, record, image, options))) {
     await listChecksums(archive, record)
     return { result: 'up to date', ...archiveSizes(record) }
@@ -90,6 +91,20 @@ async function readOldRecord(
     notify({ type: 'warning', text: `${error.message}; it is made again` })
     return undefined
   }
+}
+
+// `a/b:1` and `a_b:1` have one archive name, and may come in different runs.
+function checkSameReference(
+  archive: string,
+  record: ArchiveRecord | undefined,
+  reference: ImageReference,
+  options: ImageArchiveOptions,
+): void {
+  const old = record?.images[0]?.reference
+  if (options.force || old === undefined || old === reference.text) return
+  throw new ToolError('NAME_CLASH', `write "${archive}": it holds "${old}"`, {
+    hint: 'save them to different directories with --dir, or use --force to replace it',
+  })
 }
 
 // One name, two platforms: the second would silently take the first one's place.
