@@ -27,6 +27,7 @@ look() {
     if apt-cache show docker-cli >/dev/null 2>&1; then add docker-cli; fi
   fi
   need docker-registry docker-registry
+  need debootstrap debootstrap
   need podman podman
   need pixz pixz
   need xz xz-utils
