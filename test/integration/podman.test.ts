@@ -1,9 +1,7 @@
 // The other engine: what docker saved loads into podman and the other way.
-import { chmod, mkdtemp, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
 import t from 'tap'
-import { run, sh, type Program } from '../fixtures/run.ts'
+import { startPodman } from '../fixtures/podman-engine.ts'
+import { run, type Program } from '../fixtures/run.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { busyboxLayer, GREETING } from '../fixtures/sample-layers.ts'
 import { archiveOf, readAnswers, recordOf, setUp } from '../fixtures/workbench.ts'
@@ -15,14 +13,9 @@ const image = await buildImage(bench.engine, bench.registry, {
   layers: [await busyboxLayer(), [GREETING]],
 })
 
-// A podman with a storage of its own, first on PATH.
-const home = await mkdtemp(join(tmpdir(), 'podman-'))
-t.teardown(() => sh(`rm -rf ${home}`))
-const command = `exec ${await sh('command -v podman')} --root ${home}/root --runroot ${home}/run`
-await writeFile(join(home, 'podman'), `#!/bin/sh\n${command} --storage-driver vfs "$@"\n`)
-await chmod(join(home, 'podman'), 0o755)
-const env = { ...bench.engine.env, PATH: `${home}${delimiter}${process.env['PATH']}` }
-const podman = (args: string) => sh(`podman ${args}`, { env })
+const podman = await startPodman()
+t.teardown(podman.stop)
+const { env } = podman
 const ask = async (program: Program, dir: string, ...args: string[]) => {
   const all = [...args, '--engine', 'podman', '--json']
   return readAnswers(await run(program, all, { cwd: dir, env }))
@@ -32,7 +25,7 @@ t.test('podman: takes what docker saved, and verifies it', async (t) => {
   const dir = t.testdir()
   await bench.ask('save_compressed_tars', dir, image.reference)
   t.match(await ask('load_compressed_tars', dir), [{ result: 'loaded', notes: [] }])
-  const id = await podman(`image inspect --format '{{.Id}}' ${image.reference}`)
+  const id = await podman.docker('image', 'inspect', '--format', '{{.Id}}', image.reference)
   t.equal(`sha256:${id}`, image.configDigest)
   t.match(await ask('load_compressed_tars', dir), [{ result: 'already loaded' }])
   t.match(await ask('verify_checksums', dir, '--against', 'engine'), [
