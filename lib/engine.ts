@@ -4,8 +4,8 @@ import { $ } from 'zx/core'
 import * as v from 'valibot'
 
 import { startChild, type Child } from './child.ts'
-import { formatPlatform } from './docker-archive.ts'
 import { engineError } from './engine-error.ts'
+import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
 import { ToolError } from './errors.ts'
 
 /** The commands that are known, most preferred first. */
@@ -21,18 +21,8 @@ export interface Engine {
   readonly idIsConfig: boolean
   /** Whether `save` takes `--platform` (API 1.48). */
   readonly savesPlatform: boolean
-}
-
-/** An image as the engine knows it. */
-export interface EngineImage {
-  /** `sha256:…` */
-  readonly id: string
-  readonly repoTags: readonly string[]
-  /** `os/architecture[/variant]` */
-  readonly platform: string
-  /** About the size of its tar. */
-  readonly sizeBytes: number
-  readonly diffIds: readonly string[]
+  /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
+  readonly inspectsPlatform: boolean
 }
 
 /**
@@ -55,17 +45,19 @@ export async function findEngine(name?: EngineName): Promise<Engine> {
 
 /**
  * @param reference - a name or an image ID
- * @returns the image, or undefined where the engine has none of that name
+ * @param platform - which one, where the name means several; without it the engine's own
+ * @returns the image, or undefined where the engine has none of that name; of
+ *   another platform, where it has that one only
  */
 export async function inspectImage(
   engine: Engine,
   reference: string,
+  platform?: string,
 ): Promise<EngineImage | undefined> {
-  const answer = await run(engine.name, ['image', 'inspect', '--', reference])
-  if (answer.exitCode === 0) return parseImage(answer.stdout)
-  const error = engineError(`inspect "${reference}"`, answer.stderr)
-  if (error.code === 'NO_IMAGE') return undefined
-  throw error
+  const found = await inspect(engine, reference)
+  if (!found?.isIndex || !engine.inspectsPlatform) return found?.image
+  const one = await inspect(engine, reference, platform ?? found.image.platform)
+  return one ? { ...one.image, id: found.image.id, manifestDigest: one.image.id } : found.image
 }
 
 /** @returns the names, with tags, of all images that the engine has. */
@@ -82,9 +74,12 @@ export async function tagImage(engine: Engine, reference: string, tag: string): 
   if (answer.exitCode !== 0) throw engineError(`tag "${reference}"`, answer.stderr)
 }
 
-/** @returns a child whose stdout is the image's tar. */
-export function startSave(engine: Engine, reference: string, platform?: string): Child {
-  const choice = platform !== undefined && engine.savesPlatform ? ['--platform', platform] : []
+/**
+ * @param platform - the image's own: where its name means several, all would be saved
+ * @returns a child whose stdout is the image's tar
+ */
+export function startSave(engine: Engine, reference: string, platform: string): Child {
+  const choice = platform.includes('/') && engine.savesPlatform ? ['--platform', platform] : []
   return startChild(engine.name, ['save', ...choice, reference], {
     explain: (stderr) => engineError(`save "${reference}"`, stderr),
   })
@@ -97,6 +92,19 @@ export function startLoad(engine: Engine, what: string): Child {
   })
   child.stdout.resume()
   return child
+}
+
+async function inspect(
+  engine: Engine,
+  reference: string,
+  platform?: string,
+): Promise<Inspection | undefined> {
+  const choice = platform === undefined ? [] : ['--platform', platform]
+  const answer = await run(engine.name, ['image', 'inspect', ...choice, '--', reference])
+  if (answer.exitCode === 0) return parseInspection(answer.stdout)
+  const error = engineError(`inspect "${reference}"`, answer.stderr)
+  if (error.code === 'NO_IMAGE' || error.code === 'WRONG_PLATFORM') return undefined
+  throw error
 }
 
 async function run(
@@ -113,18 +121,22 @@ async function probe(name: EngineName): Promise<Engine | undefined> {
   const answer = await run(name, args)
   if (answer.exitCode === NOT_FOUND) return undefined
   if (answer.exitCode !== 0) throw engineError(`ask ${name}`, answer.stderr || answer.stdout)
-  if (name !== 'docker') return { name, idIsConfig: name === 'podman', savesPlatform: false }
+  if (name !== 'docker') {
+    return { name, idIsConfig: name === 'podman', savesPlatform: false, inspectsPlatform: false }
+  }
   const parsed = v.safeParse(Info, JSON.parse(answer.stdout))
   // Some clients call it a success that the daemon is down: docker/cli#5900.
   if (!parsed.success || parsed.output.ServerVersion === '') {
     throw engineError(`ask ${name}`, answer.stderr || 'cannot connect to the docker daemon')
   }
   const info = parsed.output
-  const versions = [info.ServerVersion, info.ClientInfo?.Version ?? '']
+  const versions = [info.ServerVersion, info.ClientInfo?.Version ?? ''].map(Number.parseFloat)
+  const idIsConfig = !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter')
   return {
     name,
-    idIsConfig: !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter'),
-    savesPlatform: versions.every((version) => Number.parseInt(version, 10) >= 28),
+    idIsConfig,
+    savesPlatform: versions.every((version) => version >= 28),
+    inspectsPlatform: !idIsConfig && versions.every((version) => version >= 28.1),
   }
 }
 
@@ -133,30 +145,3 @@ const Info = v.object({
   DriverStatus: v.nullish(v.unknown(), []),
   ClientInfo: v.optional(v.object({ Version: v.optional(v.string()) })),
 })
-
-const Inspected = v.tuple([
-  v.object({
-    Id: v.string(),
-    RepoTags: v.nullish(v.array(v.string()), []),
-    Os: v.string(),
-    Architecture: v.string(),
-    Variant: v.optional(v.string()),
-    Size: v.optional(v.number(), 0),
-    RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
-  }),
-])
-
-function parseImage(json: string): EngineImage {
-  const [image] = v.parse(Inspected, JSON.parse(json))
-  return {
-    id: image.Id.startsWith('sha256:') ? image.Id : `sha256:${image.Id}`,
-    repoTags: image.RepoTags,
-    platform: formatPlatform({
-      os: image.Os,
-      architecture: image.Architecture,
-      variant: image.Variant,
-    }),
-    sizeBytes: image.Size,
-    diffIds: image.RootFS.Layers,
-  }
-}

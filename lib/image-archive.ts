@@ -7,7 +7,8 @@ import { writeArchive } from './archive-writer.ts'
 import { isUpToDate, listChecksums, readRecord } from './carry-directory.ts'
 import type { Compressor } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
-import { startSave, type Engine, type EngineImage } from './engine.ts'
+import type { EngineImage } from './engine-image.ts'
+import { startSave, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
 import { nameForSave } from './image-pull.ts'
@@ -136,7 +137,7 @@ async function write(
   return writeArchive({
     archive,
     open: () => {
-      const child = startSave(engine, name, options.platform)
+      const child = startSave(engine, name, image.platform)
       return { tar: child.stdout, child }
     },
     constant: true,

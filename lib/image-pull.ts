@@ -5,7 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { startChild, withChildren } from './child.ts'
 import { engineError } from './engine-error.ts'
-import { inspectImage, tagImage, type Engine, type EngineImage } from './engine.ts'
+import type { EngineImage } from './engine-image.ts'
+import { inspectImage, tagImage, type Engine } from './engine.ts'
 import { ToolError, interrupted } from './errors.ts'
 import { pullName, taggedName, type ImageReference } from './image-reference.ts'
 import type { VerbContext } from './outcome.ts'
@@ -55,7 +56,7 @@ export async function findImage(
   reference: ImageReference,
   options: { engine: Engine; platform: string | undefined },
 ): Promise<EngineImage> {
-  const image = await inspectImage(options.engine, pullName(reference))
+  const image = await inspectImage(options.engine, pullName(reference), options.platform)
   if (!image) {
     throw new ToolError('NO_IMAGE', `find "${reference.text}": the engine has no such image`, {
       hint: 'pull it, or leave out --no-pull',

@@ -103,7 +103,7 @@ async function tagLoaded(
   for (const image of images) {
     const missing: string[] = []
     for (const tag of image.repoTags) {
-      const own = await inspectImage(engine, tag)
+      const own = await inspectImage(engine, tag, image.platform)
       if (own && isSameImage(engine, own, image)) continue
       missing.push(tag)
       if (own) notes.push(`${tag} was ${own.id} before`)

@@ -7,7 +7,8 @@ import { archiveName } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { withChildren } from './child.ts'
 import { readImages, type ArchivedImage } from './docker-archive.ts'
-import { inspectImage, listTags, startSave, type Engine, type EngineImage } from './engine.ts'
+import type { EngineImage } from './engine-image.ts'
+import { inspectImage, listTags, startSave, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { parseReference, pullName, taggedName, type ImageReference } from './image-reference.ts'
 import { isSameImage } from './same-image.ts'
@@ -41,7 +42,8 @@ export async function findOriginal(
   const reference =
     target.reference ?? (record ? recordedReference(recorded) : await guess(engine, target))
   const name = reference && (taggedName(reference) ?? pullName(reference))
-  const image = name === undefined ? undefined : await inspectImage(engine, name)
+  const image =
+    name === undefined ? undefined : await inspectImage(engine, name, recorded?.platform)
   if (name !== undefined && image) {
     if (recorded && !isSameImage(engine, image, recorded)) throw another(name, image, recorded)
     return { name, image }

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { archiveName } from './archive-name.ts'
 import { checkDirectory, openForWriting, readRecord } from './carry-directory.ts'
 import { findCompressor } from './compressor.ts'
-import { findEngine, inspectImage, type EngineImage, type EngineName } from './engine.ts'
+import type { EngineImage } from './engine-image.ts'
+import { findEngine, inspectImage, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
 import {
@@ -103,7 +104,7 @@ async function checkSpaceForAll(
   const { engine, options } = context
   let imageBytes = 0
   for (const reference of references) {
-    const image = await inspectImage(engine, pullName(reference))
+    const image = await inspectImage(engine, pullName(reference), options.platform)
     const archive = join(options.dir, archiveName(reference))
     const record = image && (await readRecord(archive).catch(() => undefined))
     if (!image || (record && (await isArchived(archive, record, image, options)))) continue
@@ -118,7 +119,7 @@ async function foresee(reference: ImageReference, context: Context): Promise<Out
   return attempt(reference.text, name, async (): Promise<Result> => {
     const archive = join(options.dir, name)
     const image = options.pull
-      ? await inspectImage(engine, pullName(reference))
+      ? await inspectImage(engine, pullName(reference), options.platform)
       : await findImage(reference, { engine, platform: options.platform })
     const record = await readRecord(archive).catch(() => undefined)
     if (!image)

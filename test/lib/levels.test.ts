@@ -11,6 +11,7 @@ const PURE = [
   'checksum-file',
   'docker-archive',
   'engine-error',
+  'engine-image',
   'errors',
   'image-list',
   'json-member',

@@ -1,7 +1,8 @@
 import t from 'tap'
 
 import type { ArchivedImage } from '../../lib/docker-archive.ts'
-import type { Engine, EngineImage } from '../../lib/engine.ts'
+import type { EngineImage } from '../../lib/engine-image.ts'
+import type { Engine } from '../../lib/engine.ts'
 import { hasLayers, isSameImage } from '../../lib/same-image.ts'
 
 const ARCHIVED: ArchivedImage = {
@@ -12,13 +13,22 @@ const ARCHIVED: ArchivedImage = {
   layers: ['sha256:base', 'sha256:top'].map((diffId) => ({ diffId, sizeBytes: 1 })),
 }
 const LAYERS = ['sha256:base', 'sha256:top']
+const GRAPH_DRIVER: Engine = {
+  name: 'docker',
+  idIsConfig: true,
+  savesPlatform: false,
+  inspectsPlatform: false,
+}
+const CONTAINERD: Engine = { ...GRAPH_DRIVER, idIsConfig: false }
 
-// the engine's ID of it, its layers, whether they are the same by config, by manifest
+// the engine's ID of it, its layers, whether they are the same by config, in a containerd store
 const IMAGES: [string, string[], boolean, boolean][] = [
   ['sha256:config', LAYERS, true, true],
   ['sha256:config', ['sha256:other'], true, false],
-  ['sha256:manifest', ['sha256:other'], false, true],
-  ['sha256:manifest2', ['sha256:other'], false, true],
+  ['sha256:manifest', LAYERS, false, true],
+  ['sha256:manifest2', LAYERS, false, true],
+  // An index that has another platform too.
+  ['sha256:manifest', ['sha256:other'], false, false],
   ['sha256:other', LAYERS, false, true],
   ['sha256:other', LAYERS.toReversed(), false, false],
 ]
@@ -26,9 +36,28 @@ const IMAGES: [string, string[], boolean, boolean][] = [
 for (const [id, diffIds, byConfig, byManifest] of IMAGES) {
   t.test(`isSameImage: ${id} with layers ${diffIds.join()}`, async (t) => {
     const own: EngineImage = { ...ARCHIVED, id, diffIds, sizeBytes: 1 }
-    const engine: Engine = { name: 'docker', idIsConfig: true, savesPlatform: false }
-    t.equal(isSameImage(engine, own, ARCHIVED), byConfig)
-    t.equal(isSameImage({ ...engine, idIsConfig: false }, own, ARCHIVED), byManifest)
+    t.equal(isSameImage(GRAPH_DRIVER, own, ARCHIVED), byConfig)
+    t.equal(isSameImage(CONTAINERD, own, ARCHIVED), byManifest)
+  })
+}
+
+// when the engine's image was built, when the archive's was, whether that is the same
+const TIMES: [string | undefined, string | undefined, boolean][] = [
+  ['2024-05-01T12:00:00Z', '2024-05-01T12:00:00Z', true],
+  ['2024-05-01T12:00:00.5Z', '2024-05-01T12:00:00.500000000Z', true],
+  ['2024-05-01T12:00:00Z', '2024-05-01T14:00:00+02:00', true],
+  ['2024-05-01T12:00:00Z', '2024-05-01T12:00:01Z', false],
+  [undefined, '2024-05-01T12:00:00Z', true],
+  ['2024-05-01T12:00:00Z', undefined, true],
+]
+
+for (const [built, archived, same] of TIMES) {
+  t.test(`isSameImage: built ${built}, archived as of ${archived}`, async (t) => {
+    const at = (created: string | undefined) => (created === undefined ? {} : { created })
+    const own = { ...ARCHIVED, id: 'sha256:other', diffIds: LAYERS, sizeBytes: 1, ...at(built) }
+    const image = { ...ARCHIVED, ...at(archived) }
+    t.equal(isSameImage(CONTAINERD, own, image), same)
+    t.equal(isSameImage(CONTAINERD, { ...own, manifestDigest: 'sha256:manifest' }, image), true)
   })
 }
 

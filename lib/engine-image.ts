@@ -1,0 +1,63 @@
+// What `image inspect` of an engine says, as far as it is needed here.
+import * as v from 'valibot'
+
+import { formatPlatform } from './docker-archive.ts'
+
+/** An image as the engine knows it. */
+export interface EngineImage {
+  /** `sha256:…`, as the engine's own list has it. */
+  readonly id: string
+  /** Of this one image, where the ID is that of an index of several platforms. */
+  readonly manifestDigest?: string
+  readonly repoTags: readonly string[]
+  /** `os/architecture[/variant]` */
+  readonly platform: string
+  /** About the size of its tar. */
+  readonly sizeBytes: number
+  readonly diffIds: readonly string[]
+  /** As in the config; absent where the engine does not say. */
+  readonly created?: string
+}
+
+/** What was inspected. */
+export interface Inspection {
+  readonly image: EngineImage
+  /** Whether the name means an index of several platforms. */
+  readonly isIndex: boolean
+}
+
+const Inspected = v.tuple([
+  v.object({
+    Id: v.string(),
+    RepoTags: v.nullish(v.array(v.string()), []),
+    Os: v.string(),
+    Architecture: v.string(),
+    Variant: v.optional(v.string()),
+    Size: v.optional(v.number(), 0),
+    Created: v.nullish(v.string()),
+    Descriptor: v.nullish(v.object({ mediaType: v.string() })),
+    RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
+  }),
+])
+
+/** @returns the one image of which the JSON tells */
+export function parseInspection(json: string): Inspection {
+  const [found] = v.parse(Inspected, JSON.parse(json))
+  const isIndex = /index|manifest\.list/.test(found.Descriptor?.mediaType ?? '')
+  return { image: readImage(found), isIndex }
+}
+
+function readImage(image: v.InferOutput<typeof Inspected>[0]): EngineImage {
+  return {
+    id: image.Id.startsWith('sha256:') ? image.Id : `sha256:${image.Id}`,
+    repoTags: image.RepoTags,
+    platform: formatPlatform({
+      os: image.Os,
+      architecture: image.Architecture,
+      variant: image.Variant,
+    }),
+    sizeBytes: image.Size,
+    diffIds: image.RootFS.Layers,
+    ...(typeof image.Created === 'string' && { created: image.Created }),
+  }
+}
