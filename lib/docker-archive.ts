@@ -4,6 +4,7 @@ import * as v from 'valibot'
 
 import { ToolError } from './errors.ts'
 import { parseJson, readJson } from './json-member.ts'
+import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
 import { memberKey, type DigestedMember, type TarDigest } from './tar-digest.ts'
 
 /** A layer as it lies in a tar. */
@@ -26,13 +27,11 @@ export interface ArchivedImage {
   readonly created?: string
   /** The image ID on a graph-driver store. */
   readonly configDigest: string
-  /** Digests of its OCI manifests in the tar: the image ID on a containerd store. */
+  /** Digests of its OCI manifests and the indexes they stand in: the first is the image ID on a containerd store. */
   readonly manifestDigests: readonly string[]
   /** From the base upwards. */
   readonly layers: readonly ArchivedLayer[]
 }
-
-type Members = ReadonlyMap<string, DigestedMember>
 
 const Manifest = v.array(
   v.object({
@@ -48,11 +47,6 @@ const Config = v.object({
   created: v.optional(v.string()),
   rootfs: v.object({ diff_ids: v.nullish(v.array(v.string()), []) }),
 })
-const Descriptor = v.object({ digest: v.string() })
-const OciManifest = v.object({
-  config: Descriptor,
-  layers: v.array(Descriptor),
-})
 
 /**
  * @param tar - a tar read to its end
@@ -67,7 +61,7 @@ export function readImages(tar: TarDigest): ArchivedImage[] {
   const manifest = member && v.safeParse(Manifest, parseJson(member))
   if (!members || !manifest?.success) return []
   checkBlobs(members)
-  const manifests = ociManifests(members)
+  const manifests = readManifests(members)
   return manifest.output.map((entry) => readImage(entry, members, manifests))
 }
 
@@ -94,7 +88,7 @@ function readImage(
     platform: formatPlatform(config),
     ...(config.created !== undefined && { created: config.created }),
     configDigest,
-    manifestDigests: own.map((candidate) => candidate.digest),
+    manifestDigests: [...new Set(own.flatMap((candidate) => candidate.digests))],
     layers: entry.Layers.map((path, index) => {
       return readLayer(find(members, path), diffIds[index] ?? '', blobs)
     }),
@@ -124,34 +118,11 @@ function readLayer(
   throw mismatch(`layer "${member.path}"`, digest, diffId)
 }
 
-interface OciImage {
-  readonly digest: string
-  readonly configDigest: string
-  readonly layerDigests: readonly string[]
-}
-
-const BLOBS = 'blobs/sha256/'
-
 // An OCI layout names each blob by its digest: whatever is there must fit.
 function checkBlobs(members: Members): void {
   for (const [path, member] of members) {
     if (path.startsWith(BLOBS) && member.type === '0') checkName(path, member)
   }
-}
-
-function ociManifests(members: Members): OciImage[] {
-  const found: OciImage[] = []
-  for (const [path, member] of members) {
-    if (!path.startsWith(BLOBS) || !member.json) continue
-    const parsed = v.safeParse(OciManifest, parseJson(member))
-    if (!parsed.success) continue
-    found.push({
-      digest: `sha256:${member.sha256}`,
-      configDigest: parsed.output.config.digest,
-      layerDigests: parsed.output.layers.map((layer) => layer.digest),
-    })
-  }
-  return found
 }
 
 // `<sha256>.json`, `sha256:<sha256>`, `blobs/sha256/<sha256>`: a name that

@@ -16,6 +16,7 @@ const PURE = [
   'image-list',
   'json-member',
   'image-reference',
+  'oci-layout',
   'outcome',
   'progress-line',
   'quantity',
