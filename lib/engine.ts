@@ -68,6 +68,14 @@ export async function listTags(engine: Engine): Promise<string[]> {
   return answer.stdout.split('\n').filter((name) => name !== '' && !name.includes('<none>'))
 }
 
+/** @returns the IDs of all images that have no name. */
+export async function listUntagged(engine: Engine): Promise<string[]> {
+  const args = ['image', 'ls', '--quiet', '--no-trunc', '--filter', 'dangling=true']
+  const answer = await run(engine.name, args)
+  if (answer.exitCode !== 0) throw engineError('list images', answer.stderr)
+  return [...new Set(answer.stdout.split('\n').filter(Boolean))]
+}
+
 /** Gives an image another name, as `docker tag` does. */
 export async function tagImage(engine: Engine, reference: string, tag: string): Promise<void> {
   const answer = await run(engine.name, ['tag', '--', reference, tag])

@@ -59,8 +59,7 @@ export async function saveImage(
   await checkSpace(options.dir, image.sizeBytes, options.notify)
   options.notify({ type: 'step', text: `Saving ${archiveName(reference)}...` })
   const written = await write(reference, image, archive, tools, options)
-  const notes =
-    reference.tag === undefined ? [`it has no tag: it loads as ${image.id}, by that ID only`] : []
+  const notes = reference.tag === undefined ? [untagged(written)] : []
   return { result: 'saved', ...archiveSizes(written), notes }
 }
 
@@ -79,6 +78,12 @@ export async function isArchived(
 /** @returns the sizes that an outcome tells. */
 export function archiveSizes(record: ArchiveRecord): { tarBytes: number; archiveBytes: number } {
   return { tarBytes: record.tar.sizeBytes, archiveBytes: record.archive.sizeBytes }
+}
+
+// Which of the two depends on where it is loaded.
+function untagged({ images: [image] }: ArchiveRecord): string {
+  const ids = [image?.configDigest, ...(image?.manifestDigests.slice(0, 1) ?? [])]
+  return `it has no tag: it loads by its ID only, ${ids.join(' or, in a containerd store, ')}`
 }
 
 async function readOldRecord(

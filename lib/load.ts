@@ -18,6 +18,7 @@ import {
 } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { findPresent } from './present-image.ts'
 import { hasLayers, isSameImage } from './same-image.ts'
 import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
 
@@ -109,18 +110,11 @@ async function tagLoaded(
       if (own) notes.push(`${tag} was ${own.id} before`)
     }
     if (image.repoTags.length > 0 && missing.length === 0) continue
-    const id = await findById(engine, image)
-    if (id === undefined) return undefined
-    for (const tag of dryRun ? [] : missing) await tagImage(engine, id, tag)
+    const present = await findPresent(engine, image)
+    if (!present) return undefined
+    for (const tag of dryRun ? [] : missing) await tagImage(engine, present.id, tag)
   }
   return notes
-}
-
-async function findById(engine: Engine, image: ArchivedImage): Promise<string | undefined> {
-  for (const id of engine.idIsConfig ? [image.configDigest] : image.manifestDigests) {
-    if (await inspectImage(engine, id)) return id
-  }
-  return undefined
 }
 
 async function currentIds(
@@ -128,9 +122,11 @@ async function currentIds(
   images: readonly ArchivedImage[],
 ): Promise<ReadonlyMap<string, string>> {
   const ids = new Map<string, string>()
-  for (const tag of images.flatMap((image) => image.repoTags)) {
-    const own = await inspectImage(engine, tag)
-    if (own) ids.set(tag, own.id)
+  for (const { repoTags, platform } of images) {
+    for (const tag of repoTags) {
+      const own = await inspectImage(engine, tag, platform)
+      if (own) ids.set(tag, own.id)
+    }
   }
   return ids
 }
@@ -142,13 +138,14 @@ async function checkLoaded(
   before: ReadonlyMap<string, string>,
 ): Promise<string[]> {
   const notes: string[] = []
-  const id = engine.idIsConfig ? image.configDigest : image.manifestDigests[0]
-  if (image.repoTags.length === 0) notes.push(`it has no tag: use it by its ID, ${id}`)
-  const untagged = id === undefined ? [] : [id]
-  for (const name of image.repoTags.length > 0 ? image.repoTags : untagged) {
-    const own = await inspectImage(engine, name)
-    if (!own)
-      throw new ToolError('MISMATCH', `load "${name}": the engine does not have it after all`)
+  if (image.repoTags.length === 0) {
+    const own = await findPresent(engine, image)
+    if (!own) throw notThere(image.configDigest)
+    notes.push(`it has no tag: use it by its ID, ${own.id}`)
+  }
+  for (const name of image.repoTags) {
+    const own = await inspectImage(engine, name, image.platform)
+    if (!own) throw notThere(name)
     if (engine.idIsConfig) same(`ID of "${name}" as loaded`, own.id, image.configDigest)
     if (!hasLayers(image, own.diffIds)) {
       const want = image.layers.map((layer) => layer.diffId).join()
@@ -170,4 +167,8 @@ function noImage({ label }: Target): ToolError {
   return new ToolError('BAD_IMAGE', `load "${label}": its tar is no saved image`, {
     hint: 'unpack it with: xz -dc ARCHIVE | tar x',
   })
+}
+
+function notThere(name: string): ToolError {
+  return new ToolError('MISMATCH', `load "${name}": the engine does not have it after all`)
 }

@@ -11,6 +11,7 @@ import type { EngineImage } from './engine-image.ts'
 import { inspectImage, listTags, startSave, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { parseReference, pullName, taggedName, type ImageReference } from './image-reference.ts'
+import { findPresent } from './present-image.ts'
 import { isSameImage } from './same-image.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
 import type { Target } from './targets.ts'
@@ -48,9 +49,8 @@ export async function findOriginal(
     if (recorded && !isSameImage(engine, image, recorded)) throw another(name, image, recorded)
     return { name, image }
   }
-  if (!recorded || !engine.idIsConfig) return undefined
-  const untagged = await inspectImage(engine, recorded.configDigest)
-  return untagged && { name: recorded.configDigest, image: untagged }
+  const untagged = recorded && (await findPresent(engine, recorded))
+  return untagged && { name: untagged.id, image: untagged }
 }
 
 /** @throws what {@link startSave} and {@link readImages} throw */
