@@ -50,7 +50,7 @@ const KINDS: readonly Kind[] = [
   {
     code: 'REGISTRY_UNREACHABLE',
     pattern:
-      /dial tcp|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|name resolution|unexpected EOF|\bEOF\b|network is unreachable|no route to host|proxyconnect|tls: |x509|toomanyrequests|too many requests|received unexpected HTTP status: 5|50[0234] /i,
+      /(dial|read|write) tcp|broken pipe|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|name resolution|unexpected EOF|\bEOF\b|network is unreachable|no route to host|proxyconnect|tls: |x509|toomanyrequests|too many requests|received unexpected HTTP status: 5|50[0234] /i,
     hint: 'check network and proxy: the engine pulls, so a proxy is to be set for its daemon',
   },
 ]

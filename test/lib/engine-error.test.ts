@@ -7,6 +7,10 @@ const DAEMON = 'Error response from daemon:'
 
 // the code, what an engine said
 const SAID: [ErrorCode, string][] = [
+  [
+    'REGISTRY_UNREACHABLE',
+    `${DAEMON} Get "http://127.0.0.1:1/v2/": write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe`,
+  ],
   ['NO_ENGINE', 'bash: line 1: docker: command not found'],
   ['NO_ENGINE', 'spawn docker ENOENT'],
   [
