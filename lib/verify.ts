@@ -83,16 +83,20 @@ async function verifyTarget(
   const original = context.engine && (await findOriginal(context.engine, target, record))
   if (!original) checkRecordWanted(target, record, options)
   const [read, digest] = await readBoth(target, archiveBytes, original, context)
-  if (record) checkAgainstRecord(read, record)
-  const notes = [
-    ...(record ? [] : ['it has no record']),
-    ...(await checkAgainstSums(archive, read, sums)),
-    ...compare(read, digest, record),
-  ]
   const expected = digest ? digest.tar.contentMd5 : record?.tar.contentMd5
   const { contentMd5, sizeBytes } = read.tar
   const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
-  return { result: 'verified', tarBytes: sizeBytes, archiveBytes, md5, notes }
+  const found = { tarBytes: sizeBytes, archiveBytes, md5 }
+  try {
+    if (record) checkAgainstRecord(read, record)
+    const unlisted = await checkAgainstSums(archive, read, sums)
+    const notes = [...(record ? [] : ['it has no record']), ...unlisted]
+    return { result: 'verified', ...found, notes: [...notes, ...compare(read, digest, record)] }
+  } catch (error) {
+    // The two md5 are known by now, and tell people something as well.
+    if (!(error instanceof ToolError)) throw error
+    return { result: 'failed', ...found, error }
+  }
 }
 
 function checkRecordWanted(

@@ -63,6 +63,11 @@ t.test('engine: another image under the name of an archive without a record', as
   t.match(answer, { result: 'failed', error: { code: 'MISMATCH' } })
   t.match(answer?.error?.message, one.configDigest)
   t.match(answer?.error?.message, two.configDigest)
+  const [expected, own] = await Promise.all(
+    [two, one].map(({ reference }) => bench.sh(dir, `docker save ${reference} | tar xO | md5sum`)),
+  )
+  const { stdout } = await bench.run('verify_checksums', dir, two.reference)
+  t.match(stdout, `Checking ${two.reference}...\n${expected}\n${own}\nFAILED\n`)
 })
 
 t.test('engine: lays the image out differently than the one that saved it', async (t) => {
