@@ -2,7 +2,7 @@
 // this file, report.ts and the scripts touch the process.
 import { readFileSync } from 'node:fs'
 
-import { formatError, interrupted, isInterruption, toToolError } from './errors.ts'
+import { formatError, interrupted, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
 import { parseArguments, type Arguments } from './usage.ts'
 
@@ -44,13 +44,16 @@ async function run(program: Program, args: Arguments): Promise<number> {
   const context = { notify: report.notify, signal: interruption.signal }
   try {
     for await (const outcome of program.run(args, context)) {
-      report.add(outcome)
+      // What fails after a signal fails because of it.
+      const isVictim = interruption.signal.aborted && outcome.result === 'failed'
+      if (!isVictim) report.add(outcome)
       if (interruption.signal.aborted) throw interrupted()
     }
     return report.finish() ? DONE : FAILED
   } catch (thrown) {
     const status = interruption.status()
-    if (status === undefined || !isInterruption(thrown)) throw thrown
+    // A Ctrl-C reaches the engine's command too, whose end may be told first.
+    if (status === undefined || !toToolError(thrown)) throw thrown
     report.close()
     process.stderr.write(`${program.name}: interrupted\n`)
     return status

@@ -1,9 +1,12 @@
 // Ctrl-C and SIGTERM: nothing half made, nothing left running.
+import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { wrapCommand } from '../fixtures/faults.ts'
 import { openGate } from '../fixtures/gate.ts'
-import type { Running } from '../fixtures/run.ts'
+import { start, type Running } from '../fixtures/run.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { setUp, snapshot, until } from '../fixtures/workbench.ts'
@@ -45,6 +48,23 @@ for (const [signal, want, waitMs] of SIGNALS) {
 
     t.match(await bench.ask('save_compressed_tars', dir, ...args), [{ result: 'saved' }])
     t.match(await bench.ask('verify_checksums', dir), [{ result: 'verified' }])
+  })
+
+  t.test(`${signal}: while the engine is asked ends it`, async (t) => {
+    const dir = t.testdir()
+    const asked = join(dir, 'asked')
+    const path = await wrapCommand(join(dir, 'bin'), 'docker', `touch '${asked}'; exec sleep 60`)
+    const env = { ...bench.engine.env, ...path }
+    const running = start('verify_checksums', ['--against', 'engine', 'a.tar.xz'], {
+      cwd: dir,
+      env,
+    })
+    await until('the question', async () => existsSync(asked))
+    running.signalGroup(signal)
+    const { status, stderr } = await running.done
+    t.equal(status, want)
+    t.equal(stderr, 'verify_checksums: interrupted\n')
+    isGone(t, running)
   })
 
   t.test(`${signal}: in the middle of a pull ends it`, async (t) => {
