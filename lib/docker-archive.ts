@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 
 import { ToolError } from './errors.ts'
+import { parseReference } from './image-reference.ts'
 import { parseJson, readJson } from './json-member.ts'
 import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
 import { memberKey, type DigestedMember, type TarDigest } from './tar-digest.ts'
@@ -40,12 +41,13 @@ const Manifest = v.array(
     Layers: v.nullish(v.array(v.string()), []),
   }),
 )
+const DiffId = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
 const Config = v.object({
   os: v.optional(v.string(), ''),
   architecture: v.optional(v.string(), ''),
   variant: v.optional(v.string()),
   created: v.optional(v.string()),
-  rootfs: v.object({ diff_ids: v.nullish(v.array(v.string()), []) }),
+  rootfs: v.object({ diff_ids: v.nullish(v.array(DiffId), []) }),
 })
 
 /**
@@ -83,6 +85,7 @@ function readImage(
   }
   const own = manifests.filter((candidate) => candidate.configDigest === configDigest)
   const blobs = new Set(own.flatMap((candidate) => candidate.layerDigests))
+  checkTags(entry.RepoTags)
   return {
     repoTags: entry.RepoTags,
     platform: formatPlatform(config),
@@ -92,6 +95,18 @@ function readImage(
     layers: entry.Layers.map((path, index) => {
       return readLayer(find(members, path), diffIds[index] ?? '', blobs)
     }),
+  }
+}
+
+// They end up on the engine's command line.
+function checkTags(tags: readonly string[]): void {
+  try {
+    tags.forEach(parseReference)
+  } catch (cause) {
+    if (!(cause instanceof ToolError)) throw cause
+    throw new ToolError('BAD_IMAGE', `read "manifest.json" of the image: ${cause.message}`, {
+      cause,
+    })
   }
 }
 

@@ -149,6 +149,7 @@ const BAD_CONFIGS: [string, string, string][] = [
   ['a list', '[]', 'of the image: '],
   ['without rootfs', '{"os":"linux"}', 'read "config" of the image: rootfs: '],
   ['with another kind of diff_ids', '{"rootfs":{"diff_ids":"x"}}', 'rootfs.diff_ids: '],
+  ['with a diff_id that is none', '{"rootfs":{"diff_ids":["x"]}}', 'diff_ids.0: is no sha256'],
 ]
 
 for (const [what, config, message] of BAD_CONFIGS) {
@@ -161,6 +162,15 @@ for (const [what, config, message] of BAD_CONFIGS) {
     t.throws(() => imagesOf(archive), { code: 'BAD_IMAGE', message })
   })
 }
+
+t.test('readImages: a tag that is no image reference is told', async (t) => {
+  const archive = tar([
+    { path: 'config', content: '{"rootfs":{}}' },
+    { path: 'manifest.json', content: '[{"Config":"config","RepoTags":["--x"],"Layers":[]}]' },
+  ])
+  const message = 'read "manifest.json" of the image: "--x" is no image reference'
+  t.throws(() => imagesOf(archive), { code: 'BAD_IMAGE', message })
+})
 
 t.test('readImages: a blob that no image needs must fit its name as well', async (t) => {
   const path = `blobs/sha256/${hexOf(sha256('a'))}`
