@@ -137,7 +137,7 @@ async function write(
   options: ImageArchiveOptions,
 ): Promise<ArchiveRecord> {
   const { level, threads, signal, notify } = options
-  const name = await nameForSave(engine, reference)
+  const name = await nameForSave(engine, reference, options)
   const total = image.sizeBytes
   return writeArchive({
     archive,

@@ -72,10 +72,20 @@ export async function findImage(
  *
  * @returns the name to save it by: its tag where one was asked for
  */
-export async function nameForSave(engine: Engine, reference: ImageReference): Promise<string> {
+export async function nameForSave(
+  engine: Engine,
+  reference: ImageReference,
+  { notify }: Pick<VerbContext, 'notify'>,
+): Promise<string> {
   const tagged = taggedName(reference)
   if (tagged === undefined) return pullName(reference)
-  if (reference.digest !== undefined) await tagImage(engine, pullName(reference), tagged)
+  if (reference.digest === undefined) return tagged
+  const before = await inspectImage(engine, tagged)
+  await tagImage(engine, pullName(reference), tagged)
+  const after = await inspectImage(engine, tagged)
+  if (before && before.id !== after?.id) {
+    notify({ type: 'warning', text: `the tag "${tagged}" was ${before.id} here before` })
+  }
   return tagged
 }
 

@@ -85,6 +85,17 @@ t.test('digest: with a tag it loads back under that tag', async (t) => {
   t.equal(await docker('inspect', '--format', '{{.Id}}', one.reference), one.configDigest)
 })
 
+t.test('digest: with a tag that means another image here, it says what it was', async (t) => {
+  const dir = t.testdir()
+  await docker('pull', two.reference)
+  await docker('tag', two.reference, one.reference)
+  const reference = `${one.reference}@${one.manifestDigest}`
+  const { status, stderr } = await bench.run('save_compressed_tars', dir, reference)
+  t.equal(status, 0)
+  t.match(stderr, `warning: the tag "${one.reference}" was ${two.configDigest} here before\n`)
+  t.equal(await docker('inspect', '--format', '{{.Id}}', one.reference), one.configDigest)
+})
+
 t.test('digest: without a tag the summary says so', async (t) => {
   const dir = t.testdir()
   const reference = `${one.repository}@${one.manifestDigest}`
