@@ -5,6 +5,8 @@ import { open, readdir, rename, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { remove } from 'fs-extra/esm'
 
+import { isSystemError } from './errors.ts'
+
 /** A file being written. */
 export interface AtomicFile {
   readonly handle: FileHandle
@@ -54,6 +56,9 @@ export async function syncDirectory(dir: string): Promise<void> {
   const handle = await open(dir, 'r')
   try {
     await handle.sync()
+  } catch (error) {
+    // Some network and FUSE file systems know no such thing, nor need it.
+    if (!isSystemError(error) || !/^(EINVAL|ENOTSUP|ENOSYS)$/.test(error.code)) throw error
   } finally {
     await handle.close()
   }
