@@ -58,7 +58,7 @@ function stopOnSignals(): void {
 }
 
 async function describeMachine(): Promise<string> {
-  const versions = await sh('echo $(dockerd --version; pixz -h 2>&1 | tail -n 1)', {
+  const versions = await sh('echo $(dockerd --version; pixz -h 2>&1 | grep "^pixz [0-9]")', {
     env: { PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
   })
   return `${availableParallelism()} processors, Node ${process.version}, ${versions}`
