@@ -1,7 +1,5 @@
 // What the four programs share: arguments, --help, signals, exit status. Only
 // this file, report.ts and the scripts touch the process.
-import { readFileSync } from 'node:fs'
-
 import { formatError, interrupted, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
 import { parseArguments, type Arguments } from './usage.ts'
@@ -27,7 +25,7 @@ export async function main(program: Program): Promise<void> {
   try {
     const args = parseArguments(program.usage, process.argv.slice(2))
     if (args.flag('help')) process.stdout.write(program.usage)
-    else if (args.flag('version')) process.stdout.write(`${program.name} ${version()}\n`)
+    else if (args.flag('version')) await printVersion(program)
     else process.exitCode = await run(program, args)
   } catch (thrown) {
     const error = toToolError(thrown)
@@ -94,8 +92,7 @@ function ignoreClosedOutput(): void {
   }
 }
 
-function version(): string {
-  const file = new URL('../package.json', import.meta.url)
-  const { version: number }: { version: string } = JSON.parse(readFileSync(file, 'utf8'))
-  return `${number} (node ${process.version}, ${process.platform}-${process.arch})`
+async function printVersion({ name }: Program): Promise<void> {
+  const { formatVersion } = await import('./version.ts')
+  process.stdout.write(`${name} ${await formatVersion()}\n`)
 }
