@@ -36,6 +36,11 @@ look() {
   need sha256sum coreutils
   need mount mount
   need unshare util-linux
+  need pivot_root util-linux
+  # The far side is a Debian of its own, and its arm64 twin.
+  need debootstrap debootstrap
+  need qemu-aarch64-static qemu-user-static
+  [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || add debian-archive-keyring
   # The sample images run it with no library beside it; the package `busybox`
   # puts a dynamic one at the same path.
   if [ ! -x /bin/busybox ] || ldd /bin/busybox 2>/dev/null | grep -q '=>'; then
@@ -43,12 +48,7 @@ look() {
   fi
 }
 
-if [ ! -e node_modules/.package-lock.json ] ||
-  [ node_modules/.package-lock.json -ot package-lock.json ]; then
-  say 'installing the npm packages of package-lock.json'
-  # Without the two includes NODE_ENV=production would leave out tap and Node.
-  npm ci --no-audit --no-fund --loglevel=error --include=dev --include=optional >/dev/null
-fi
+sh scripts/build/install.sh
 
 look
 if [ "$(id -u)" != 0 ]; then

@@ -121,7 +121,8 @@ async function readModules(): Promise<Map<string, Module>> {
   const found = new Map<string, Module>()
   for (const folder of ['lib', 'scripts']) {
     const dir = fileURLToPath(new URL(`../../${folder}`, import.meta.url))
-    for (const file of (await readdir(dir)).toSorted()) {
+    const files = (await readdir(dir)).filter((file) => file.endsWith('.ts'))
+    for (const file of files.toSorted()) {
       const source = await readFile(`${dir}/${file}`, 'utf8')
       const name = nameOf(file)
       found.set(name, { level: levelOf(name), source, imports: readImports(source) })

@@ -1,0 +1,12 @@
+// `npm run build [-- --force]`: the four programs as executables for both kinds
+// of machine, in dist/.
+import { parseArgs } from 'node:util'
+
+import { runCommand } from './command.ts'
+import { buildExecutables } from './executables.ts'
+import { DIST, ROOT } from './root.ts'
+
+void runCommand('build', async (context) => {
+  const { values } = parseArgs({ options: { force: { type: 'boolean', default: false } } })
+  await buildExecutables({ ...context, root: ROOT, dist: DIST, force: values.force })
+})

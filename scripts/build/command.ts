@@ -1,0 +1,43 @@
+// The face that build and release share: what they are doing goes to stderr, a
+// signal ends their children and takes away what is half made, and a failure
+// that is no bug is told in words.
+import { formatError, isInterruption, toToolError } from '../../lib/errors.ts'
+
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
+
+/** What a command is given to work with. */
+export interface CommandContext {
+  /** Says what is being done. */
+  readonly say: (text: string) => void
+  /** Aborted by SIGINT and SIGTERM. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Runs a command and sets the exit status: 0, 1 for a failure, 130 or 143 for a signal.
+ * @param name - stands before everything that is said
+ */
+export async function runCommand(
+  name: string,
+  work: (context: CommandContext) => Promise<void>,
+): Promise<void> {
+  const controller = new AbortController()
+  for (const [signal, status] of Object.entries(SIGNALS)) {
+    process.once(signal, () => {
+      process.exitCode = status
+      controller.abort()
+    })
+  }
+  const say = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
+  try {
+    await work({ say, signal: controller.signal })
+  } catch (thrown) {
+    const error = toToolError(thrown)
+    if (!error) throw thrown
+    if (isInterruption(error)) return say('interrupted')
+    process.stderr.write(`${formatError(name, error)}\n`)
+    process.exitCode = 1
+  } finally {
+    for (const signal of Object.keys(SIGNALS)) process.removeAllListeners(signal)
+  }
+}

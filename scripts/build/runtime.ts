@@ -1,0 +1,134 @@
+// The Node runtimes that go into the executables: the official ones, as the npm
+// packages node-linux-* carry them. npm fetches them, from its cache where it
+// can, and what it gives counts only if the lock file has its checksum.
+import { createHash } from 'node:crypto'
+import { mkdir, open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+
+import { ToolError } from '../../lib/errors.ts'
+import { runTool } from './child.ts'
+
+/** The processors that executables are made for, as Node names them. */
+export const ARCHITECTURES = ['x64', 'arm64'] as const
+
+/** One of {@link ARCHITECTURES}. */
+export type Architecture = (typeof ARCHITECTURES)[number]
+
+/** A Node runtime on disk. */
+export interface Runtime {
+  readonly architecture: Architecture
+  /** Such as `24.21.0`. */
+  readonly version: string
+  /** Path of the executable. */
+  readonly file: string
+}
+
+/** Where from and where to. */
+export interface FetchOptions {
+  /** The directory of package-lock.json. */
+  readonly root: string
+  /** An existing directory; the runtime gets a place in it. */
+  readonly dir: string
+  readonly signal: AbortSignal
+}
+
+/**
+ * @returns the runtime that package-lock.json pins for a processor
+ * @throws REGISTRY_UNREACHABLE, IO_FAILED, or MISMATCH for what is not what was pinned
+ */
+export async function fetchRuntime(
+  architecture: Architecture,
+  options: FetchOptions,
+): Promise<Runtime> {
+  const name = `node-linux-${architecture}`
+  const { version, integrity } = await readLock(join(options.root, 'package-lock.json'), name)
+  const dir = join(options.dir, name)
+  await mkdir(dir)
+  const tarball = await pack(`${name}@${version}`, dir, options)
+  await checkIntegrity(tarball, integrity)
+  const file = await unpackRuntime(tarball, dir, options.signal)
+  await checkArchitecture(file, architecture)
+  return { architecture, version, file }
+}
+
+const Lock = v.object({ packages: v.record(v.string(), v.unknown()) })
+const Locked = v.object({
+  version: v.string(),
+  integrity: v.pipe(v.string(), v.startsWith('sha512-')),
+})
+
+async function readLock(file: string, name: string): Promise<v.InferOutput<typeof Locked>> {
+  const lock = v.safeParse(Lock, JSON.parse(await readFile(file, 'utf8')))
+  const locked = v.safeParse(Locked, lock.success && lock.output.packages[`node_modules/${name}`])
+  if (locked.success) return locked.output
+  throw new ToolError('IO_FAILED', `read "${file}": it pins no version and sha512 of "${name}"`, {
+    hint: 'restore it from git, or write it anew: npm install --package-lock-only',
+  })
+}
+
+// Left alone, npm tries for more than a minute before it says that there is no network.
+const NPM = ['--loglevel=error', '--ignore-scripts', '--prefer-offline']
+const RETRIES = ['--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=4000']
+
+async function pack(spec: string, dir: string, options: FetchOptions): Promise<string> {
+  const args = ['pack', spec, '--pack-destination', dir, ...NPM, ...RETRIES]
+  const output = await runTool('npm', args, {
+    cwd: options.root,
+    signal: options.signal,
+    explain: (text) => explainNpm(`fetch "${spec}"`, text),
+  })
+  return join(dir, output.trim().split('\n').at(-1) ?? '')
+}
+
+const UNREACHABLE = /EAI_AGAIN|ENOTFOUND|ENOTCACHED|ECONN|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH/
+
+/** @returns the error for what npm wrote. */
+export function explainNpm(action: string, output: string): ToolError {
+  const lines = [...output.matchAll(/^npm error (.+)$/gm)].map(([, line = '']) => line)
+  const why = lines.find((line) => /request to|^404|EINTEGRITY|^notarget/.test(line)) ?? lines[0]
+  const message = `${action}: npm: ${why ?? output.trim()}`
+  if (!UNREACHABLE.test(output)) return new ToolError('IO_FAILED', message)
+  return new ToolError('REGISTRY_UNREACHABLE', message, {
+    hint: "it is not in npm's cache: the first build needs the npm registry (or HTTPS_PROXY)",
+  })
+}
+
+/** @throws MISMATCH where a file is not what the lock file's `integrity` says. */
+export async function checkIntegrity(file: string, integrity: string): Promise<void> {
+  const hash = createHash('sha512').update(await readFile(file))
+  const found = `sha512-${hash.digest('base64')}`
+  if (found === integrity) return
+  throw new ToolError('MISMATCH', `check "${file}": got ${found}, want ${integrity}`, {
+    hint: 'it is not what package-lock.json pins: do not use it before you know why',
+  })
+}
+
+/** @returns the path of the executable inside the package, unpacked. */
+export async function unpackRuntime(
+  tarball: string,
+  dir: string,
+  signal: AbortSignal,
+): Promise<string> {
+  await runTool('tar', ['-xzf', tarball, '-C', dir, 'package/bin/node'], {
+    cwd: dir,
+    signal,
+    explain: (text) => new ToolError('IO_FAILED', `unpack "${tarball}": ${text.trim()}`),
+  })
+  return join(dir, 'package/bin/node')
+}
+
+// e_machine of the ELF header; see elf(5).
+const MACHINES: Readonly<Record<Architecture, number>> = { x64: 0x3e, arm64: 0xb7 }
+
+/** @throws MISMATCH for an executable of another processor, or what is none. */
+export async function checkArchitecture(file: string, want: Architecture): Promise<void> {
+  const header = Buffer.alloc(20)
+  await using handle = await open(file)
+  await handle.read(header)
+  const isElf = header.toString('latin1', 0, 4) === '\x7fELF'
+  const got = isElf && ARCHITECTURES.find((each) => MACHINES[each] === header.readUInt16LE(18))
+  if (got === want) return
+  const what = got || (isElf ? 'another processor' : 'no executable')
+  throw new ToolError('MISMATCH', `check "${file}": got ${what}, want ${want}`)
+}

@@ -1,0 +1,52 @@
+// Whether a build has anything to do. Beside the executables lies the digest of
+// all that they were made from; it is written last, and removed first.
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+
+import { parseChecksums } from '../../lib/checksum-file.ts'
+import { nothing } from '../../lib/errors.ts'
+import type { Bundle } from './bundle.ts'
+
+/** The file in dist/ with the digest of the inputs. */
+export const STAMP = 'inputs.sha256'
+
+/** @returns a digest, in hex, of bundles, lock file and the build's own sources. */
+export async function digestInputs(root: string, bundles: readonly Bundle[]): Promise<string> {
+  const hash = createHash('sha256')
+  for (const { program, code } of bundles) hash.update(`${program}\0${code}\0`)
+  const build = join(root, 'scripts/build')
+  const own = (await readdir(build)).toSorted().map((name) => join(build, name))
+  for (const file of [join(root, 'package-lock.json'), ...own]) hash.update(await readFile(file))
+  return hash.digest('hex')
+}
+
+/** @returns whether all is there as a build from these inputs left it. */
+export async function isUpToDate(
+  dist: string,
+  inputs: string,
+  platforms: readonly string[],
+): Promise<boolean> {
+  const stamp = await readFile(join(dist, STAMP), 'utf8').catch(nothing)
+  if (stamp !== `${inputs}\n`) return false
+  const whole = await Promise.all(platforms.map((platform) => isWhole(join(dist, platform))))
+  return whole.every(Boolean)
+}
+
+async function isWhole(dir: string): Promise<boolean> {
+  const sums = await readFile(join(dir, 'SHA256SUMS'), 'utf8').catch(nothing)
+  for (const [name, want] of parseChecksums(sums ?? '')) {
+    const found = await sha256(join(dir, name)).catch(nothing)
+    if (found !== want) return false
+  }
+  return sums !== undefined
+}
+
+/** @returns the sha256 of a file, in hex. */
+export async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(file, { highWaterMark: 1024 ** 2 }), hash)
+  return hash.digest('hex')
+}
