@@ -1,57 +1,61 @@
 // README and --help say the same of every option, and the four programs take
-// them alike.
+// them alike, as sources and as executables.
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 
-import { run, type Program } from '../fixtures/run.ts'
+import { FORMS, PROGRAMS, run as runAny, sh, type Program } from '../fixtures/run.ts'
 
-const PROGRAMS: Program[] = [
-  'save_compressed_tars',
-  'compress_tars',
-  'verify_checksums',
-  'load_compressed_tars',
-]
 const OPTION = /^ {2}(?<option>-[^ ,]+(?:, --\S+)?(?: [A-Z]\S*)?) +(?<meaning>.+)$/
 
-for (const program of PROGRAMS) {
-  t.test(`${program}: README and --help are the same`, async (t) => {
-    const { status, stdout, stderr } = await run(program, ['--help'])
+const CASES = FORMS.flatMap((form) => PROGRAMS.map((program) => ({ form, program })))
+
+for (const { form, program } of CASES) {
+  const what = form === 'source' ? `${program}.ts` : program
+  const run = (args: string[]) => runAny(program, args, { form })
+
+  t.test(`${what}: README and --help are the same`, async (t) => {
+    const { status, stdout, stderr } = await run(['--help'])
     t.strictSame([status, stderr], [0, ''])
     const options = optionsOf(stdout)
     t.ok(options.length >= 8)
     t.strictSame(await tableOf(program), options)
   })
 
-  t.test(`${program}: -h is --help`, async (t) => {
-    const [short, long] = await Promise.all([run(program, ['-h']), run(program, ['--help'])])
+  t.test(`${what}: -h is --help`, async (t) => {
+    const [short, long] = await Promise.all([run(['-h']), run(['--help'])])
     t.strictSame(short, long)
   })
 
-  t.test(`${program}: --help starts with how to call it`, async (t) => {
-    const { stdout } = await run(program, ['--help'])
+  t.test(`${what}: --help starts with how to call it`, async (t) => {
+    const { stdout } = await run(['--help'])
     t.ok(stdout.startsWith(`usage: ${program} [OPTION]... [`))
     for (const line of stdout.split('\n')) t.ok(line.length <= 80, line)
   })
 
-  t.test(`${program}: --version tells the version`, async (t) => {
+  t.test(`${what}: --version tells version, commit, runtime and platform`, async (t) => {
     const { version } = JSON.parse(await readText('package.json'))
-    const result = await run(program, ['--version'])
-    t.match(result, { status: 0, stderr: '' })
-    t.ok(result.stdout.startsWith(`${program} ${version} (node v`), result.stdout)
+    const { status, stdout, stderr } = await run(['--version'])
+    t.strictSame([status, stderr], [0, ''])
+    const commit = await sh('git describe --always --dirty --abbrev=12 --exclude="*"').catch(
+      () => '',
+    )
+    const made = commit === '' ? '' : `commit ${commit}, `
+    const node = `node ${process.version}, linux-${process.arch}`
+    t.equal(stdout, `${program} ${version} (${made}${node})\n`)
   })
 
-  t.test(`${program}: wrong usage ends with status 2, before anything is done`, async (t) => {
+  t.test(`${what}: wrong usage ends with status 2, before anything is done`, async (t) => {
     const message = (text: string): string =>
       `${program}: error: ${text}\n${program}: hint: see --help\n`
-    t.strictSame(await run(program, ['--unknown']), {
+    t.strictSame(await run(['--unknown']), {
       status: 2,
       signal: null,
       stdout: '',
       stderr: message('there is no option "--unknown"'),
     })
-    t.match(await run(program, ['--dir']), { status: 2, stderr: message('--dir needs a value') })
+    t.match(await run(['--dir']), { status: 2, stderr: message('--dir needs a value') })
     if (program === 'compress_tars') {
-      t.match(await run(program, ['--level', '10']), {
+      t.match(await run(['--level', '10']), {
         status: 2,
         stderr: message('--level: got "10", want a whole number from 0 to 9'),
       })
