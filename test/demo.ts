@@ -1,5 +1,5 @@
-// `npm start`: one sample image goes the whole way, over a real engine and a
-// real registry that are started for this and gone afterwards. It says what it
+// `npm start`: one sample image goes the whole way through the executables, over
+// a real engine and a real registry that are started for this and gone afterwards. It says what it
 // does, shows each command as it could be typed, and stops at the first failure.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -45,6 +45,8 @@ async function prepare(engine: Engine, registry: Registry, place: Place): Promis
     layers,
   })
   await engine.docker('image', 'rm', '--force', reference)
+  say('The tools, as they are built for this machine: nothing else is needed to run them.')
+  await tool('load_compressed_tars', ['--version'], place)
   say('The connected host. images_list.txt names what is wanted, one image a line.')
   await writeFile(join(place.cwd, 'images_list.txt'), `${reference}\n`)
   await show('cat', ['images_list.txt'], place)
@@ -73,7 +75,7 @@ async function farSide(reference: string, place: Place): Promise<void> {
 }
 
 function tool(name: Program, args: readonly string[], place: Place): Promise<void> {
-  return show(name, args, place, programFile(name))
+  return show(name, args, place, programFile(name, 'executable'))
 }
 
 async function show(

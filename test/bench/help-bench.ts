@@ -1,28 +1,25 @@
 // How long a program takes to say what it does, against Node doing nothing.
 import { fileURLToPath } from 'node:url'
 
-import { type Program } from '../fixtures/run.ts'
+import { FORMS, PROGRAMS } from '../fixtures/run.ts'
 import { runFile, runProgram, say } from './measured-run.ts'
 import { formatRatio, timePairs } from './paired-timing.ts'
 import { formatMs, type Row } from './result-table.ts'
 
-const PROGRAMS: readonly Program[] = [
-  'save_compressed_tars',
-  'compress_tars',
-  'verify_checksums',
-  'load_compressed_tars',
-]
 const ROUNDS = 21
 const FACTOR = 1.5
 const ADDED_MS = 60
 
-/** Times `--help` of each program. */
+/** Times `--help` of each program, as source and as executable. */
 export async function benchHelp(): Promise<Row[]> {
   const node = fileURLToPath(new URL('../../node_modules/.bin/node', import.meta.url))
   const rows: Row[] = []
-  for (const program of PROGRAMS) {
-    say(`  ${program}`)
-    const tool = () => runProgram(program, ['--help'], {})
+  for (const [form, program] of FORMS.flatMap((each) =>
+    PROGRAMS.map((name) => [each, name] as const),
+  )) {
+    const name = form === 'source' ? `${program}.ts` : program
+    say(`  ${name}`)
+    const tool = () => runProgram(program, ['--help'], { form })
     // The first ones read from disk.
     await tool()
     const times = await timePairs({
@@ -32,7 +29,7 @@ export async function benchHelp(): Promise<Row[]> {
     })
     const boundMs = FACTOR * times.plainMs + ADDED_MS
     rows.push({
-      measure: `${program} --help, \`node -e 0\``,
+      measure: `${name} --help, \`node -e 0\``,
       tool: formatMs(times.toolMs),
       plain: formatMs(times.plainMs),
       ratio: formatRatio(times),
