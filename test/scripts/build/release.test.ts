@@ -1,0 +1,39 @@
+// What `npm run release` packs, in a copy of the project with what was built here.
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import t from 'tap'
+
+import { copyProject, runIn } from '../../fixtures/project-copy.ts'
+import { PROGRAMS, sh } from '../../fixtures/run.ts'
+
+const FILES = [...PROGRAMS, 'LICENSE', 'README.md', 'THIRD-PARTY-LICENSES.txt', 'images_list.txt']
+
+t.test('release: an archive for each platform, and their sums', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'release-test-'))
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  await copyProject(dir, 'copy')
+  // Whole and up to date: only the packing is left.
+  await sh(`cp -a '${resolve('dist')}' . && rm -rf dist/release`, { cwd: dir })
+  const { status, stderr } = await runIn(dir, ['npm', 'run', '--silent', 'release'])
+  t.equal(status, 0, stderr)
+  t.match(stderr, `release: "${dir}/dist" is up to date\n`)
+
+  const { version } = JSON.parse(await readFile('package.json', 'utf8'))
+  const names = ['x64', 'arm64'].map((each) => `dgx-offline-images-${version}-linux-${each}`)
+  const released = join(dir, 'dist/release')
+  const checked = await sh('sha256sum --strict -c SHA256SUMS', { cwd: released })
+  t.equal(checked, names.map((name) => `${name}.tar.xz: OK`).join('\n'))
+  for (const name of names) {
+    await sh(`tar -xJf ${name}.tar.xz`, { cwd: released })
+    const unpacked = join(released, name)
+    t.strictSame(
+      (await sh('ls', { cwd: unpacked })).split('\n').toSorted(),
+      [...FILES, 'SHA256SUMS'].toSorted(),
+    )
+    t.match(await sh('sha256sum --strict -c SHA256SUMS', { cwd: unpacked }), /: OK$/)
+  }
+  const [here = ''] = names.filter((name) => name.endsWith(process.arch))
+  const ran = await runIn(join(released, here), ['./verify_checksums', '--version'])
+  t.match(ran, { status: 0, stdout: `verify_checksums ${version} (` })
+})
