@@ -75,8 +75,8 @@ async function makeAll(
     await tryOut(join(dir, `linux-${process.arch}`), program, signal)
 }
 
-// pkg keeps a processor busy, and some hundred MB.
-const MOST_AT_ONCE = 4
+// pkg keeps a processor busy, and takes 1.7 GB.
+const MOST_AT_ONCE = 2
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = [...items]
