@@ -27,7 +27,6 @@ look() {
     if apt-cache show docker-cli >/dev/null 2>&1; then add docker-cli; fi
   fi
   need docker-registry docker-registry
-  need debootstrap debootstrap
   need podman podman
   need pixz pixz
   need xz xz-utils
@@ -37,7 +36,7 @@ look() {
   need mount mount
   need unshare util-linux
   need pivot_root util-linux
-  # The far side is a Debian of its own, and its arm64 twin.
+  # A newer Docker, and the far side with its arm64 twin, have roots of their own.
   need debootstrap debootstrap
   need qemu-aarch64-static qemu-user-static
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || add debian-archive-keyring
