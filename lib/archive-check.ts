@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-import { recordName } from './archive-name.ts'
+import { isIncrementName, recordName } from './archive-name.ts'
 import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import type { ArchivedImage } from './docker-archive.ts'
@@ -14,14 +14,35 @@ import { ToolError, interrupted, nothing } from './errors.ts'
 
 /** @throws MISMATCH where it is not what its record says */
 export function checkAgainstRecord(read: ReadArchive, record: ArchiveRecord): void {
-  const { archive, tar, images } = record
+  const { archive, tar } = record
   same('sha256 of the archive', read.archive.sha256, archive.sha256)
   same('size of the archive', read.archive.sizeBytes, archive.sizeBytes)
   same('size of the tar', read.tar.sizeBytes, tar.sizeBytes)
   if (read.tar.contentMd5 !== undefined && tar.contentMd5 !== undefined) {
     same('content md5', read.tar.contentMd5, tar.contentMd5)
   }
-  same('images', digests(read.images), digests(images))
+  checkImages(read.images, record)
+  checkSegments(read, record)
+}
+
+// What they say is relied on when only some of them are read.
+function checkSegments(read: ReadArchive, { segments }: ArchiveRecord): void {
+  const members = new Map(
+    [...(read.tar.members?.values() ?? [])].map((member) => [member.offsetBytes, member.sha256]),
+  )
+  for (const [index, { sha256, tarOffsetBytes, layerDigest }] of segments.entries()) {
+    same(`sha256 of segment ${index}`, read.segments[index] ?? 'none', sha256)
+    if (layerDigest === undefined) continue
+    same(`layer in segment ${index}`, `sha256:${members.get(tarOffsetBytes)}`, layerDigest)
+  }
+}
+
+/** @throws MISMATCH where the images in a tar are not those of its record */
+export function checkImages(
+  images: readonly ArchivedImage[],
+  record: Pick<ArchiveRecord, 'images'>,
+): void {
+  same('images', digests(images), digests(record.images))
 }
 
 function digests(images: readonly ArchivedImage[]): string {
@@ -42,14 +63,20 @@ export async function checkAgainstSums(
   const want = sums.get(basename(archive))
   if (want === undefined) return ['SHA256SUMS does not list it']
   same('sha256 of the archive, by SHA256SUMS', read.archive.sha256, want)
+  return checkRecordSum(archive, sums)
+}
+
+/**
+ * @returns what could not be checked, a sentence each
+ * @throws MISMATCH where the record is not the one that SHA256SUMS lists
+ */
+export async function checkRecordSum(archive: string, sums: Checksums): Promise<string[]> {
   const record = recordName(archive)
-  const wantRecord = sums.get(basename(record))
-  if (wantRecord !== undefined) {
-    const text = await readFile(record).catch(nothing)
-    if (text === undefined) return ['its record is gone, though SHA256SUMS lists it']
-    const got = createHash('sha256').update(text).digest('hex')
-    same('sha256 of the record, by SHA256SUMS', got, wantRecord)
-  }
+  const want = sums.get(basename(record))
+  if (want === undefined) return []
+  const text = await readFile(record).catch(nothing)
+  if (text === undefined) return ['its record is gone, though SHA256SUMS lists it']
+  same('sha256 of the record, by SHA256SUMS', createHash('sha256').update(text).digest('hex'), want)
   return []
 }
 
@@ -80,6 +107,14 @@ export async function quickCheck(
   const sha256 = hash.digest('hex')
   if (record) same('sha256 of the archive', sha256, record.archive.sha256)
   await checkAgainstSums(archive, { archive: { sizeBytes: 0, sha256 } }, sums)
+}
+
+/** @throws NO_RECORD for an increment, which means nothing without one */
+export function checkNotIncrement(action: string, archive: string): void {
+  if (!isIncrementName(archive)) return
+  throw new ToolError('NO_RECORD', `${action} "${archive}": there is no record beside it`, {
+    hint: 'an increment needs its record to say what it lacks: copy its .json as well',
+  })
 }
 
 /** @throws MISMATCH where they differ */

@@ -6,6 +6,8 @@ import type { ImageReference } from './image-reference.ts'
 /** The ending of an archive's name. */
 export const ARCHIVE_ENDING = '.tar.xz'
 
+const RECORD_ENDING = '.json'
+
 /** The name of the checksum file of a carry directory. */
 export const SUMS_NAME = 'SHA256SUMS'
 
@@ -16,7 +18,27 @@ export function archiveName(reference: ImageReference): string {
 
 /** @returns the file name (or path) of the record of an archive. */
 export function recordName(archive: string): string {
-  return `${archive}.json`
+  return archive + RECORD_ENDING
+}
+
+/** @returns the archive whose record has that file name or path. */
+export function recordedName(record: string): string {
+  return record.slice(0, -RECORD_ENDING.length)
+}
+
+/** @returns whether a file name or path is that of a record. */
+export function isRecordName(name: string): boolean {
+  return name.endsWith(RECORD_ENDING) && isArchiveName(recordedName(name))
+}
+
+/** @returns the file name (or path) of the increment in place of an archive. */
+export function incrementName(archive: string): string {
+  return `${archive.slice(0, -ARCHIVE_ENDING.length)}.increment${ARCHIVE_ENDING}`
+}
+
+/** @returns whether a file name or path is that of an increment. */
+export function isIncrementName(name: string): boolean {
+  return name.endsWith(`.increment${ARCHIVE_ENDING}`)
 }
 
 /** @returns whether a file name or path is that of an archive. */

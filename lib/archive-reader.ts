@@ -5,15 +5,20 @@ import { createReadStream } from 'node:fs'
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
+import type { Segment } from './archive-record.ts'
 import { withChildren, type Child } from './child.ts'
 import { startDecompressor, type Compressor } from './compressor.ts'
-import { readImages, type ArchivedImage } from './docker-archive.ts'
+import { readImages, type ArchivedImage, type RequiredLayer } from './docker-archive.ts'
+import { sendTar } from './engine-sink.ts'
 import type { ProgressListener } from './outcome.ts'
+import { digestSegments } from './segment-digest.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
 
 /** What an archive was found to be. */
 export interface ReadArchive {
   readonly archive: { readonly sizeBytes: number; readonly sha256: string }
+  /** The sha256 of the segments that were asked for. */
+  readonly segments: readonly string[]
   readonly tar: TarDigest
   /** The images in it, each whole; none where its tar is no saved image. */
   readonly images: readonly ArchivedImage[]
@@ -27,6 +32,10 @@ export interface ReadOptions {
   readonly threads: number | undefined
   /** Whether the content md5 is wanted. */
   readonly md5: boolean
+  /** The segments that it should have. */
+  readonly segments?: readonly Segment[] | undefined
+  /** Layers that an increment leaves to other archives; they are not looked at. */
+  readonly requires?: readonly RequiredLayer[] | undefined
   readonly onProgress: ProgressListener
   readonly signal: AbortSignal
 }
@@ -37,10 +46,6 @@ export interface Sink {
   /** Throws where the archive is not what it should be. */
   readonly prove: (read: ReadArchive) => void
 }
-
-// No engine takes a tar for whole without its last MiB: manifest.json and the
-// end of the layers are in there.
-const HELD_BYTES = 1024 * 1024
 
 /**
  * Reads an archive to its end, and sends the tar on where there is a sink.
@@ -55,12 +60,14 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   })
   const digester = digestTar({ constant: false, md5: options.md5 })
   const hash = createHash('sha256')
+  const segments = digestSegments(options.segments ?? [])
   let archiveBytes = 0
   let tarBytes = 0
 
   async function* hashed(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const chunk of chunks) {
       hash.update(chunk)
+      segments.write(chunk)
       archiveBytes += chunk.length
       yield chunk
     }
@@ -69,7 +76,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
     for await (const chunk of chunks) {
       tarBytes += chunk.length
       options.onProgress({ tarBytes, archiveBytes })
-      yield digester.write(chunk)
+      for (const { bytes } of digester.write(chunk)) yield bytes
     }
   }
   const source = pipeline(createReadStream(archive), hashed, decompressor.stdin)
@@ -78,55 +85,26 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
     await Promise.all([source, decompressor.exited])
     const read = {
       archive: { sizeBytes: archiveBytes, sha256: hash.digest('hex') },
+      segments: segments.end(),
       tar: digest,
-      images: readImages(digest),
+      images: readImages(digest, options.requires),
     }
     sink?.prove(read)
     return read
   }
   let read: ReadArchive | undefined
-  async function* proven(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    try {
-      yield* holdBack(chunks, async () => {
-        read = await finish()
-      })
-    } catch (error) {
-      await abandon(sink)
-      throw error
-    }
+  const prove = async (): Promise<void> => {
+    read = await finish()
   }
-  const drain = sink
-    ? pipeline(decompressor.stdout, tar, proven, sink.child.stdin)
-    : pipeline(decompressor.stdout, tar, async (chunks) => {
-        for await (const _ of proven(chunks)) void _
-      })
+  const scanned = tar(decompressor.stdout)
+  const drain = sink ? sendTar(scanned, sink.child, prove) : readAll(scanned, prove)
   const children = sink ? [decompressor, sink.child] : [decompressor]
   await withChildren(children, options.signal, Promise.all([source, drain]))
   if (!read) throw new Error('the archive was not read to its end')
   return read
 }
 
-// Ended before its input is: it must not take the tar so far for all of it.
-async function abandon(sink: Sink | undefined): Promise<void> {
-  sink?.child.kill('SIGKILL')
-  await sink?.child.exited.catch(() => {})
-}
-
-async function* holdBack(
-  chunks: AsyncIterable<Buffer>,
-  prove: () => Promise<void>,
-): AsyncGenerator<Buffer> {
-  const held: Buffer[] = []
-  let heldBytes = 0
-  for await (const chunk of chunks) {
-    held.push(chunk)
-    heldBytes += chunk.length
-    while (heldBytes - (held[0]?.length ?? 0) >= HELD_BYTES) {
-      const oldest = held.shift() ?? Buffer.alloc(0)
-      heldBytes -= oldest.length
-      yield oldest
-    }
-  }
+async function readAll(chunks: AsyncIterable<Buffer>, prove: () => Promise<void>): Promise<void> {
+  for await (const _ of chunks) void _
   await prove()
-  yield* held
 }

@@ -9,6 +9,9 @@ import { parseReference } from './image-reference.ts'
 /** The version of the record that this tool writes, and the newest it reads. */
 export const RECORD_SCHEMA = 1
 
+// An image has at most 127 layers; a tar of several images has some more.
+const MAX_SEGMENTS = 10_000
+
 const Digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
 const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is no sha256'))
 const Md5 = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is no md5'))
@@ -46,6 +49,14 @@ const Segment = v.object({
   sha256: Sha256,
   tarOffsetBytes: Bytes,
   tarSizeBytes: Bytes,
+  layerDigest: v.exactOptional(Digest),
+})
+
+const Required = v.object({
+  digest: Digest,
+  sizeBytes: Bytes,
+  path: v.pipe(v.string(), v.check(isPlainPath, 'is no path inside a tar')),
+  archive: FileName,
 })
 
 const Record = v.object({
@@ -64,8 +75,12 @@ const Record = v.object({
     contentMd5: v.exactOptional(Md5),
     modified: v.exactOptional(v.string()),
   }),
-  segments: v.array(Segment),
+  segments: v.pipe(v.array(Segment), v.maxLength(MAX_SEGMENTS, 'are too many')),
+  requires: v.exactOptional(v.array(Required)),
 })
+
+/** A part of an archive that was compressed on its own; `layerDigest` is that of the layer that it is. */
+export type Segment = v.InferOutput<typeof Segment>
 
 /** An image as a record knows it: what is in the tar, what was asked for, what the engine called it. */
 export interface RecordedImage extends ArchivedImage {
@@ -100,7 +115,10 @@ export function parseRecord(text: string, file: string): ArchiveRecord {
     )
   }
   const parsed = v.safeParse(Record, json)
-  if (parsed.success) return parsed.output
+  if (parsed.success) {
+    checkSegments(parsed.output, file)
+    return parsed.output
+  }
   const issue = parsed.issues[0]
   throw badRecord(file, `${v.getDotPath(issue) ?? 'record'}: ${issue.message}`)
 }
@@ -108,6 +126,32 @@ export function parseRecord(text: string, file: string): ArchiveRecord {
 /** @returns the record as text, its keys in an order that never changes. */
 export function formatRecord(record: ArchiveRecord): string {
   return `${JSON.stringify(v.parse(Record, record), undefined, 2)}\n`
+}
+
+// They lie one after the other, and are all of the archive and of the tar.
+function checkSegments(
+  { archive, tar, segments }: v.InferOutput<typeof Record>,
+  file: string,
+): void {
+  let offsetBytes = 0
+  let tarOffsetBytes = 0
+  for (const [index, segment] of segments.entries()) {
+    const where = `segments.${index}`
+    checkOffset(`${where}.offsetBytes`, segment.offsetBytes, offsetBytes, file)
+    checkOffset(`${where}.tarOffsetBytes`, segment.tarOffsetBytes, tarOffsetBytes, file)
+    offsetBytes += segment.sizeBytes
+    tarOffsetBytes += segment.tarSizeBytes
+  }
+  checkOffset('end of the segments', offsetBytes, archive.sizeBytes, file)
+  checkOffset('end of the segments in the tar', tarOffsetBytes, tar.sizeBytes, file)
+}
+
+function checkOffset(what: string, got: number, want: number, file: string): void {
+  if (got !== want) throw badRecord(file, `${what}: got ${got}, want ${want}`)
+}
+
+function isPlainPath(path: string): boolean {
+  return path !== '' && Buffer.byteLength(path) <= 100 && !/^\/|(^|\/)\.\.(\/|$)|\0/.test(path)
 }
 
 // It ends up on the engine's command line.

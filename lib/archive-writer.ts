@@ -1,21 +1,28 @@
-// Tar in, archive out, in one pass: scanned, digested, compressed, hashed and
-// written at once, then put in place together with its record.
-import { createHash } from 'node:crypto'
-import { basename } from 'node:path'
+// Tar in, archive out, in one pass: scanned, digested, cut into segments at its
+// layers, compressed, hashed and written at once, then put in place together
+// with its record. What is known of a layer by its header is a guess, which its
+// digest has to confirm; a wrong one costs a second try, never a wrong archive.
+import { basename, dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 
+import { incrementName } from './archive-name.ts'
 import { RECORD_SCHEMA, type ArchiveRecord, type RecordedImage } from './archive-record.ts'
 import { createAtomicFile, type AtomicFile } from './atomic-file.ts'
 import { commitArchive } from './carry-directory.ts'
-import { withChildren, type Child } from './child.ts'
-import { startCompressor, type Compressor } from './compressor.ts'
+import { endChildren, withChildren, type Child } from './child.ts'
+import type { DeliveredLayer } from './delivered-layers.ts'
+import { layerDigest, type RequiredLayer } from './docker-archive.ts'
+import { interrupted } from './errors.ts'
+import type { HeldLayer } from './held-layers.ts'
 import type { ProgressListener } from './outcome.ts'
-import { digestTar, type TarDigest } from './tar-digest.ts'
+import { createSegmentWriter, type CompressOptions } from './segment-writer.ts'
+import { WrongGuess } from './layer-guess.ts'
+import { cutTar, type LayerCut } from './tar-cutter.ts'
+import type { TarDigest } from './tar-digest.ts'
 
 /** What {@link writeArchive} needs. */
-export interface WriteOptions {
-  /** Path of the archive. */
+export interface WriteOptions extends CompressOptions {
+  /** Path of the archive; an increment gets its own name beside it. */
   readonly archive: string
   /** @returns the tar, and the child that it comes from, if any; called once there is a file to write to. */
   readonly open: () => { readonly tar: Readable; readonly child?: Child }
@@ -25,90 +32,129 @@ export interface WriteOptions {
   readonly describe: (tar: TarDigest) => readonly RecordedImage[]
   /** When the tar was last changed, where it is a file. */
   readonly modified?: string
-  readonly compressor: Compressor
-  readonly level: number
-  readonly threads: number | undefined
+  /** Layers that need not be compressed again. */
+  readonly reuse: readonly HeldLayer[]
+  /** Layers to leave out, by digest. */
+  readonly leaveOut: ReadonlyMap<string, DeliveredLayer>
+  /** The layers of the image, where they are known before. */
+  readonly expected?: ReadonlySet<string>
   readonly onProgress: ProgressListener
+  /** Told where a second try is made, and why. */
+  readonly onRetry: (reason: string) => void
   readonly signal: AbortSignal
 }
 
+/** An archive that was written. */
+export interface WrittenArchive {
+  readonly record: ArchiveRecord
+  /** The layers that came from other archives. */
+  readonly reused: readonly HeldLayer[]
+}
+
 /**
- * @returns the record of the archive that now lies at its place
+ * @returns what now lies at its place
  * @throws whatever went wrong; then what was there before is still there
  */
-export async function writeArchive(options: WriteOptions): Promise<ArchiveRecord> {
-  const file = await createAtomicFile(options.archive)
-  try {
-    const { tar, sizeBytes, sha256 } = await compress(file, options)
-    const images = options.describe(tar)
-    await file.finish()
-    const { modified, compressor, level } = options
-    const record: ArchiveRecord = {
-      schema: RECORD_SCHEMA,
-      images,
-      archive: {
-        file: basename(options.archive),
-        sizeBytes,
-        sha256,
-        codec: 'xz',
-        level,
-        compressor: { name: compressor.name, version: compressor.version },
-      },
-      tar: {
-        sizeBytes: tar.sizeBytes,
-        ...(tar.contentMd5 !== undefined && { contentMd5: tar.contentMd5 }),
-        ...(modified !== undefined && { modified }),
-      },
-      segments: [
-        {
-          offsetBytes: 0,
-          sizeBytes,
-          sha256,
-          tarOffsetBytes: 0,
-          tarSizeBytes: tar.sizeBytes,
-        },
-      ],
+export async function writeArchive(options: WriteOptions): Promise<WrittenArchive> {
+  const distrusted = new Set<string>()
+  for (;;) {
+    const file = await createAtomicFile(dirname(options.archive))
+    try {
+      return await writeOnce(file, distrusted, options)
+    } catch (error) {
+      if (!(error instanceof WrongGuess)) throw error
+      distrusted.add(error.about)
+      options.onRetry(error.message)
+    } finally {
+      await file.discard()
     }
-    await commitArchive(options.archive, file, record)
-    return record
-  } finally {
-    await file.discard()
   }
+}
+
+async function writeOnce(
+  file: AtomicFile,
+  distrusted: ReadonlySet<string>,
+  options: WriteOptions,
+): Promise<WrittenArchive> {
+  const { tar, cut, written } = await compress(file, distrusted, options)
+  const images = options.describe(tar)
+  const layers = new Set(images.flatMap((image) => image.layers.map(layerDigest)))
+  await file.finish()
+  const { modified, compressor, level } = options
+  const path = cut.leftOut.length > 0 ? incrementName(options.archive) : options.archive
+  const segments = written.segments.map(({ layerDigest: digest, ...segment }) =>
+    digest !== undefined && layers.has(digest) ? { ...segment, layerDigest: digest } : segment,
+  )
+  const tarSizeBytes = segments.reduce((total, segment) => total + segment.tarSizeBytes, 0)
+  if (cut.leftOut.length === 0 && tarSizeBytes !== tar.sizeBytes) {
+    throw new Error(`the segments hold ${tarSizeBytes} bytes of a tar of ${tar.sizeBytes}`)
+  }
+  const record: ArchiveRecord = {
+    schema: RECORD_SCHEMA,
+    images,
+    archive: {
+      file: basename(path),
+      sizeBytes: written.sizeBytes,
+      sha256: written.sha256,
+      codec: 'xz',
+      level,
+      compressor: { name: compressor.name, version: compressor.version },
+    },
+    tar: {
+      sizeBytes: tarSizeBytes,
+      ...(tar.contentMd5 !== undefined && { contentMd5: tar.contentMd5 }),
+      ...(modified !== undefined && { modified }),
+    },
+    segments,
+    ...(cut.leftOut.length > 0 && { requires: cut.leftOut.map(required) }),
+  }
+  await commitArchive(join(dirname(options.archive), record.archive.file), file, record)
+  return { record, reused: cut.reused }
+}
+
+function required({ member, layer }: LayerCut['leftOut'][number]): RequiredLayer {
+  const { digest, sizeBytes, archive } = layer
+  return { digest, sizeBytes, path: member.path, archive }
 }
 
 async function compress(
   file: AtomicFile,
+  distrusted: ReadonlySet<string>,
   options: WriteOptions,
-): Promise<{ tar: TarDigest; sizeBytes: number; sha256: string }> {
-  const digester = digestTar({ constant: options.constant, md5: true })
-  const compressor = startCompressor(options.compressor, options)
+): Promise<{
+  tar: TarDigest
+  cut: LayerCut
+  written: { segments: ArchiveRecord['segments']; sizeBytes: number; sha256: string }
+}> {
   const source = options.open()
-  const hash = createHash('sha256')
+  const children = source.child ? [source.child] : []
+  const writer = createSegmentWriter(file.handle, children, options)
+  const cutter = cutTar(writer, { ...options, distrusted })
   let tarBytes = 0
-  let archiveBytes = 0
 
-  async function* scan(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of chunks) {
+  const feed = async () => {
+    for await (const chunk of source.tar as AsyncIterable<Buffer>) {
+      // While layers are copied there may be no child whose end tells so.
+      if (options.signal.aborted) throw interrupted()
       tarBytes += chunk.length
-      options.onProgress({ tarBytes, archiveBytes })
-      yield digester.write(chunk)
+      options.onProgress({ tarBytes, archiveBytes: writer.sizeBytes })
+      await cutter.write(chunk)
     }
-    tar = digester.end()
+    const { tar, cut } = await cutter.end()
+    return { tar, cut, written: await writer.finish() }
   }
-  async function write(chunks: AsyncIterable<Buffer>): Promise<void> {
-    for await (const chunk of chunks) {
-      hash.update(chunk)
-      archiveBytes += chunk.length
-      await file.handle.writeFile(chunk)
-    }
+  const feeding = feed().catch((error: unknown) => {
+    // Without more to come they end by themselves, and are known not to be the reason.
+    for (const child of children) child.stdin.destroy()
+    throw error
+  })
+  try {
+    const work = Promise.race([feeding, writer.failed])
+    return await withChildren(children, options.signal, work)
+  } finally {
+    source.tar.destroy()
+    await feeding.catch(() => {})
+    // It may have begun one more while the others were ended.
+    await endChildren(children)
   }
-  let tar: TarDigest | undefined
-  const work = Promise.all([
-    pipeline(source.tar, scan, compressor.stdin),
-    pipeline(compressor.stdout, write),
-  ])
-  const children = source.child ? [source.child, compressor] : [compressor]
-  await withChildren(children, options.signal, work)
-  if (!tar) throw new Error('the tar was not read to its end')
-  return { tar, sizeBytes: archiveBytes, sha256: hash.digest('hex') }
 }

@@ -12,18 +12,18 @@ export interface AtomicFile {
   readonly handle: FileHandle
   /** Syncs and closes it; it still has its temporary name. */
   finish(): Promise<void>
-  /** Gives a finished file its name, over what was there. */
-  commit(): Promise<void>
+  /** Gives a finished file a name in the directory, over what was there. */
+  commit(path: string): Promise<void>
   /** Takes it away again; does nothing after a commit. */
   discard(): Promise<void>
 }
 
 const TEMPORARY = /^\.dgx-offline-images-[0-9a-f]{16}\.tmp$/
 
-/** @param path - the name that it gets in the end */
-export async function createAtomicFile(path: string): Promise<AtomicFile> {
+/** @param dir - where it is to lie in the end */
+export async function createAtomicFile(dir: string): Promise<AtomicFile> {
   const id = randomBytes(8).toString('hex')
-  const temporary = join(dirname(path), `.dgx-offline-images-${id}.tmp`)
+  const temporary = join(dir, `.dgx-offline-images-${id}.tmp`)
   const handle = await open(temporary, 'wx', 0o644)
   return {
     handle,
@@ -31,7 +31,7 @@ export async function createAtomicFile(path: string): Promise<AtomicFile> {
       await handle.sync()
       await handle.close()
     },
-    commit: () => rename(temporary, path),
+    commit: (path) => rename(temporary, path),
     async discard() {
       await handle.close().catch(() => {})
       await remove(temporary)
@@ -41,11 +41,11 @@ export async function createAtomicFile(path: string): Promise<AtomicFile> {
 
 /** Writes a small file whole or not at all. */
 export async function writeFileAtomic(path: string, text: string): Promise<void> {
-  const file = await createAtomicFile(path)
+  const file = await createAtomicFile(dirname(path))
   try {
     await file.handle.writeFile(text)
     await file.finish()
-    await file.commit()
+    await file.commit(path)
   } finally {
     await file.discard()
   }

@@ -31,7 +31,7 @@ export async function openForWriting(dir: string): Promise<() => Promise<void>> 
   const unlock = await lockDirectory(dir)
   try {
     await removeTemporaries(dir)
-    const probe = await createAtomicFile(join(dir, SUMS_NAME))
+    const probe = await createAtomicFile(dir)
     await probe.discard()
   } catch (error) {
     await unlock()
@@ -96,10 +96,24 @@ export async function commitArchive(
   const names = [basename(archive), basename(recordName(archive))]
   await changeSums(dir, new Map(names.map((name) => [name, undefined])))
   await remove(recordName(archive))
-  await file.commit()
+  await file.commit(archive)
   await writeFileAtomic(recordName(archive), text)
   await syncDirectory(dir)
   await listChecksums(archive, record)
+}
+
+/**
+ * Takes an archive away, with its record and checksums.
+ *
+ * @returns whether there was one
+ */
+export async function removeArchive(archive: string): Promise<boolean> {
+  if (!(await stat(archive).catch(nothing))) return false
+  const names = [basename(archive), basename(recordName(archive))]
+  await changeSums(dirname(archive), new Map(names.map((name) => [name, undefined])))
+  await remove(recordName(archive))
+  await remove(archive)
+  return true
 }
 
 /** Makes sure that SHA256SUMS lists an archive and its record: a crash may have come before that. */

@@ -19,8 +19,8 @@ export interface Child {
 
 /** How to start a child, and how to tell of its failure. */
 export interface ChildOptions {
-  /** `inherit`: straight to the terminal, through stderr. */
-  readonly stdout?: 'pipe' | 'inherit'
+  /** `inherit`: straight to the terminal, through stderr; else into another child's stdin. */
+  readonly stdout?: 'pipe' | 'inherit' | Writable
   /** What it writes to stderr without meaning it. */
   readonly noise?: RegExp
   /** @returns the error for the end of its stderr, or for how it ended where it said nothing. */
@@ -32,13 +32,17 @@ const BROKEN_PIPES = new WeakSet<ToolError>()
 
 const STDERR_BYTES = 4096
 const PATIENCE_MS = 2000
+// How long the end of a process may be heard of after that of its pipe; long,
+// for a machine with much to do.
+const ROOT_MS = 5000
 
 /**
  * @param command - the program, looked for on PATH
  * @param args - handed over as they are, no shell between
  */
 export function startChild(command: string, args: readonly string[], options: ChildOptions): Child {
-  const stdout = options.stdout === 'inherit' ? process.stderr : 'pipe'
+  const { stdout: output = 'pipe' } = options
+  const stdout = output === 'inherit' ? process.stderr : output
   const child: ChildProcess = spawn(command, args, {
     stdio: ['pipe', stdout, 'pipe'],
   })
@@ -67,6 +71,8 @@ export function startChild(command: string, args: readonly string[], options: Ch
     stdout: child.stdout ?? Readable.from([]),
     exited,
     kill(signal = 'SIGTERM') {
+      // It does not close before its output is taken, even where it has ended.
+      child.stdout?.destroy()
       if (child.exitCode !== null || child.signalCode !== null) return
       wasKilled = true
       child.kill(signal)
@@ -80,7 +86,7 @@ export function startChild(command: string, args: readonly string[], options: Ch
  * Waits for the work that is done with some children, and for them. When this
  * returns or throws, none of them is left.
  *
- * @param children - in the order of the bytes
+ * @param children - in the order of the bytes; the work may add more, whose ends it awaits
  * @param signal - ends them
  * @param work - what flows through them
  * @returns what the work came to
@@ -94,19 +100,26 @@ export async function withChildren<T>(
   const stop = (): void => children.forEach((child) => child.kill())
   signal.addEventListener('abort', stop)
   if (signal.aborted) stop()
-  const exits = children.map((child) => child.exited)
+  const exits = (): Promise<void>[] => children.map((child) => child.exited)
   try {
-    const [result] = await Promise.all([work, ...exits])
+    const [result] = await Promise.all([work, ...exits()])
     return result
   } catch (error) {
     // The children may have had the terminal's Ctrl-C before this process did.
-    const failure = isSymptom(error) ? await firstFailure(exits, await rootOf(work, error)) : error
+    const failure = isSymptom(error)
+      ? await firstFailure(exits(), await rootOf(work, error))
+      : error
     throw signal.aborted ? interrupted() : failure
   } finally {
-    stop()
-    await Promise.allSettled(exits)
+    await endChildren(children)
     signal.removeEventListener('abort', stop)
   }
+}
+
+/** Ends the children that are still running, and waits for all. */
+export async function endChildren(children: readonly Child[]): Promise<void> {
+  children.forEach((child) => child.kill())
+  await Promise.allSettled(children.map((child) => child.exited))
 }
 
 // What the work found wrong, where a child that was ended for it was heard of
@@ -117,7 +130,7 @@ async function rootOf(work: Promise<unknown>, first: unknown): Promise<unknown> 
       () => first,
       (error: unknown) => error,
     ),
-    delay(1000, first, { ref: false }),
+    delay(ROOT_MS, first, { ref: false }),
   ])
   const reasons: unknown[] = reason instanceof AggregateError ? reason.errors : [reason]
   return reasons.find((each) => !isSymptom(each)) ?? reasons[0]
@@ -148,6 +161,6 @@ async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown)
   })
   return Promise.race([
     Promise.any(failures).catch(() => otherwise),
-    delay(1000, otherwise, { ref: false }),
+    delay(ROOT_MS, otherwise, { ref: false }),
   ])
 }

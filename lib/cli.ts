@@ -26,7 +26,11 @@ export async function main(program: Program): Promise<void> {
     const args = parseArguments(program.usage, process.argv.slice(2))
     if (args.flag('help')) process.stdout.write(program.usage)
     else if (args.flag('version')) await printVersion(program)
-    else process.exitCode = await run(program, args)
+    else {
+      // Stands where nothing is left to wait for, and yet the work is not done.
+      process.exitCode = FAILED
+      process.exitCode = await run(program, args)
+    }
   } catch (thrown) {
     const error = toToolError(thrown)
     if (!error) throw thrown

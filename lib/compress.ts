@@ -5,6 +5,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import type { ArchiveRecord } from './archive-record.ts'
+import { archiveSizes, spared } from './archive-sizes.ts'
 import { writeArchive } from './archive-writer.ts'
 import {
   checkDirectory,
@@ -16,6 +17,7 @@ import {
 import { findCompressor, type Compressor } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
 import { ToolError, nothing } from './errors.ts'
+import { findReusable } from './held-layers.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 
 /** What {@link compress} takes. */
@@ -26,6 +28,8 @@ export interface CompressOptions extends VerbContext {
   readonly level: number
   readonly threads: number | undefined
   readonly force: boolean
+  /** Another directory whose archives hold layers that need not be compressed again. */
+  readonly reuse: string | undefined
   readonly dryRun: boolean
 }
 
@@ -36,6 +40,7 @@ export interface CompressOptions extends VerbContext {
  */
 export async function* compress(options: CompressOptions): AsyncGenerator<Outcome> {
   await checkDirectory(options.dir)
+  if (options.reuse !== undefined) await checkDirectory(options.reuse)
   const tars = await findTars(options)
   const compressor = await findCompressor()
   const close = options.dryRun ? async () => {} : await openForWriting(options.dir)
@@ -102,7 +107,7 @@ async function compressTar(
   if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
   options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
   const { level, threads, signal, notify } = options
-  const written = await writeArchive({
+  const { record: written, reused } = await writeArchive({
     archive,
     open: () => ({ tar: createReadStream(tar) }),
     constant: false,
@@ -111,6 +116,9 @@ async function compressTar(
       return readImages(digest)
     },
     modified,
+    reuse: await findReusable(options),
+    leaveOut: new Map(),
+    onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is read again` }),
     compressor,
     level,
     threads,
@@ -120,7 +128,7 @@ async function compressTar(
       notify({ type: 'progress', label: basename(tar), ...progress, share })
     },
   })
-  return result('compressed', written)
+  return { ...result('compressed', written), ...spared(written, reused) }
 }
 
 function checkSize(tar: string, got: number, want: number): void {
@@ -132,11 +140,5 @@ function checkSize(tar: string, got: number, want: number): void {
 
 function result(what: Result['result'], record: ArchiveRecord): Result {
   const notes = record.images.length === 0 ? ['it is no saved image: it cannot be loaded'] : []
-  const { sizeBytes: tarBytes } = record.tar
-  return {
-    result: what,
-    tarBytes,
-    archiveBytes: record.archive.sizeBytes,
-    notes,
-  }
+  return { result: what, ...archiveSizes(record), notes }
 }

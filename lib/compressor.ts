@@ -1,5 +1,6 @@
 // pixz where it is, else xz: both run as children and use all processors.
 import { availableParallelism } from 'node:os'
+import type { Writable } from 'node:stream'
 import { $ } from 'zx/core'
 
 import { startChild, type Child } from './child.ts'
@@ -37,35 +38,40 @@ export function startCompressor(
   const args =
     compressor.name === 'pixz'
       ? ['-t', `-${level}`, ...(threads === undefined ? [] : ['-p', `${threads}`])]
-      : ['-c', `-${level}`, xzThreads(threads)]
+      : ['-c', `-${level}`, xzThreads(compressor, threads)]
   return start(compressor, args, { code: 'COMPRESSOR_FAILED', action: 'compress' })
 }
 
-/** @returns a child that turns .xz streams, one after the other, into what was compressed. */
+/**
+ * @param options - `output`: another child's stdin to write to
+ * @returns a child that turns .xz streams, one after the other, into what was compressed
+ */
 export function startDecompressor(
   compressor: Compressor,
-  options: { threads?: number | undefined; archive: string },
+  options: { threads?: number | undefined; archive: string; output?: Writable },
 ): Child {
-  const { threads, archive } = options
+  const { threads, archive, output } = options
   const args =
     compressor.name === 'pixz'
       ? ['-d', ...(threads === undefined ? [] : ['-p', `${threads}`])]
-      : ['-dc', ...(decompressesInParallel(compressor) ? [`-T${threads ?? 0}`] : [])]
+      : ['-dc', ...(isFrom54(compressor) ? [`-T${threads ?? 0}`] : [])]
   return start(compressor, args, {
     code: 'BAD_ARCHIVE',
     action: `decompress "${archive}"`,
     hint: 'it is damaged or was cut off: copy it again from where it was made',
+    output,
   })
 }
 
-// xz writes other bytes with one thread than with several: with two at least,
-// the same image gives the same archive on every machine.
-function xzThreads(threads: number | undefined): string {
-  if (threads !== undefined) return `-T${threads}`
-  return availableParallelism() > 1 ? '-T0' : '-T2'
+// xz writes other bytes with one thread than with several, unless it is told
+// to work with one thread as if there were more, as it can from 5.4 on. So the
+// same image gives the same archive on every machine.
+function xzThreads(compressor: Compressor, threads = availableParallelism()): string {
+  if (threads > 1) return `-T${threads}`
+  return isFrom54(compressor) ? '-T+1' : '-T2'
 }
 
-function decompressesInParallel({ version }: Compressor): boolean {
+function isFrom54({ version }: Compressor): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   return major > 5 || (major === 5 && minor >= 4)
 }
@@ -73,11 +79,12 @@ function decompressesInParallel({ version }: Compressor): boolean {
 function start(
   { name }: Compressor,
   args: readonly string[],
-  failure: { code: ErrorCode; action: string; hint?: string },
+  options: { code: ErrorCode; action: string; hint?: string; output?: Writable | undefined },
 ): Child {
-  const { code, action, hint } = failure
+  const { code, action, hint, output } = options
   return startChild(name, args, {
     noise: NOISE,
+    stdout: output ?? 'pipe',
     explain: (stderr) => new ToolError(code, `${action}: ${name}: ${stderr}`, { hint }),
   })
 }

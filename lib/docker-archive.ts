@@ -34,6 +34,11 @@ export interface ArchivedImage {
   readonly layers: readonly ArchivedLayer[]
 }
 
+/** @returns `sha256:…` of a layer as it lies in a tar. */
+export function layerDigest({ diffId, blobDigest }: ArchivedLayer): string {
+  return blobDigest ?? diffId
+}
+
 const Manifest = v.array(
   v.object({
     Config: v.string(),
@@ -50,21 +55,45 @@ const Config = v.object({
   rootfs: v.object({ diff_ids: v.nullish(v.array(DiffId), []) }),
 })
 
+/** A layer that an increment leaves to an earlier archive. */
+export interface RequiredLayer {
+  /** `sha256:…` of its content as it lies in a tar. */
+  readonly digest: string
+  readonly sizeBytes: number
+  /** Where it would lie in the tar. */
+  readonly path: string
+  /** File name of the archive that carried it. */
+  readonly archive: string
+}
+
 /**
  * @param tar - a tar read to its end
+ * @param required - layers that it lacks, taken to be what they are said to be
  * @returns the images that its `manifest.json` names, in that order; none
  *   where it has no such member, or one of another kind: then it is no saved image
  * @throws BAD_IMAGE where anything of an image is missing or has another digest
  * @see https://github.com/moby/docker-image-spec/blob/main/v1.2.md
  */
-export function readImages(tar: TarDigest): ArchivedImage[] {
-  const members = tar.members
-  const member = members?.get('manifest.json')
+export function readImages(
+  tar: TarDigest,
+  required: readonly RequiredLayer[] = [],
+): ArchivedImage[] {
+  const member = tar.members?.get('manifest.json')
   const manifest = member && v.safeParse(Manifest, parseJson(member))
-  if (!members || !manifest?.success) return []
+  if (!tar.members || !manifest?.success) return []
+  const members = withRequired(tar.members, required)
   checkBlobs(members)
   const manifests = readManifests(members)
   return manifest.output.map((entry) => readImage(entry, members, manifests))
+}
+
+function withRequired(members: Members, required: readonly RequiredLayer[]): Members {
+  const claimed = required.map(({ path, digest, sizeBytes }): [string, DigestedMember] => {
+    const sha256 = digest.slice('sha256:'.length)
+    const kind = { type: '0', linkPath: '', sparse: false, offsetBytes: 0 }
+    return [memberKey(path), { path, sizeBytes, sha256, ...kind }]
+  })
+  return new Map([...claimed, ...members])
 }
 
 function readImage(

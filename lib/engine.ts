@@ -3,6 +3,7 @@
 import { $ } from 'zx/core'
 import * as v from 'valibot'
 
+import { chainIds } from './chain-id.ts'
 import { startChild, type Child } from './child.ts'
 import { engineError } from './engine-error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
@@ -74,6 +75,28 @@ export async function listUntagged(engine: Engine): Promise<string[]> {
   const answer = await run(engine.name, args)
   if (answer.exitCode !== 0) throw engineError('list images', answer.stderr)
   return [...new Set(answer.stdout.split('\n').filter(Boolean))]
+}
+
+/**
+ * @returns the chain IDs of all layers that can be left out of what is loaded:
+ *   none where the engine's store does not take an image without its layers
+ */
+export async function listChains(engine: Engine): Promise<Set<string>> {
+  const chains = new Set<string>()
+  if (engine.name !== 'docker' || !engine.idIsConfig) return chains
+  const args = ['image', 'ls', '--all', '--quiet', '--no-trunc']
+  const listed = await run(engine.name, args)
+  if (listed.exitCode !== 0) throw engineError('list images', listed.stderr)
+  const ids = [...new Set(listed.stdout.split('\n').filter(Boolean))]
+  if (ids.length === 0) return chains
+  const format = ['--format', '{{json .RootFS.Layers}}']
+  // An image may be gone by now: what is said of the others counts.
+  const answer = await run(engine.name, ['image', 'inspect', ...format, '--', ...ids])
+  for (const line of answer.stdout.split('\n').filter(Boolean)) {
+    const layers = v.parse(v.nullish(v.array(v.string()), []), JSON.parse(line))
+    for (const chain of chainIds(layers)) chains.add(chain)
+  }
+  return chains
 }
 
 /** Gives an image another name, as `docker tag` does. */

@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'INTERRUPTED'
   | 'IO_FAILED'
   | 'MISMATCH'
+  | 'MISSING_LAYER'
   | 'NAME_CLASH'
   | 'NOT_LOGGED_IN'
   | 'NOT_WRITABLE'

@@ -1,22 +1,14 @@
 // Archive → engine. The engine gets the end of a tar only once every byte of
 // the archive has been proven.
-import { basename, dirname } from 'node:path'
+import { basename } from 'node:path'
 
-import { checkAgainstRecord, same } from './archive-check.ts'
-import { readArchive, type ReadArchive } from './archive-reader.ts'
-import type { ArchiveRecord } from './archive-record.ts'
-import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
-import { findCompressor, type Compressor } from './compressor.ts'
+import { same } from './archive-check.ts'
+import { checkDirectory, readRecord } from './carry-directory.ts'
+import { findCompressor } from './compressor.ts'
 import type { ArchivedImage } from './docker-archive.ts'
-import {
-  findEngine,
-  inspectImage,
-  startLoad,
-  tagImage,
-  type Engine,
-  type EngineName,
-} from './engine.ts'
+import { findEngine, inspectImage, tagImage, type Engine, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
+import { loadArchive, noImage, planArchive, type LoadTools } from './load-archive.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { findPresent } from './present-image.ts'
 import { hasLayers, isSameImage } from './same-image.ts'
@@ -26,14 +18,14 @@ import { checkExists, findTargets, type Target, type TargetOptions } from './tar
 export interface LoadOptions extends TargetOptions, VerbContext {
   readonly engine: EngineName | undefined
   readonly threads: number | undefined
+  /** A directory with more archives to take layers from. */
+  readonly base: string | undefined
   /** Whether to load what the engine has already. */
   readonly force: boolean
   readonly dryRun: boolean
 }
 
-interface Context {
-  readonly engine: Engine
-  readonly compressor: Compressor
+interface Context extends LoadTools {
   readonly options: LoadOptions
 }
 
@@ -45,10 +37,12 @@ interface Context {
  */
 export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   await checkDirectory(options.dir)
+  if (options.base !== undefined) await checkDirectory(options.base)
   const targets = await findTargets(options)
   const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
   const context = { engine, compressor, options }
-  for (const target of targets) {
+  // The older image of a name would take the tag from the newer one.
+  for (const target of targets.filter(({ isSuperseded }) => !isSuperseded)) {
     yield await attempt(target.label, basename(target.archive), () => loadTarget(target, context))
   }
 }
@@ -57,40 +51,26 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   const { engine, options } = context
   const archiveBytes = await checkExists(target)
   const record = await readRecord(target.archive)
-  if (record?.images.length === 0) throw noImage(target)
+  if (record?.images.length === 0) throw noImage(target.label)
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
   const images = record?.images ?? []
   const present = options.force || !record ? undefined : await tagLoaded(engine, images, options)
   if (present) return { result: 'already loaded', ...sizes, notes: present }
-  if (options.dryRun) return { result: 'would be loaded', ...sizes }
+  if (options.dryRun) {
+    const plan = record && (await planArchive(target, record, context))
+    return { result: 'would be loaded', ...sizes, ...skipped(plan?.skippedBytes) }
+  }
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
   const before = await currentIds(engine, images)
-  const read = await send(target, archiveBytes, record, context)
-  const notes = record ? [] : [unproven(options, target)]
-  for (const image of read.images) notes.push(...(await checkLoaded(engine, image, before)))
-  return { result: 'loaded', archiveBytes, tarBytes: read.tar.sizeBytes, notes }
+  const loaded = await loadArchive(target, archiveBytes, record, context)
+  const notes = record ? [] : ['it has no record to prove it by']
+  for (const image of loaded.images) notes.push(...(await checkLoaded(engine, image, before)))
+  const { tarBytes, skippedBytes } = loaded
+  return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes }
 }
 
-async function send(
-  target: Target,
-  archiveBytes: number,
-  record: ArchiveRecord | undefined,
-  { engine, compressor, options }: Context,
-): Promise<ReadArchive> {
-  const { archive, label } = target
-  const { threads, signal, notify } = options
-  const listed = (await readChecksums(dirname(archive))).get(basename(archive))
-  const prove = (read: ReadArchive): void => {
-    if (record) checkAgainstRecord(read, record)
-    if (listed !== undefined) same('sha256 of the archive', read.archive.sha256, listed)
-    if (read.images.length === 0) throw noImage(target)
-  }
-  const onProgress = (progress: { tarBytes: number; archiveBytes: number }): void => {
-    notify({ type: 'progress', label, ...progress, share: progress.archiveBytes / archiveBytes })
-  }
-  const child = startLoad(engine, label)
-  const read = { archive, compressor, threads, md5: false, signal, onProgress }
-  return readArchive(read, { child, prove })
+function skipped(skippedBytes = 0): Pick<Result, 'skippedBytes'> {
+  return skippedBytes > 0 ? { skippedBytes } : {}
 }
 
 // An image that is there under its ID but lacks its tag only gets the tag.
@@ -155,18 +135,6 @@ async function checkLoaded(
     if (old !== undefined && old !== own.id) notes.push(`${name} was ${old} before`)
   }
   return notes
-}
-
-function unproven({ notify }: LoadOptions, { archive }: Target): string {
-  const text = `"${archive}" has no record: it is whole by its own digests, but not proven to be what was saved`
-  notify({ type: 'warning', text })
-  return 'it has no record to prove it by'
-}
-
-function noImage({ label }: Target): ToolError {
-  return new ToolError('BAD_IMAGE', `load "${label}": its tar is no saved image`, {
-    hint: 'unpack it with: xz -dc ARCHIVE | tar x',
-  })
 }
 
 function notThere(name: string): ToolError {

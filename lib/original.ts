@@ -14,6 +14,7 @@ import { parseReference, pullName, taggedName, type ImageReference } from './ima
 import { findPresent } from './present-image.ts'
 import { isSameImage } from './same-image.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
+import type { TarMember, Treatment } from './tar-scanner.ts'
 import type { Target } from './targets.ts'
 
 /** An engine's image to check against. */
@@ -53,14 +54,19 @@ export async function findOriginal(
   return untagged && { name: untagged.id, image: untagged }
 }
 
-/** @throws what {@link startSave} and {@link readImages} throw */
+/**
+ * @param leftOut - paths of members whose content is not to count for the md5
+ * @throws what {@link startSave} and {@link readImages} throw
+ */
 export async function digestEngineImage(
   engine: Engine,
   original: Original,
+  leftOut: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<EngineDigest> {
   const child = startSave(engine, original.name, original.image.platform)
-  const digester = digestTar({ constant: false, md5: true })
+  const treat = ({ path }: TarMember): Treatment => (leftOut.has(path) ? 'left out' : 'together')
+  const digester = digestTar({ constant: false, md5: true, treat })
   const work = pipeline(child.stdout, async (chunks: AsyncIterable<Buffer>) => {
     for await (const chunk of chunks) digester.write(chunk)
     return digester.end()

@@ -40,15 +40,37 @@ export interface Outcome {
     | 'would be compressed'
     | 'would be verified'
     | 'would be loaded'
+    | 'listed'
     | 'failed'
   readonly tarBytes?: number | undefined
   readonly archiveBytes?: number | undefined
+  /** Bytes of tar that came from other archives, and were not compressed again. */
+  readonly reusedBytes?: number | undefined
+  /** Bytes of tar that earlier deliveries carried, and this one does not. */
+  readonly leftOutBytes?: number | undefined
+  /** Bytes of tar that the engine had, and that were not loaded again. */
+  readonly skippedBytes?: number | undefined
+  /** What an archive holds, where that was asked for. */
+  readonly holding?: Holding | undefined
   readonly elapsedMs: number
   /** The content md5 that was expected, and that of the archive. */
   readonly md5?: { readonly expected?: string | undefined; readonly archive: string } | undefined
   /** What is worth knowing beside the result, a sentence each. */
   readonly notes: readonly string[]
   readonly error?: ToolError | undefined
+}
+
+/** What an archive holds, by its record. */
+export interface Holding {
+  /** `os/architecture[/variant]`; absent for several archives together. */
+  readonly platform?: string
+  readonly created?: string | undefined
+  /** Of the image, whether in this archive or in an earlier one. */
+  readonly layers: number
+  /** Those that another archive holds as well. */
+  readonly sharedLayers: number
+  /** The earlier archives that it needs, by their file names. */
+  readonly incrementOf: readonly string[]
 }
 
 /** What every verb takes. */
@@ -61,6 +83,8 @@ export interface VerbContext {
 /** An outcome before it is known how long it took, and for what. */
 export type Result = Omit<Outcome, 'image' | 'archive' | 'elapsedMs' | 'notes'> & {
   readonly notes?: readonly string[]
+  /** Where it is another than was expected. */
+  readonly archive?: string
 }
 
 /**

@@ -4,7 +4,8 @@ import { formatError } from './errors.ts'
 import type { Notice, Outcome } from './outcome.ts'
 import { formatProgress } from './progress-line.ts'
 import { formatElapsed } from './quantity.ts'
-import { formatTable } from './summary-table.ts'
+import { formatSpared } from './spared-work.ts'
+import { formatHoldings, formatTable } from './summary-table.ts'
 
 /** The report of one run. */
 export interface Report {
@@ -68,7 +69,9 @@ export async function createReport(name: string, { json }: { json: boolean }): P
     },
     finish() {
       const failed = outcomes.filter((outcome) => outcome.result === 'failed')
-      print(`\n${formatTable(outcomes)}\n`)
+      const isInventory = outcomes.some(({ result }) => result === 'listed')
+      print(`\n${isInventory ? formatHoldings(outcomes) : formatTable(outcomes)}\n`)
+      for (const text of formatSpared(outcomes)) print(text)
       for (const { image, error } of failed) warn(`${name}: failed: ${image}: ${error?.message}`)
       print(`Elapsed time ${formatElapsed(performance.now() - start)}`)
       if (failed.length === 0) print('Done!')
@@ -89,6 +92,7 @@ async function createLine(): Promise<ProgressLine> {
 
 // The md5 lines are those of `md5sum` in the original verify_checksums.
 function outcomeLines({ image, result, md5, notes }: Outcome): string[] {
+  if (result === 'listed') return []
   const lines: string[] = []
   if (md5?.expected !== undefined) lines.push(`${md5.expected}  -`)
   if (md5) lines.push(`${md5.archive}  -`)

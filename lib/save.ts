@@ -1,21 +1,16 @@
 // Engine → archive, for every image that was asked for. While one image is
 // compressed the next one is pulled.
-import { join } from 'node:path'
-
 import { archiveName } from './archive-name.ts'
-import { checkDirectory, openForWriting, readRecord } from './carry-directory.ts'
+import { archiveSizes } from './archive-sizes.ts'
+import { checkDirectory, openForWriting } from './carry-directory.ts'
 import { findCompressor } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
 import { findEngine, inspectImage, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
-import {
-  archiveSizes,
-  isArchived,
-  saveImage,
-  type ArchiveTools,
-  type ImageArchiveOptions,
-} from './image-archive.ts'
+import { findArchived, type ImageArchiveOptions } from './archived-image.ts'
+import { saveImage, type ArchiveTools } from './image-archive.ts'
+import { bytesToSave } from './known-layers.ts'
 import { findImage, pullImage } from './image-pull.ts'
 import { pullName, type ImageReference } from './image-reference.ts'
 import { attempt, type Outcome, type Result } from './outcome.ts'
@@ -45,7 +40,9 @@ interface Context extends ArchiveTools {
 export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   checkPlatformName(options.platform)
   const references = await findReferences(options)
-  await checkDirectory(options.dir)
+  for (const dir of [options.dir, options.reuse, options.since]) {
+    if (dir !== undefined) await checkDirectory(dir)
+  }
   const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
   const context = { engine, compressor, options }
   if (options.dryRun) {
@@ -105,10 +102,8 @@ async function checkSpaceForAll(
   let imageBytes = 0
   for (const reference of references) {
     const image = await inspectImage(engine, pullName(reference), options.platform)
-    const archive = join(options.dir, archiveName(reference))
-    const record = image && (await readRecord(archive).catch(() => undefined))
-    if (!image || (record && (await isArchived(archive, record, image, options)))) continue
-    imageBytes += image.sizeBytes
+    if (!image || (await findArchived(reference, image, options))) continue
+    imageBytes += await bytesToSave(reference, image, options)
   }
   await checkSpace(options.dir, imageBytes, options.notify)
 }
@@ -117,20 +112,19 @@ async function foresee(reference: ImageReference, context: Context): Promise<Out
   const { engine, options } = context
   const name = archiveName(reference)
   return attempt(reference.text, name, async (): Promise<Result> => {
-    const archive = join(options.dir, name)
     const image = options.pull
       ? await inspectImage(engine, pullName(reference), options.platform)
       : await findImage(reference, { engine, platform: options.platform })
-    const record = await readRecord(archive).catch(() => undefined)
-    if (!image)
-      return {
-        result: 'would be saved',
-        notes: ['its size is known once it is pulled'],
-      }
-    if (record && (await isArchived(archive, record, image, options))) {
-      return { result: 'up to date', ...archiveSizes(record) }
+    if (!image) {
+      return { result: 'would be saved', notes: ['its size is known once it is pulled'] }
     }
-    const notes = [`about ${formatBytes(image.sizeBytes)} of image`]
-    return { result: 'would be saved', tarBytes: image.sizeBytes, notes }
+    const archived = await findArchived(reference, image, options)
+    if (archived) return { result: 'up to date', ...archiveSizes(archived.record) }
+    const tarBytes = await bytesToSave(reference, image, options)
+    return {
+      result: 'would be saved',
+      tarBytes,
+      notes: [`about ${formatBytes(tarBytes)} of image`],
+    }
   })
 }

@@ -2,7 +2,8 @@
 // the sha256 of each member, and the JSON that says what belongs together.
 import { createHash, type Hash } from 'node:crypto'
 
-import { TarScanner, type TarMember } from './tar-scanner.ts'
+import type { TarPiece } from './tar-piece.ts'
+import { TarScanner, type TarMember, type Treatment } from './tar-scanner.ts'
 
 /** One member of a tar, digested. */
 export interface DigestedMember extends TarMember {
@@ -27,7 +28,7 @@ export interface TarDigest {
 /** A tar being digested. */
 export interface TarDigester {
   /** @returns the bytes to hand on, see {@link TarScanner.write}. */
-  write(chunk: Buffer): Buffer
+  write(chunk: Buffer): TarPiece[]
   /** @throws TRUNCATED_TAR where the tar stops before its end */
   end(): TarDigest
 }
@@ -38,8 +39,22 @@ const MAX_MEMBERS = 100_000
 const MAX_JSON_BYTES = 8 * 1024 * 1024
 const MAX_ALL_JSON_BYTES = 32 * 1024 * 1024
 
-/** @param options - `constant`: set times and owners to constants; `md5`: whether the content md5 is wanted */
-export function digestTar(options: { constant: boolean; md5: boolean }): TarDigester {
+/** What is wanted of a tar. */
+export interface DigestOptions {
+  /** Whether to set times and owners to constants. */
+  readonly constant: boolean
+  /** Whether the content md5, of what is handed on, is wanted. */
+  readonly md5: boolean
+  /** See {@link ScanOptions}. */
+  readonly treat?: ((member: TarMember) => Treatment) | undefined
+  /** What is known of the members whose content is absent: their sha256 by their offset. */
+  readonly absent?: ReadonlyMap<number, string> | undefined
+  /** Told of each member when all of it went past. */
+  readonly onMember?: ((member: DigestedMember) => void) | undefined
+}
+
+/** @returns a digester for one tar. */
+export function digestTar(options: DigestOptions): TarDigester {
   const members = new Map<string, DigestedMember>()
   const md5 = options.md5 ? createHash('md5') : undefined
   let current: { member: TarMember; sha256: Hash; json: Buffer[] | undefined } | undefined
@@ -47,7 +62,19 @@ export function digestTar(options: { constant: boolean; md5: boolean }): TarDige
   let jsonBytes = 0
   let isSparse = false
   let isFirst = false
+  let isHandedOn = true
 
+  const { absent } = options
+  const treat =
+    options.treat || absent
+      ? (member: TarMember): Treatment => {
+          const treatment = absent?.has(member.offsetBytes)
+            ? 'absent'
+            : (options.treat?.(member) ?? 'together')
+          isHandedOn = treatment === 'together' || treatment === 'apart'
+          return treatment
+        }
+      : undefined
   const visitor = {
     member(member: TarMember): void {
       count++
@@ -61,16 +88,15 @@ export function digestTar(options: { constant: boolean; md5: boolean }): TarDige
       isFirst = false
       current.json?.push(Buffer.from(bytes))
       current.sha256.update(bytes)
-      md5?.update(bytes)
+      if (isHandedOn) md5?.update(bytes)
     },
     memberEnd(): void {
-      if (!current || count > MAX_MEMBERS) return
-      const { member, sha256, json } = current
-      const digested = { ...member, sha256: sha256.digest('hex') }
-      members.set(
-        memberKey(member.path),
-        json ? { ...digested, json: Buffer.concat(json) } : digested,
-      )
+      if (!current) return
+      const { member, json } = current
+      const sha256 = absent?.get(member.offsetBytes) ?? current.sha256.digest('hex')
+      const digested = { ...member, sha256, ...(json && { json: Buffer.concat(json) }) }
+      options.onMember?.(digested)
+      if (count <= MAX_MEMBERS) members.set(memberKey(member.path), digested)
     },
   }
   function fits({ sizeBytes }: TarMember): boolean {
@@ -78,7 +104,7 @@ export function digestTar(options: { constant: boolean; md5: boolean }): TarDige
     jsonBytes += sizeBytes
     return true
   }
-  const scanner = new TarScanner(visitor, options)
+  const scanner = new TarScanner(visitor, { constant: options.constant, treat })
   return {
     write: (chunk) => scanner.write(chunk),
     end: () => ({

@@ -58,6 +58,32 @@ export function setConstants(block: Buffer): void {
   block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
 }
 
+/**
+ * @param path - at most 100 bytes, as all engines name their layers
+ * @returns the header of a file
+ */
+export function memberHeader(path: string, sizeBytes: number): Buffer {
+  const block = Buffer.alloc(BLOCK_BYTES)
+  block.write(path, 0, 100)
+  block.write('0000644\0', 100, 'latin1')
+  writeSize(block, sizeBytes)
+  block.write('0', 156, 'latin1')
+  block.write('ustar\x0000', 257, 'latin1')
+  setConstants(block)
+  return block
+}
+
+const OCTAL_LIMIT = 8 ** 11
+
+function writeSize(block: Buffer, sizeBytes: number): void {
+  if (sizeBytes < OCTAL_LIMIT) {
+    block.write(`${sizeBytes.toString(8).padStart(11, '0')}\0`, 124, 'latin1')
+  } else {
+    block[124] = 0x80
+    block.writeBigUInt64BE(BigInt(sizeBytes), 128)
+  }
+}
+
 // Old and contiguous files are files.
 function readType(block: Buffer): string {
   const type = block.toString('latin1', 156, 157)

@@ -1,8 +1,10 @@
 // Walks a tar as its bytes go past, in whatever chunks they come. The bytes
-// are handed on as they are, but for the constants where those are wanted.
+// are handed on as they are, but for the constants where those are wanted, and
+// for members that are to be left out.
 import { ToolError } from './errors.ts'
 import { META_TYPES, readMeta, type Overrides } from './tar-meta.ts'
 import { BLOCK_BYTES, readHeader, setConstants, type TarHeader } from './tar-header.ts'
+import { PieceCollector, type TarPiece } from './tar-piece.ts'
 
 /** A member of a tar, long names and pax records applied. */
 export interface TarMember {
@@ -17,6 +19,21 @@ export interface TarMember {
   readonly sparse: boolean
 }
 
+/**
+ * How a member is handed on: `together` with what is around it; its content
+ * `apart`, in pieces of its own; `left out`, neither header nor content; or
+ * `absent`, where its content is not in the bytes that are read either.
+ */
+export type Treatment = 'together' | 'apart' | 'left out' | 'absent'
+
+/** How a tar is walked. */
+export interface ScanOptions {
+  /** Whether times and owners are set to constants. */
+  readonly constant: boolean
+  /** How to hand on a member; without it all are handed on together. */
+  readonly treat?: ((member: TarMember) => Treatment) | undefined
+}
+
 /** Told of the members in their order. */
 export interface TarVisitor {
   /** A header was read. */
@@ -27,14 +44,23 @@ export interface TarVisitor {
   memberEnd(): void
 }
 
+const NOTHING = Buffer.alloc(0)
+
 // Pax records and long names are read into memory: some kilobytes in life.
 const MAX_META_BYTES = 1024 * 1024
 
 /** A walk over one tar. */
 export class TarScanner {
   readonly #visitor: TarVisitor
-  readonly #constant: boolean
-  #partial: Buffer = Buffer.alloc(0)
+  readonly #options: ScanOptions
+  #pieces = new PieceCollector(NOTHING)
+  /** Headers of long names, until it is known whether their member is left out. */
+  #kept: Buffer[] = []
+  /** What becomes of a header and what belongs to it, but for content apart. */
+  #fate: 'handed on' | 'kept' | 'dropped' = 'handed on'
+  #apart: TarMember | undefined
+  #inContent = false
+  #partial: Buffer = NOTHING
   #atBytes = 0
   #trailingBytes = 0
   #contentLeft = 0
@@ -46,35 +72,48 @@ export class TarScanner {
 
   /**
    * @param visitor - told of each member
-   * @param options - `constant`: set times and owners to constants
+   * @param options - how to walk
    */
-  constructor(visitor: TarVisitor, options: { constant: boolean }) {
+  constructor(visitor: TarVisitor, options: ScanOptions) {
     this.#visitor = visitor
-    this.#constant = options.constant
+    this.#options = options
   }
 
   /**
    * @param chunk - the next bytes; they may be changed in place
-   * @returns the bytes to hand on, which lag by less than a block
+   * @returns the bytes to hand on, which lag by less than a block, or by long
+   *   names where members may be left out
    * @throws BAD_TAR
    */
-  write(chunk: Buffer): Buffer {
+  write(chunk: Buffer): TarPiece[] {
     const bytes = this.#partial.length > 0 ? Buffer.concat([this.#partial, chunk]) : chunk
+    this.#pieces = new PieceCollector(bytes)
     let at = 0
     while (at < bytes.length && !this.#ended) {
       const step = this.#step(bytes.subarray(at))
       if (step === 0) break
+      this.#handOn(bytes, at, at + step)
       at += step
       this.#atBytes += step
     }
     const done = this.#ended ? bytes.length : at
+    if (this.#ended) this.#pieces.add(at, done, undefined)
     this.#trailingBytes += done - at
     this.#partial = Buffer.from(bytes.subarray(done))
-    return bytes.subarray(0, done)
+    return this.#pieces.finish()
+  }
+
+  #handOn(bytes: Buffer, from: number, to: number): void {
+    if (this.#fate === 'kept') this.#kept.push(Buffer.from(bytes.subarray(from, to)))
+    if (this.#fate !== 'handed on') return
+    if (this.#kept.length > 0) this.#pieces.addKept(this.#kept)
+    this.#kept = []
+    this.#pieces.add(from, to, this.#inContent ? this.#apart : undefined)
   }
 
   /**
-   * @returns the tar's size in bytes: all of it, and up to the end it names
+   * @returns the tar's size in bytes, with what is left out or absent: all of
+   *   it, and up to the end it names
    * @throws TRUNCATED_TAR where the tar stops before its end
    */
   end(): { sizeBytes: number; endBytes: number } {
@@ -100,7 +139,8 @@ export class TarScanner {
 
   // Takes what it can of the bytes: content, padding, or a whole block.
   #step(bytes: Buffer): number {
-    if (this.#contentLeft > 0 && !this.#inSparseMap) {
+    this.#inContent = this.#contentLeft > 0 && !this.#inSparseMap
+    if (this.#inContent) {
       const content = bytes.subarray(0, this.#contentLeft)
       this.#content(content)
       return content.length
@@ -121,10 +161,11 @@ export class TarScanner {
     const header = readHeader(block, this.#atBytes)
     if (header === undefined) {
       this.#zeroBlocks++
+      this.#fate = 'handed on'
       return
     }
     if (this.#zeroBlocks > 0) throw broken(this.#atBytes, 'data after its end')
-    if (this.#constant) setConstants(block)
+    if (this.#options.constant) setConstants(block)
     const isMeta = META_TYPES.has(header.type)
     const sizeBytes = (isMeta ? undefined : this.#overrides.sizeBytes) ?? header.sizeBytes
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
@@ -141,12 +182,15 @@ export class TarScanner {
   #startMeta(type: string, sizeBytes: number): void {
     if (sizeBytes > MAX_META_BYTES) throw broken(this.#atBytes, 'a name too long')
     this.#meta = { type, parts: [] }
+    this.#apart = undefined
+    // A global header speaks of no member in particular.
+    this.#fate = this.#options.treat && type !== 'g' ? 'kept' : 'handed on'
   }
 
   #startMember(header: TarHeader, sizeBytes: number): void {
     const { path = header.path, linkPath = header.linkPath, sparse = false } = this.#overrides
     this.#overrides = {}
-    this.#visitor.member({
+    const member: TarMember = {
       path,
       linkPath,
       // Before there was a type for it, a directory was a file named `dir/`.
@@ -154,7 +198,20 @@ export class TarScanner {
       sizeBytes,
       offsetBytes: this.#atBytes + BLOCK_BYTES,
       sparse: sparse || header.type === 'S',
-    })
+    }
+    this.#treat(member)
+    this.#visitor.member(member)
+  }
+
+  #treat(member: TarMember): void {
+    const treatment = this.#options.treat?.(member) ?? 'together'
+    const isDropped = treatment === 'left out' || treatment === 'absent'
+    this.#fate = isDropped ? 'dropped' : 'handed on'
+    this.#apart = treatment === 'apart' ? member : undefined
+    if (isDropped) this.#kept = []
+    if (treatment !== 'absent') return
+    this.#contentLeft = 0
+    this.#atBytes += member.sizeBytes
   }
 
   #sparseMap(block: Buffer): void {

@@ -3,7 +3,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
-import { archiveName, checkNameClashes, isArchiveName } from './archive-name.ts'
+import { archiveName, checkNameClashes, incrementName, isArchiveName } from './archive-name.ts'
 import { listArchives } from './carry-directory.ts'
 import { ToolError, isSystemError } from './errors.ts'
 import { parseImageList } from './image-list.ts'
@@ -27,6 +27,8 @@ export interface Target {
   readonly archive: string
   readonly label: string
   readonly reference?: ImageReference
+  /** Whether an increment of a newer image of that name lies beside it. */
+  readonly isSuperseded?: boolean
 }
 
 /**
@@ -50,18 +52,24 @@ export async function findReferences(options: TargetOptions): Promise<ImageRefer
  */
 export async function findTargets(options: TargetOptions): Promise<Target[]> {
   const { names, list, dir } = options
-  if (names.length > 0) return [...new Set(names)].map((name) => namedTarget(name, dir))
+  if (names.length > 0) {
+    return Promise.all([...new Set(names)].map((name) => namedTarget(name, dir)))
+  }
   const references = await readList(list ?? join(dir, DEFAULT_LIST)).catch((error: unknown) => {
     if (list === undefined && isMissing(error)) return undefined
     throw error
   })
   if (references) {
     checkNameClashes(references)
-    return references.map((reference) => imageTarget(reference, dir))
+    return Promise.all(references.map((reference) => imageTarget(reference, dir)))
   }
   const archives = await listArchives(dir)
-  if (archives.length > 0)
-    return archives.map((name) => ({ archive: join(dir, name), label: name }))
+  if (archives.length > 0) {
+    return archives.map((name) => {
+      const isSuperseded = archives.includes(incrementName(name))
+      return { archive: join(dir, name), label: name, isSuperseded }
+    })
+  }
   throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
     hint: 'name the carry directory with --dir',
   })
@@ -79,17 +87,22 @@ export async function checkExists({ archive, label }: Target): Promise<number> {
   })
 }
 
-function namedTarget(name: string, dir: string): Target {
+async function namedTarget(name: string, dir: string): Promise<Target> {
   if (!isArchiveName(name)) return imageTarget(parseReference(name), dir)
   return { archive: name.includes('/') ? name : join(dir, name), label: basename(name) }
 }
 
-function imageTarget(reference: ImageReference, dir: string): Target {
-  return {
-    archive: join(dir, archiveName(reference)),
-    label: reference.text,
-    reference,
-  }
+// Where both are there, the increment came later, and what it needs of the
+// archive in full it takes from there.
+async function imageTarget(reference: ImageReference, dir: string): Promise<Target> {
+  const archive = join(dir, archiveName(reference))
+  const increment = incrementName(archive)
+  const path = (await isFile(increment)) ? increment : archive
+  return { archive: path, label: reference.text, reference }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false
 }
 
 async function readList(file: string): Promise<ImageReference[]> {

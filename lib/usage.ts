@@ -10,7 +10,7 @@ export interface Arguments {
   readonly names: readonly string[]
   /** @returns whether it was given; for `--no-x`, ask for `x`: true unless it was given. */
   flag(name: string): boolean
-  /** @returns its value, or undefined where it was not given. */
+  /** @returns its value, empty where that was left out, or undefined where it was not given. */
   text(name: string): string | undefined
   /** @throws USAGE where it is no whole number in the range. */
   number(name: string, least: number, most: number): number | undefined
@@ -48,7 +48,8 @@ export function parseArguments(usage: string, argv: readonly string[]): Argument
     if (!options.has(name)) throw new Error(`the usage text has no --${name}`)
     const given: unknown = parsed[name]
     if (Array.isArray(given)) throw wrong(`--${name} was given twice`)
-    if (given === '') throw wrong(`--${name} needs a value`)
+    const isLeftOut = options.get(name)?.isOptional && !isGivenEmpty(name, argv)
+    if (given === '' && !isLeftOut) throw wrong(`--${name} needs a value`)
     return typeof given === 'string' ? given : undefined
   }
   for (const name of named(true)) value(name)
@@ -74,6 +75,13 @@ function checkOptions(options: ReadonlyMap<string, Option>, argv: readonly strin
   }
 }
 
+// As of `--list "$UNSET"`: nobody means that.
+function isGivenEmpty(name: string, argv: readonly string[]): boolean {
+  return argv.some((arg, index) => {
+    return arg === `--${name}=` || (arg === `--${name}` && argv[index + 1] === '')
+  })
+}
+
 const GIVEN = /^--(?<negated>no-)?(?<name>[^=]+)(?<value>=.*)?$/s
 
 function unknown(arg: string): ToolError {
@@ -84,6 +92,8 @@ interface Option {
   readonly short: string | undefined
   readonly negated: boolean
   readonly hasValue: boolean
+  /** Whether the value may be left out: `--list [FILE]`. */
+  readonly isOptional: boolean
 }
 
 function readOptions(usage: string): Map<string, Option> {
@@ -92,7 +102,12 @@ function readOptions(usage: string): Map<string, Option> {
     const groups = OPTION.exec(line)?.groups
     if (groups?.['name'] === undefined) continue
     const { short, negated, name, value } = groups
-    options.set(name, { short, negated: negated !== undefined, hasValue: value !== undefined })
+    options.set(name, {
+      short,
+      negated: negated !== undefined,
+      hasValue: value !== undefined,
+      isOptional: value?.startsWith(' [') ?? false,
+    })
   }
   return options
 }

@@ -3,7 +3,12 @@
 import { basename, dirname } from 'node:path'
 
 import { readArchive, type ReadArchive } from './archive-reader.ts'
-import { checkAgainstRecord, checkAgainstSums, quickCheck } from './archive-check.ts'
+import {
+  checkAgainstRecord,
+  checkAgainstSums,
+  checkNotIncrement,
+  quickCheck,
+} from './archive-check.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
 import { findCompressor, type Compressor } from './compressor.ts'
@@ -11,12 +16,15 @@ import { findEngine, type Engine, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { digestEngineImage, findOriginal, type EngineDigest, type Original } from './original.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { proveRequired } from './required-layers.ts'
 import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
 
 /** What {@link verify} takes. */
 export interface VerifyOptions extends TargetOptions, VerbContext {
   readonly engine: EngineName | undefined
   readonly threads: number | undefined
+  /** A directory with the earlier archives that increments need. */
+  readonly base: string | undefined
   /** What to check against; without it the engine where it has the image, else the record. */
   readonly against: 'engine' | 'record' | undefined
   /** Whether to check the archive's sha256 only. */
@@ -38,6 +46,7 @@ interface Context {
  */
 export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
   await checkDirectory(options.dir)
+  if (options.base !== undefined) await checkDirectory(options.base)
   const targets = await findTargets(options)
   const context = options.quick || options.dryRun ? undefined : await prepare(options)
   for (const target of targets) {
@@ -80,9 +89,18 @@ async function verifyTarget(
     await quickCheck(archive, record, sums, options)
     return { result: 'verified', tarBytes, archiveBytes, notes: ['only the sha256 was checked'] }
   }
-  const original = context.engine && (await findOriginal(context.engine, target, record))
+  const { engine } = context
+  const isCurrent = engine && !(target.isSuperseded && record)
+  const original = isCurrent && (await findOriginal(engine, target, record))
   if (!original) checkRecordWanted(target, record, options)
-  const [read, digest] = await readBoth(target, archiveBytes, original, context)
+  if (!record) checkNotIncrement('verify', archive)
+  const [read, digest] = await readBoth(
+    target,
+    archiveBytes,
+    record,
+    original || undefined,
+    context,
+  )
   const expected = digest ? digest.tar.contentMd5 : record?.tar.contentMd5
   const { contentMd5, sizeBytes } = read.tar
   const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
@@ -91,7 +109,11 @@ async function verifyTarget(
     if (record) checkAgainstRecord(read, record)
     const unlisted = await checkAgainstSums(archive, read, sums)
     const notes = [...(record ? [] : ['it has no record']), ...unlisted]
-    return { result: 'verified', ...found, notes: [...notes, ...compare(read, digest, record)] }
+    notes.push(
+      ...compare(read, digest, record),
+      ...(await proveRequired(target, record, context.compressor, options)),
+    )
+    return { result: 'verified', ...found, notes }
   } catch (error) {
     // The two md5 are known by now, and tell people something as well.
     if (!(error instanceof ToolError)) throw error
@@ -120,6 +142,7 @@ function checkRecordWanted(
 async function readBoth(
   target: Target,
   archiveBytes: number,
+  record: ArchiveRecord | undefined,
   original: Original | undefined,
   { engine, compressor, options }: Context,
 ): Promise<[ReadArchive, EngineDigest | undefined]> {
@@ -131,13 +154,17 @@ async function readBoth(
     compressor,
     threads,
     md5: true,
+    segments: record?.segments,
+    requires: record?.requires,
     signal,
     onProgress: (progress) => {
       const share = progress.archiveBytes / archiveBytes
       notify({ type: 'progress', label: target.label, ...progress, share })
     },
   })
-  const digesting = engine && original ? digestEngineImage(engine, original, signal) : undefined
+  const leftOut = new Set(record?.requires?.map(({ path }) => path))
+  const digesting =
+    engine && original ? digestEngineImage(engine, original, leftOut, signal) : undefined
   try {
     return await Promise.all([reading, digesting])
   } catch (error) {

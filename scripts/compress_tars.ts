@@ -9,6 +9,7 @@ Compresses every *.tar of the carry directory (or those named) into
 FILE.tar.xz, with its record. The tar stays, and comes out again as it is.
 
   --dir DIR          where the archives go (default: the current directory)
+  --reuse DIR        more archives to take layers from
   --level N          compression level, 0 to 9 (default: 6)
   --threads N        processors to use (default: all)
   --force            do again what is up to date
@@ -32,6 +33,7 @@ void main({
       dir: args.text('dir') ?? '.',
       level: args.number('level', 0, 9) ?? 6,
       threads: args.number('threads', 1, 1024),
+      reuse: args.text('reuse'),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),
     })

@@ -11,6 +11,7 @@ images_list.txt; without that list, all archives of the carry directory.
 
   --list FILE        the images, one a line (default: images_list.txt in DIR)
   --dir DIR          where the archives are (default: the current directory)
+  --base DIR         earlier archives, for layers that increments lack
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
   --force            load what the engine has already
@@ -34,6 +35,7 @@ void main({
       names: args.names,
       list: args.text('list'),
       dir: args.text('dir') ?? '.',
+      base: args.text('base'),
       engine: args.choice('engine', ENGINE_NAMES),
       threads: args.number('threads', 1, 1024),
       force: args.flag('force'),

@@ -13,6 +13,8 @@ each into one archive, and writes its record and SHA256SUMS beside it.
   --level N          compression level, 0 to 9 (default: 6)
   --platform OS/ARCH the platform to pull, for instance linux/arm64
   --no-pull          save the images as they are on this machine
+  --reuse DIR        more archives to take layers from
+  --since DIR        leave out layers that archives recorded in DIR carry
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
   --force            do again what is up to date
@@ -42,6 +44,8 @@ void main({
       platform: args.text('platform'),
       pull: args.flag('pull'),
       drawProgress: process.stderr.isTTY,
+      reuse: args.text('reuse'),
+      since: args.text('since'),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),
     })

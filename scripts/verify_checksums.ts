@@ -9,9 +9,10 @@ Reads each archive to its end and checks it against the engine's own image
 where the engine has it, else against the archive's record. Checks the images
 of images_list.txt; without that list, all archives of the carry directory.
 
-  --list FILE        the images, one a line (default: images_list.txt in DIR)
+  --list [FILE]      the images, one a line; without FILE: show what DIR holds
   --dir DIR          where the archives are (default: the current directory)
   --against WHAT     engine or record (default: engine if it has the image)
+  --base DIR         earlier archives, for layers that increments lack
   --quick            only check the sha256 of each archive
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
@@ -28,13 +29,20 @@ void main({
   name: 'verify_checksums',
   usage: USAGE,
   async *run(args, context) {
+    const dir = args.text('dir') ?? '.'
+    if (args.text('list') === '') {
+      const { inventory } = await import('../lib/inventory.ts')
+      yield* inventory({ ...context, dir })
+      return
+    }
     const { verify } = await import('../lib/verify.ts')
     const { ENGINE_NAMES } = await import('../lib/engine.ts')
     yield* verify({
       ...context,
       names: args.names,
       list: args.text('list'),
-      dir: args.text('dir') ?? '.',
+      dir,
+      base: args.text('base'),
       engine: args.choice('engine', ENGINE_NAMES),
       against: args.choice('against', ['engine', 'record']),
       quick: args.flag('quick'),

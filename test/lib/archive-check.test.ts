@@ -1,7 +1,13 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { checkAgainstRecord, checkAgainstSums, quickCheck, same } from '../../lib/archive-check.ts'
+import {
+  checkAgainstRecord,
+  checkAgainstSums,
+  checkImages,
+  quickCheck,
+  same,
+} from '../../lib/archive-check.ts'
 import type { ReadArchive } from '../../lib/archive-reader.ts'
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
@@ -14,6 +20,7 @@ const HINT =
 /** What is read of the archive that the sample record is of. */
 const READ: ReadArchive = {
   archive: SAMPLE_RECORD.archive,
+  segments: SAMPLE_RECORD.segments.map((segment) => segment.sha256),
   tar: { ...SAMPLE_RECORD.tar, endBytes: SAMPLE_RECORD.tar.sizeBytes },
   images: SAMPLE_RECORD.images,
 }
@@ -42,6 +49,52 @@ for (const [what, read, message] of DIFFERENT) {
     })
   })
 }
+
+const LAYER = sha256('layer')
+const [SEGMENT] = SAMPLE_RECORD.segments
+const CUT: ArchiveRecord = {
+  ...SAMPLE_RECORD,
+  segments: SEGMENT
+    ? [
+        { ...SEGMENT, sizeBytes: 400, tarSizeBytes: 512 },
+        { ...SEGMENT, offsetBytes: 400, sizeBytes: 600, tarOffsetBytes: 512, layerDigest: LAYER },
+      ]
+    : [],
+}
+
+/** What is read of an archive of two segments, the second a layer. */
+function readCut(offsetBytes: number, layer: string): ReadArchive {
+  const member = { path: 'l', type: '0', sizeBytes: 1, offsetBytes, linkPath: '', sparse: false }
+  const members = new Map([['l', { ...member, sha256: hexOf(layer) }]])
+  const segments = CUT.segments.map((segment) => segment.sha256)
+  return { ...READ, segments, tar: { ...READ.tar, members } }
+}
+
+t.test('checkAgainstRecord: segments as recorded', async (t) => {
+  t.doesNotThrow(() => checkAgainstRecord(readCut(512, LAYER), CUT))
+})
+
+// what is not as recorded, what was read, the message
+const BAD_SEGMENTS: [string, ReadArchive, string][] = [
+  ['the bytes of a segment', { ...readCut(512, LAYER), segments: [OTHER] }, `check sha256 of segment 0: got ${OTHER}, want `],
+  ['the number of segments', { ...readCut(512, LAYER), segments: CUT.segments.slice(1).map((each) => each.sha256) }, 'check sha256 of segment 1: got none, want '],
+  ['the layer in a segment', readCut(512, sha256('other')), `check layer in segment 1: got ${sha256('other')}, want ${LAYER}`],
+  ['the place of a layer', readCut(1024, LAYER), `check layer in segment 1: got sha256:undefined, want ${LAYER}`],
+  ['the kind of tar', { ...readCut(512, LAYER), tar: READ.tar }, `check layer in segment 1: got sha256:undefined, want ${LAYER}`],
+] // prettier-ignore
+
+for (const [what, read, message] of BAD_SEGMENTS) {
+  t.test(`checkAgainstRecord: ${what} is not as recorded`, async (t) => {
+    t.throws(() => checkAgainstRecord(read, CUT), { code: 'MISMATCH', message, hint: HINT })
+  })
+}
+
+t.test('checkImages: those of a record, in its order', async (t) => {
+  t.doesNotThrow(() => checkImages(SAMPLE_RECORD.images, SAMPLE_RECORD))
+  for (const images of [[], [...SAMPLE_RECORD.images, ...SAMPLE_RECORD.images]]) {
+    t.throws(() => checkImages(images, SAMPLE_RECORD), { code: 'MISMATCH', message: 'images: got' })
+  }
+})
 
 t.test('checkAgainstRecord: an md5 that one of them lacks is not compared', async (t) => {
   const { contentMd5: _, ...tar } = SAMPLE_RECORD.tar

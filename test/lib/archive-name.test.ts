@@ -1,6 +1,14 @@
 import t from 'tap'
 
-import { archiveName, checkNameClashes, isArchiveName, recordName } from '../../lib/archive-name.ts'
+import {
+  archiveName,
+  checkNameClashes,
+  incrementName,
+  isArchiveName,
+  isRecordName,
+  recordName,
+  recordedName,
+} from '../../lib/archive-name.ts'
 import { parseReference } from '../../lib/image-reference.ts'
 
 const DIGEST = '0f'.repeat(32)
@@ -32,6 +40,32 @@ for (const [name, want] of ARCHIVES) {
     t.equal(isArchiveName(name), want)
   })
 }
+
+const RECORDS: [string, boolean][] = [
+  ['a.tar.xz.json', true],
+  ['dir/a.increment.tar.xz.json', true],
+  ['.tar.xz.json', false],
+  ['a.tar.xz', false],
+  ['a.json', false],
+  ['.json', false],
+  ['', false],
+]
+
+for (const [name, want] of RECORDS) {
+  t.test(`isRecordName: ${want ? 'yes' : 'no'} for "${name}"`, async (t) => {
+    t.equal(isRecordName(name), want)
+  })
+}
+
+t.test('recordedName: the archive that a record lies beside', async (t) => {
+  t.equal(recordedName('dir/a.tar.xz.json'), 'dir/a.tar.xz')
+  t.equal(recordedName(recordName('b.tar.xz')), 'b.tar.xz')
+})
+
+t.test('incrementName: an archive too, beside that in full', async (t) => {
+  t.equal(incrementName('dir/a-1.tar.xz'), 'dir/a-1.increment.tar.xz')
+  t.ok(isArchiveName(incrementName('a.tar.xz')))
+})
 
 t.test('recordName: lies beside the archive', async (t) => {
   t.equal(recordName('dir/a.tar.xz'), 'dir/a.tar.xz.json')

@@ -1,6 +1,8 @@
 import t from 'tap'
 
 import { formatRecord, parseRecord } from '../../lib/archive-record.ts'
+import type { RequiredLayer } from '../../lib/docker-archive.ts'
+import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 
 /** The record as JSON with one value changed, or taken out. */
@@ -96,6 +98,132 @@ for (const [path, value] of BAD_VALUES) {
       message: `read "a.json": ${path}: `,
       hint: 'the archive itself may be whole: remove its record to use it without that proof',
     })
+  })
+}
+
+/** A record of an archive of 1000 bytes, a tar of 10240, in these segments; `[offset, size, tar offset, tar size]`. */
+function cut(segments: readonly (readonly number[])[]): string {
+  const digest = SAMPLE_RECORD.archive.sha256
+  return changed(
+    'segments',
+    segments.map(([offsetBytes, sizeBytes, tarOffsetBytes, tarSizeBytes]) => {
+      return { offsetBytes, sizeBytes, sha256: digest, tarOffsetBytes, tarSizeBytes }
+    }),
+  )
+}
+
+t.test('parseRecord: segments that are all of the archive and of the tar', async (t) => {
+  const parts = [
+    [0, 1, 0, 0],
+    [1, 0, 0, 512],
+    [1, 998, 512, 9727],
+    [999, 1, 10239, 1],
+  ]
+  t.equal(parseRecord(cut(parts), 'a.json').segments.length, 4)
+})
+
+// what is wrong with the segments, they, the message
+const BAD_CUTS: [string, number[][], string][] = [
+  ['are none', [], 'end of the segments: got 0, want 1000'],
+  ['overlap', [[0, 600, 0, 5000], [599, 401, 5000, 5240]], 'segments.1.offsetBytes: got 599, want 600'],
+  ['leave a gap', [[0, 600, 0, 5000], [601, 399, 5000, 5240]], 'segments.1.offsetBytes: got 601, want 600'],
+  ['begin late', [[1, 999, 0, 10240]], 'segments.0.offsetBytes: got 1, want 0'],
+  ['are in another order', [[600, 400, 5000, 5240], [0, 600, 0, 5000]], 'segments.0.offsetBytes: got 600, want 0'],
+  ['are one twice', [[0, 1000, 0, 10240], [0, 1000, 0, 10240]], 'segments.1.offsetBytes: got 0, want 1000'],
+  ['end past the archive', [[0, 1001, 0, 10240]], 'end of the segments: got 1001, want 1000'],
+  ['end before the archive', [[0, 999, 0, 10240]], 'end of the segments: got 999, want 1000'],
+  ['overlap in the tar', [[0, 600, 0, 5000], [600, 400, 4999, 5241]], 'segments.1.tarOffsetBytes: got 4999, want 5000'],
+  ['leave a gap in the tar', [[0, 600, 0, 5000], [600, 400, 5001, 5239]], 'segments.1.tarOffsetBytes: got 5001, want 5000'],
+  ['begin late in the tar', [[0, 1000, 512, 9728]], 'segments.0.tarOffsetBytes: got 512, want 0'],
+  ['end past the tar', [[0, 1000, 0, 10241]], 'end of the segments in the tar: got 10241, want 10240'],
+  ['end before the tar', [[0, 1000, 0, 10239]], 'end of the segments in the tar: got 10239, want 10240'],
+  ['are larger than a number can tell', [[0, 2 ** 53 - 1, 0, 0], [2 ** 53 - 1, 2 ** 53 - 1, 0, 0]], 'end of the segments: got '],
+] // prettier-ignore
+
+for (const [what, segments, message] of BAD_CUTS) {
+  t.test(`parseRecord: refuses segments that ${what}`, async (t) => {
+    t.throws(() => parseRecord(cut(segments), 'a.json'), {
+      code: 'BAD_RECORD',
+      message: `read "a.json": ${message}`,
+    })
+  })
+}
+
+for (const count of [10_000, 10_001]) {
+  t.test(
+    `parseRecord: ${count} segments are ${count > 10_000 ? 'too many' : 'fine'}`,
+    async (t) => {
+      const empty = Array.from({ length: count - 1 }, () => [1000, 0, 10240, 0])
+      const text = cut([[0, 1000, 0, 10240], ...empty])
+      if (count > 10_000) {
+        t.throws(() => parseRecord(text, 'a.json'), {
+          code: 'BAD_RECORD',
+          message: 'segments: are too many',
+        })
+      } else t.equal(parseRecord(text, 'a.json').segments.length, count)
+    },
+  )
+}
+
+const REQUIRED: RequiredLayer = {
+  digest: sha256('required'),
+  sizeBytes: 2048,
+  path: `blobs/sha256/${hexOf(sha256('required'))}`,
+  archive: 'earlier-1.0.tar.xz',
+}
+
+t.test('formatRecord, parseRecord: an increment gives its requirements back', async (t) => {
+  const record = { ...SAMPLE_RECORD, requires: [REQUIRED, { ...REQUIRED, path: 'a/layer.tar' }] }
+  t.strictSame(parseRecord(formatRecord(record), 'a.json'), record)
+  t.equal(Object.keys(JSON.parse(formatRecord(record))).at(-1), 'requires')
+})
+
+// key, value
+const BAD_REQUIREMENTS: [string, unknown][] = [
+  ['digest', hexOf(REQUIRED.digest)],
+  ['digest', undefined],
+  ['sizeBytes', -1],
+  ['sizeBytes', '1'],
+  ['path', ''],
+  ['path', '/etc/passwd'],
+  ['path', '..'],
+  ['path', '../layer.tar'],
+  ['path', 'a/../../layer.tar'],
+  ['path', 'a/..'],
+  ['path', 'a\0b'],
+  ['path', 'a'.repeat(101)],
+  ['path', 1],
+  ['archive', '../a.tar.xz'],
+  ['archive', 'dir/a.tar.xz'],
+  ['archive', '..'],
+  ['archive', ''],
+  ['archive', undefined],
+]
+
+for (const [key, value] of BAD_REQUIREMENTS) {
+  const shown = JSON.stringify(value)?.slice(0, 20)
+  t.test(`parseRecord: refuses requires.0.${key}: ${shown}`, async (t) => {
+    const text = changed('requires', [{ ...REQUIRED, [key]: value }])
+    t.throws(() => parseRecord(text, 'a.json'), {
+      code: 'BAD_RECORD',
+      message: `read "a.json": requires.0.${key}: `,
+    })
+  })
+}
+
+for (const value of [null, {}, 'a', [1]]) {
+  t.test(`parseRecord: refuses requires: ${JSON.stringify(value)}`, async (t) => {
+    t.throws(() => parseRecord(changed('requires', value), 'a.json'), {
+      code: 'BAD_RECORD',
+      message: 'read "a.json": requires',
+    })
+  })
+}
+
+for (const path of ['a', 'a/layer.tar', '.../x', 'a..b', 'ä/..b', 'a'.repeat(100)]) {
+  t.test(`parseRecord: takes the path ${path.slice(0, 20)} inside a tar`, async (t) => {
+    const text = changed('requires', [{ ...REQUIRED, path }])
+    t.equal(parseRecord(text, 'a.json').requires?.[0]?.path, path)
   })
 }
 

@@ -11,11 +11,11 @@ import {
 
 t.test('createAtomicFile: the old file stays until the new one is whole', async (t) => {
   const dir = t.testdir({ a: 'old' })
-  const file = await createAtomicFile(join(dir, 'a'))
+  const file = await createAtomicFile(dir)
   await file.handle.writeFile('new')
   await file.finish()
   t.equal(await readFile(join(dir, 'a'), 'utf8'), 'old')
-  await file.commit()
+  await file.commit(join(dir, 'a'))
   await file.discard()
   t.equal(await readFile(join(dir, 'a'), 'utf8'), 'new')
   t.strictSame(await readdir(dir), ['a'])
@@ -25,7 +25,7 @@ t.test('createAtomicFile: the old file stays until the new one is whole', async 
 t.test('discard: leaves nothing, before and after it is finished', async (t) => {
   const dir = t.testdir({ a: 'old' })
   for (const isFinished of [false, true]) {
-    const file = await createAtomicFile(join(dir, 'a'))
+    const file = await createAtomicFile(dir)
     await file.handle.writeFile('new')
     if (isFinished) await file.finish()
     await file.discard()
@@ -51,7 +51,7 @@ t.test('writeFileAtomic: leaves nothing where it fails', async (t) => {
 t.test('removeTemporaries: removes what a killed run left, and nothing else', async (t) => {
   const others = ['.dgx-offline-images-1.tmp', '.other.tmp', 'a.tar.xz', `x${'0'.repeat(16)}.tmp`]
   const dir = t.testdir(Object.fromEntries(others.map((name) => [name, ''])))
-  const left = await createAtomicFile(join(dir, 'a'))
+  const left = await createAtomicFile(dir)
   await left.handle.close()
   t.equal((await readdir(dir)).length, others.length + 1)
   await removeTemporaries(dir)

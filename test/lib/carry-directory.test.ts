@@ -14,6 +14,7 @@ import {
   openForWriting,
   readChecksums,
   readRecord,
+  removeArchive,
 } from '../../lib/carry-directory.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { sh } from '../fixtures/run.ts'
@@ -28,12 +29,17 @@ function recordOf(bytes: string): ArchiveRecord {
     sizeBytes: bytes.length,
     sha256: hexOf(sha256(bytes)),
   }
-  return { ...SAMPLE_RECORD, archive }
+  const segments = SAMPLE_RECORD.segments.map((segment) => ({
+    ...segment,
+    sizeBytes: bytes.length,
+    sha256: archive.sha256,
+  }))
+  return { ...SAMPLE_RECORD, archive, segments }
 }
 
 /** Puts an archive of these bytes in place as a run does. */
 async function commit(dir: string, bytes: string, fail?: Error): Promise<void> {
-  const file = await createAtomicFile(join(dir, NAME))
+  const file = await createAtomicFile(dir)
   try {
     await file.handle.writeFile(bytes)
     await file.finish()
@@ -68,6 +74,21 @@ t.test('commitArchive: a crash leaves no archive with the record of another', as
   t.equal((await readChecksums(dir)).size, 0)
 })
 
+t.test('removeArchive: takes archive, record and checksums away, and says so', async (t) => {
+  const dir = t.testdir({ SHA256SUMS: '# of mine\n', 'b.tar.xz': 'another' })
+  await commit(dir, 'first')
+  t.equal(await removeArchive(join(dir, NAME)), true)
+  t.strictSame((await readdir(dir)).toSorted(), ['SHA256SUMS', 'b.tar.xz'])
+  t.equal(await readFile(join(dir, 'SHA256SUMS'), 'utf8'), '# of mine\n')
+  t.equal(await removeArchive(join(dir, NAME)), false)
+})
+
+t.test('removeArchive: one without a record', async (t) => {
+  const dir = t.testdir({ [NAME]: 'plain' })
+  t.equal(await removeArchive(join(dir, NAME)), true)
+  t.strictSame(await readdir(dir), [])
+})
+
 t.test('listChecksums: writes what is missing, and nothing where all is there', async (t) => {
   const dir = t.testdir()
   await commit(dir, 'first')
@@ -83,7 +104,7 @@ t.test('listChecksums: writes what is missing, and nothing where all is there', 
 
 t.test('openForWriting: one run at a time, what a killed one left is removed', async (t) => {
   const dir = t.testdir()
-  const left = await createAtomicFile(join(dir, NAME))
+  const left = await createAtomicFile(dir)
   await left.handle.close()
   const close = await openForWriting(dir)
   t.strictSame(await readdir(dir), [])
@@ -99,7 +120,7 @@ t.test(
   async (t) => {
     const dir = t.testdir()
     const close = await openForWriting(dir)
-    const file = await createAtomicFile(join(dir, NAME))
+    const file = await createAtomicFile(dir)
     await t.rejects(openForWriting(dir), { code: 'BUSY' })
     t.equal((await readdir(dir)).length, 1)
     await file.discard()

@@ -106,6 +106,26 @@ t.test('kill: one that has ended stays as it ended', async (t) => {
   await t.resolves(child.exited)
 })
 
+// A pipe holds 64 KiB: the first cannot end before it is ended, the second has.
+for (const bytes of [1_000_000, 60_000]) {
+  t.test(`kill: one of whose output ${bytes} bytes are not taken closes`, async (t) => {
+    const child = shell(`head -c ${bytes} /dev/zero; exec true`)
+    child.stdout.pause()
+    await once(child.stdout, 'readable')
+    await delay(100)
+    child.kill()
+    await child.exited.catch((error: unknown) => t.match(error, { code: 'INTERRUPTED' }))
+    t.pass('it closed')
+  })
+}
+
+t.test('withChildren: does not wait for output that the work leaves behind', async (t) => {
+  const child = shell('head -c 1000000 /dev/zero')
+  const chunks = child.stdout[Symbol.asyncIterator]()
+  const work = chunks.next().then(() => Promise.reject(new ToolError('MISMATCH', 'wrong')))
+  await t.rejects(withChildren([child], NEVER, work), { code: 'MISMATCH' })
+})
+
 t.test('inherit: its output goes to stderr, stdout is empty', async (t) => {
   const child = startChild('true', [], {
     stdout: 'inherit',

@@ -1,6 +1,12 @@
 import t from 'tap'
 
-import { formatPlatform, readImages, type ArchivedImage } from '../../lib/docker-archive.ts'
+import {
+  formatPlatform,
+  layerDigest,
+  readImages,
+  type ArchivedImage,
+  type RequiredLayer,
+} from '../../lib/docker-archive.ts'
 import { dockerArchive, type ArchiveOptions } from '../fixtures/archive-builder.ts'
 import type { Layout } from '../fixtures/archive-layouts.ts'
 import { digest } from '../fixtures/digested-tar.ts'
@@ -191,6 +197,47 @@ t.test('readImages: a config named by sha256: must fit its name', async (t) => {
   t.match(imagesOf(archiveWith(sha256(config))), [{ platform: '', layers: [], repoTags: [] }])
   t.throws(() => imagesOf(archiveWith(sha256('other'))), { code: 'BAD_IMAGE' })
 })
+
+t.test('layerDigest: of the layer as it lies in the tar', async (t) => {
+  const layer = { diffId: sha256('layer'), sizeBytes: 1 }
+  t.equal(layerDigest(layer), layer.diffId)
+  t.equal(layerDigest({ ...layer, blobDigest: sha256('blob') }), sha256('blob'))
+})
+
+for (const layout of LAYOUTS) {
+  const built = dockerArchive({ layers: [BASE, MIDDLE, BASE], tags: TAGS, layout })
+  const members = digest(built.archive).tar.members
+  const path = built.layerPaths[0] ?? ''
+  const { sha256: hex = '', sizeBytes = 0 } = members?.get(path) ?? {}
+  const required = { digest: `sha256:${hex}`, sizeBytes, path, archive: 'earlier.tar.xz' }
+  const increment = dockerArchive({
+    layers: [BASE, MIDDLE, BASE],
+    tags: TAGS,
+    layout,
+    edit: without(path),
+  }).archive
+  const read = (layer: RequiredLayer): ArchivedImage[] => readImages(digest(increment).tar, [layer])
+
+  t.test(`readImages: ${layout}: a layer that it requires is taken as said`, async (t) => {
+    t.strictSame(read(required), imagesOf(built.archive))
+    t.strictSame(read({ ...required, path: `./${path}` }), imagesOf(built.archive))
+  })
+
+  t.test(`readImages: ${layout}: requires the right layer at the right place`, async (t) => {
+    const wrong: [Partial<RequiredLayer>, string][] = [
+      [{ digest: sha256('other') }, `got ${sha256('other')}, want sha256:`],
+      [{ path: 'else/layer.tar' }, `"${path}" is missing in the tar`],
+    ]
+    for (const [change, message] of wrong) {
+      t.throws(() => read({ ...required, ...change }), { code: 'BAD_IMAGE', message })
+    }
+  })
+
+  t.test(`readImages: ${layout}: what is in the tar counts, not what is required`, async (t) => {
+    const claim = { ...required, digest: sha256('other'), sizeBytes: 1 }
+    t.strictSame(readImages(digest(built.archive).tar, [claim]), imagesOf(built.archive))
+  })
+}
 
 // what, links that stand in place of the layer `a/layer.tar`
 const LINKS: [string, TarEntry[]][] = [

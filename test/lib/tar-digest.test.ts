@@ -3,11 +3,11 @@ import { mkdir, readFile, symlink, link, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { digestTar, memberKey } from '../../lib/tar-digest.ts'
+import { digestTar, memberKey, type DigestedMember } from '../../lib/tar-digest.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { sh } from '../fixtures/run.ts'
-import { tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
+import { chunked, tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
 
 /** What `tar xO` of GNU tar gives of a tar, as md5. */
 async function md5OfTar(bytes: Buffer): Promise<string> {
@@ -161,6 +161,61 @@ for (const chunkBytes of [1, 511, 512, 513, 100_000]) {
 
 t.test('constant: not unless it was asked for', async (t) => {
   for (const bytes of SAVED_TWICE) t.ok(digest(bytes, { constant: false }).out.equals(bytes))
+})
+
+const MEMBERS: TarEntry[] = [
+  { path: 'first', content: 'first' },
+  { path: `out/${'n'.repeat(200)}`, content: '[1]', format: 'pax' },
+  { path: 'apart', content: 'x'.repeat(700) },
+  { path: 'last', content: 'last' },
+]
+
+for (const kind of ['left out', 'apart', 'together'] as const) {
+  t.test(`treat: of a member that is ${kind}, all is told`, async (t) => {
+    const told: DigestedMember[] = []
+    const digester = digestTar({
+      constant: false,
+      md5: true,
+      treat: ({ path }) => (path.startsWith('out/') ? kind : 'together'),
+      onMember: (member) => told.push(member),
+    })
+    const out = digester.write(tar(MEMBERS)).map(({ bytes }) => Buffer.from(bytes))
+    const { contentMd5, members, sizeBytes } = digester.end()
+    const left = tar(MEMBERS.filter(({ path }) => kind !== 'left out' || !path.startsWith('out/')))
+    t.ok(Buffer.concat(out).equals(left))
+    t.equal(contentMd5, await md5OfTar(left), 'the md5 of what is handed on')
+    t.equal(sizeBytes, tar(MEMBERS).length)
+    t.strictSame(told, [...(members?.values() ?? [])])
+    t.strictSame(
+      told.map(({ sha256: hex }) => hex),
+      MEMBERS.map(({ content = '' }) => hexOf(sha256(content))),
+    )
+    t.equal(told[1]?.json?.toString(), '[1]')
+  })
+}
+
+t.test('absent: the digest of a member whose content is not read is taken as said', async (t) => {
+  const known = hexOf(sha256('known'))
+  const offsetBytes = 512 + 512 + 512
+  const [first = { path: '' }, , ...others] = MEMBERS
+  const bytes = Buffer.concat([
+    tar([first], { end: false }),
+    tarHeader({ path: 'layer', sizeBytes: 1000 }),
+    Buffer.alloc(24),
+    tar(others),
+  ])
+  for (const chunkBytes of [1, 512, bytes.length]) {
+    const absent = new Map([[offsetBytes, known]])
+    const digester = digestTar({ constant: false, md5: false, absent })
+    const out = [...chunked(bytes, chunkBytes)].flatMap((chunk) =>
+      digester.write(chunk).map((piece) => Buffer.from(piece.bytes)),
+    )
+    t.ok(Buffer.concat(out).equals(tar([first, ...others])))
+    const { members, sizeBytes } = digester.end()
+    t.match(members?.get('layer'), { sha256: known, sizeBytes: 1000, offsetBytes })
+    t.equal(members?.get('last')?.sha256, hexOf(sha256('last')))
+    t.equal(sizeBytes, bytes.length + 1000)
+  }
 })
 
 t.test('end: a tar that stops short is told', async (t) => {

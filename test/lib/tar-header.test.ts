@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { BLOCK_BYTES, readHeader, setConstants } from '../../lib/tar-header.ts'
+import { BLOCK_BYTES, memberHeader, readHeader, setConstants } from '../../lib/tar-header.ts'
 import { sh } from '../fixtures/run.ts'
 import { tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
 
@@ -111,6 +111,40 @@ t.test('setConstants: GNU tar reads what it leaves', async (t) => {
   setConstants(bytes.subarray(0, BLOCK_BYTES))
   const listed = await sh('TZ=UTC tar tvf - --numeric-owner', { input: bytes })
   t.equal(listed, '-rw-r----- 0/0               1 1970-01-01 00:00 a')
+})
+
+// path, size
+const FILES: [string, number][] = [
+  ['layer.tar', 0],
+  [`${'a'.repeat(64)}/layer.tar`, 1],
+  [`blobs/sha256/${'b'.repeat(64)}`, 512],
+  ['n'.repeat(100), 513],
+  ['octal.tar', 8 ** 11 - 1],
+  ['binary.tar', 8 ** 11],
+  ['huge.tar', 2 ** 53 - 1],
+]
+
+for (const [path, sizeBytes] of FILES) {
+  t.test(`memberHeader: ${path.slice(-20)} of ${sizeBytes} bytes is read back`, async (t) => {
+    const block = memberHeader(path, sizeBytes)
+    t.match(readHeader(block, 0), { path, sizeBytes, type: '0', linkPath: '', extended: false })
+    const constant = Buffer.from(block)
+    setConstants(constant)
+    t.ok(constant.equals(block), 'its times and owner are the constants')
+    if (sizeBytes > 1000) return
+    const content = Buffer.alloc(sizeBytes + (-sizeBytes & (BLOCK_BYTES - 1)))
+    const input = Buffer.concat([block, content, Buffer.alloc(2 * BLOCK_BYTES)])
+    const listed = await sh('TZ=UTC tar tv --numeric-owner', { input })
+    t.equal(listed.replaceAll(/ +/g, ' '), `-rw-r--r-- 0/0 ${sizeBytes} 1970-01-01 00:00 ${path}`)
+  })
+}
+
+t.test('memberHeader: GNU tar reads a size above 8 GiB', async (t) => {
+  const input = memberHeader('huge.tar', 8 ** 11 + 5)
+  t.match(
+    await sh('tar tv --occurrence=1 huge.tar 2>/dev/null || true', { input }),
+    ` ${8 ** 11 + 5} `,
+  )
 })
 
 /** Makes the checksum right again. */

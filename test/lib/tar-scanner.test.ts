@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { TarScanner, type TarMember } from '../../lib/tar-scanner.ts'
+import { TarScanner, type TarMember, type Treatment } from '../../lib/tar-scanner.ts'
 import { sh } from '../fixtures/run.ts'
 import { chunked, padding, tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
 
@@ -29,7 +29,9 @@ function scan(bytes: Buffer, chunkBytes = bytes.length): Scan {
     },
     { constant: false },
   )
-  const out = [...chunked(Buffer.from(bytes), chunkBytes)].map((chunk) => scanner.write(chunk))
+  const out = [...chunked(Buffer.from(bytes), chunkBytes)].flatMap((chunk) =>
+    scanner.write(chunk).map((piece) => piece.bytes),
+  )
   return { members, out: Buffer.concat(out), ...scanner.end() }
 }
 
@@ -79,7 +81,8 @@ t.test('write: what is handed on lags by less than a block', async (t) => {
   let lag = 0
   let most = 0
   for (const chunk of chunked(Buffer.from(MIXED), 100)) {
-    lag += chunk.length - scanner.write(chunk).length
+    const [piece] = scanner.write(chunk)
+    lag += chunk.length - (piece?.bytes.length ?? 0)
     most = Math.max(most, lag)
   }
   t.equal(lag, 0)
@@ -194,6 +197,134 @@ t.test('write: an own size stands over that of the header, for one member only',
   )
 })
 
+// What becomes of a member stands in its name; every kind of header before it.
+const KINDS: Treatment[] = ['together', 'apart', 'left out', 'absent']
+const FORMATS: Partial<TarEntry>[] = [
+  {},
+  { format: 'pax', mtime: 1.5 },
+  { format: 'gnu-long' },
+  { format: 'pax' },
+  { base256: true },
+]
+const TREATED = FORMATS.flatMap((format, n) =>
+  [0, 1, 511, 512, 513, 1500].flatMap((size) =>
+    KINDS.map((kind): TarEntry => {
+      const long = format.format === undefined ? '' : LONG
+      return { path: `${kind}/${n}-${size}${long}`, content: Buffer.alloc(size, `${n}`), ...format }
+    }),
+  ),
+)
+
+function kindOf({ path }: { readonly path: string }): Treatment {
+  return KINDS.find((kind) => path.startsWith(`${kind}/`)) ?? 'together'
+}
+
+/** What is read: members that are absent lack their content. */
+const PARTIAL = Buffer.concat([
+  ...TREATED.map((entry) => {
+    const content = Buffer.from(entry.content ?? '')
+    if (kindOf(entry) !== 'absent') return tar([entry], { end: false })
+    return Buffer.concat([
+      tarHeader({ sizeBytes: content.length, ...entry }),
+      padding(content.length),
+    ])
+  }),
+  tar([]),
+])
+const ALL = tar(TREATED)
+const LEFT = tar(TREATED.filter((entry) => ['together', 'apart'].includes(kindOf(entry))))
+
+for (const chunkBytes of [1, 7, 511, 512, 513, 1024, 4096, PARTIAL.length]) {
+  t.test(`treat: what is handed on of members, chunks of ${chunkBytes} bytes`, async (t) => {
+    const seen: TarMember[] = []
+    const apart = new Map<string, Buffer[]>()
+    const contents = new Map<string, Buffer[]>()
+    const visitor = {
+      member: (member: TarMember) => seen.push(member),
+      content: (bytes: Buffer) => collect(contents, seen.at(-1)?.path, bytes),
+      memberEnd: () => {},
+    }
+    const scanner = new TarScanner(visitor, { constant: false, treat: kindOf })
+    const pieces = [...chunked(Buffer.from(PARTIAL), chunkBytes)].flatMap((chunk) =>
+      scanner.write(chunk).map(({ bytes, member }) => ({ bytes: Buffer.from(bytes), member })),
+    )
+    t.ok(Buffer.concat(pieces.map(({ bytes }) => bytes)).equals(LEFT), 'all but what is left out')
+    for (const { bytes, member } of pieces) if (member) collect(apart, member.path, bytes)
+    t.ok(
+      pieces.every(({ bytes }) => bytes.length > 0),
+      'no piece is empty',
+    )
+    for (const entry of TREATED) {
+      const content = Buffer.from(entry.content ?? '')
+      const kind = kindOf(entry)
+      const isApart = kind === 'apart' && content.length > 0
+      t.strictSame(
+        joined(apart, entry.path),
+        isApart ? content : undefined,
+        entry.path.slice(0, 20),
+      )
+      const isSeen = kind !== 'absent' && content.length > 0
+      t.strictSame(joined(contents, entry.path), isSeen ? content : undefined)
+    }
+    t.strictSame(
+      seen.map(({ path }) => path),
+      TREATED.map(({ path }) => path),
+    )
+    for (const { path, offsetBytes, sizeBytes } of seen) {
+      const entry = TREATED.find((each) => each.path === path)
+      const content = ALL.subarray(offsetBytes, offsetBytes + sizeBytes)
+      t.ok(content.equals(Buffer.from(entry?.content ?? '')), 'its place in the whole tar')
+    }
+    t.strictSame(scanner.end(), { sizeBytes: ALL.length, endBytes: ALL.length })
+  })
+}
+
+t.test('treat: GNU tar reads what is handed on', async (t) => {
+  const listed = await sh('tar t', { input: LEFT })
+  t.equal(
+    listed,
+    TREATED.filter((each) => /^(together|apart)/.test(each.path))
+      .map(({ path }) => path)
+      .join('\n'),
+  )
+})
+
+t.test('treat: what belongs to no member is handed on', async (t) => {
+  const global = metaMember('g', Buffer.from('13 comment=x\n'))
+  const end = Buffer.concat([tar([]), Buffer.alloc(700, 'x')])
+  const bytes = Buffer.concat([global, tar([{ path: 'a', content: 'x' }], { end: false }), end])
+  for (const chunkBytes of [1, 513, bytes.length]) {
+    const scanner = new TarScanner(
+      { member: () => {}, content: () => {}, memberEnd: () => {} },
+      { constant: false, treat: () => 'left out' },
+    )
+    const out = [...chunked(Buffer.from(bytes), chunkBytes)].flatMap((chunk) =>
+      scanner.write(chunk).map((piece) => Buffer.from(piece.bytes)),
+    )
+    t.ok(Buffer.concat(out).equals(Buffer.concat([global, end])))
+  }
+})
+
+t.test('treat: sparse members of GNU tar, left out with their maps', async (t) => {
+  const dir = t.testdir({ after: 'after' })
+  const file = await open(join(dir, 'holes'), 'w')
+  for (let n = 0; n < 60; n++) await file.write('data', n * 65_536)
+  await file.close()
+  for (const [what, options] of SPARSE) {
+    const path = join(dir, 'sparse.tar')
+    await sh(`tar -cSf ${path} --hole-detection=raw ${options} holes after`, { cwd: dir })
+    const bytes = await readWhole(path)
+    const scanner = new TarScanner(
+      { member: () => {}, content: () => {}, memberEnd: () => {} },
+      { constant: false, treat: ({ sparse }) => (sparse ? 'left out' : 'together') },
+    )
+    const out = [...chunked(bytes, 700)].flatMap((chunk) =>
+      scanner.write(chunk).map((piece) => Buffer.from(piece.bytes)),
+    )
+    t.equal(await sh('tar t', { input: Buffer.concat(out) }), 'after', what)
+  }
+})
+
 const HUGE_BYTES = 8 * 1024 ** 3 + 1
 const ZEROS = Buffer.alloc(64 * 1024 * 1024)
 
@@ -261,6 +392,15 @@ async function readWhole(path: string): Promise<Buffer> {
   }
 }
 
+function collect(into: Map<string, Buffer[]>, path: string | undefined, bytes: Buffer): void {
+  into.set(path ?? '', [...(into.get(path ?? '') ?? []), Buffer.from(bytes)])
+}
+
+function joined(parts: ReadonlyMap<string, Buffer[]>, path: string): Buffer | undefined {
+  const found = parts.get(path)
+  return found && Buffer.concat(found)
+}
+
 /** A member that speaks of the next one. */
 function metaMember(type: string, content: Buffer): Buffer {
   const header = retyped(tarHeader({ path: 'meta', sizeBytes: content.length }), type)
@@ -275,3 +415,28 @@ function retyped(header: Buffer, type: string): Buffer {
   header.write(sum.toString(8).padStart(6, '0'), 148)
   return header
 }
+
+t.test('treat: a global header after a member apart is not its content', async (t) => {
+  const global = tarHeader({ path: 'pax_global_header', sizeBytes: 13 })
+  global.write('g', 156)
+  const sum = global.fill(' ', 148, 156).reduce((total, byte) => total + byte, 0)
+  global.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
+  const content = Buffer.alloc(1024, 'a')
+  const bytes = Buffer.concat([
+    tarHeader({ path: 'apart', sizeBytes: content.length }),
+    content,
+    global,
+    Buffer.from('13 comment=x\n'),
+    padding(13),
+    tar([{ path: 'last', content: 'x' }]),
+  ])
+  const scanner = new TarScanner(
+    { member: () => {}, content: () => {}, memberEnd: () => {} },
+    { constant: false, treat: ({ path }) => (path === 'apart' ? 'apart' : 'together') },
+  )
+  const pieces = scanner.write(Buffer.from(bytes))
+  scanner.end()
+  t.ok(Buffer.concat(pieces.map((piece) => piece.bytes)).equals(bytes))
+  const apart = pieces.filter(({ member }) => member).map((piece) => piece.bytes)
+  t.ok(Buffer.concat(apart).equals(content))
+})

@@ -61,6 +61,34 @@ t.test('findTargets: images and archives that were named, each once', async (t) 
   })
 })
 
+// what lies there, the archives that are meant
+const IN_PARTS: [string[], string[]][] = [
+  [[], ['a-1.tar.xz']],
+  [['a-1.tar.xz'], ['a-1.tar.xz']],
+  [['a-1.increment.tar.xz'], ['a-1.increment.tar.xz']],
+  [['a-1.increment.tar.xz', 'a-1.tar.xz'], ['a-1.increment.tar.xz']],
+]
+
+for (const [files, want] of IN_PARTS) {
+  t.test(`findTargets: an image of which there is ${files.join(', ') || 'nothing'}`, async (t) => {
+    const carry = Object.fromEntries(files.map((name) => [name, '']))
+    enter(t, { 'images_list.txt': 'c:1\n', carry: { ...carry, 'images_list.txt': 'a:1\n' } })
+    for (const names of [['a:1'], []]) {
+      const targets = await findTargets({ ...NONE, names })
+      t.match(
+        targets,
+        want.map((name) => ({ archive: join('carry', name), label: 'a:1' })),
+      )
+      t.equal(targets.length, want.length)
+    }
+  })
+}
+
+t.test('findTargets: a directory of the name of an increment is none', async (t) => {
+  enter(t, { carry: { 'a-1.increment.tar.xz': {} } })
+  t.match(await findTargets({ ...NONE, names: ['a:1'] }), [{ archive: 'carry/a-1.tar.xz' }])
+})
+
 t.test('findTargets: else the images of the list, which lies in the directory', async (t) => {
   enter(t, { 'my.txt': 'd:1\n', carry: { 'images_list.txt': 'c:1\n', 'e.tar.xz': '' } })
   t.match(await findTargets(NONE), [{ archive: join('carry', 'c-1.tar.xz'), label: 'c:1' }])
@@ -71,8 +99,16 @@ t.test('findTargets: else all archives of the directory', async (t) => {
   const carry = { 'b.tar.xz': '', 'a.tar.xz': '', 'a.tar.xz.json': '' }
   enter(t, { 'images_list.txt': 'c:1\n', carry })
   t.strictSame(await findTargets(NONE), [
-    { archive: join('carry', 'a.tar.xz'), label: 'a.tar.xz' },
-    { archive: join('carry', 'b.tar.xz'), label: 'b.tar.xz' },
+    { archive: join('carry', 'a.tar.xz'), label: 'a.tar.xz', isSuperseded: false },
+    { archive: join('carry', 'b.tar.xz'), label: 'b.tar.xz', isSuperseded: false },
+  ])
+})
+
+t.test('findTargets: an archive in full beside an increment is superseded', async (t) => {
+  enter(t, { carry: { 'a.tar.xz': '', 'a.increment.tar.xz': '' } })
+  t.match(await findTargets(NONE), [
+    { label: 'a.increment.tar.xz', isSuperseded: false },
+    { label: 'a.tar.xz', isSuperseded: true },
   ])
 })
 

@@ -12,6 +12,7 @@ Does something --not-an-option here.
   --no-pull          not that
   --dry-run          nothing
   -f, --file FILE    what
+  --list [FILE]      which, or all
   -h, --help         print this
 
   tool --dir /mnt --unknown example
@@ -34,6 +35,10 @@ const ARGUMENTS: [string[], object][] = [
   [['-hf', 'x'], { help: true, file: 'x' }],
   [['--', '--dir', '-x'], { names: ['--dir', '-x'], dir: undefined }],
   [['-'], { names: ['-'] }],
+  [['--list'], { list: '' }],
+  [['--list', '--dry-run'], { list: '', dryRun: true }],
+  [['--list', 'x', 'a'], { list: 'x', names: ['a'] }],
+  [['--list=x'], { list: 'x' }],
 ]
 
 for (const [argv, want] of ARGUMENTS) {
@@ -44,6 +49,7 @@ for (const [argv, want] of ARGUMENTS) {
         names: args.names,
         dir: args.text('dir'),
         file: args.text('file'),
+        list: args.text('list'),
         help: args.flag('help'),
         dryRun: args.flag('dry-run'),
         pull: args.flag('pull'),
@@ -69,6 +75,8 @@ const WRONG: [string[], string][] = [
   [['--dir', ''], '--dir needs a value'],
   [['--dir', '--dry-run'], '--dir needs a value'],
   [['-f'], '--file needs a value'],
+  [['--list', ''], '--list needs a value'],
+  [['--list='], '--list needs a value'],
   [['--dir', 'a', '--dir', 'b'], '--dir was given twice'],
   [['-f', 'a', '--file', 'b'], '--file was given twice'],
   [['--dry-run=yes'], '--dry-run takes no value'],

@@ -5,7 +5,7 @@ import t from 'tap'
 
 import { FORMS, PROGRAMS, run as runAny, sh, type Program } from '../fixtures/run.ts'
 
-const OPTION = /^ {2}(?<option>-[^ ,]+(?:, --\S+)?(?: [A-Z]\S*)?) +(?<meaning>.+)$/
+const OPTION = /^ {2}(?<option>-[^ ,]+(?:, --\S+)?(?: \[?[A-Z]\S*)?) +(?<meaning>.+)$/
 
 const CASES = FORMS.flatMap((form) => PROGRAMS.map((program) => ({ form, program })))
 

@@ -1,0 +1,68 @@
+// Archive → engine by the short way: the record says what the file must be, so
+// its compressed bytes are all that has to be looked at here. The decompressor
+// writes to the engine itself.
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { basename } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+
+import { withChildren, type Child } from './child.ts'
+import { startDecompressor, type Compressor } from './compressor.ts'
+import { holdBack } from './hold-back.ts'
+
+/** What {@link sendArchive} needs. */
+export interface SendOptions {
+  /** Path of the archive. */
+  readonly archive: string
+  readonly compressor: Compressor
+  readonly threads: number | undefined
+  /** Throws where the archive is not what its record says. */
+  readonly prove: (archive: { sizeBytes: number; sha256: string }) => void
+  /** Told of the bytes of archive that were read so far. */
+  readonly onProgress: (archiveBytes: number) => void
+  readonly signal: AbortSignal
+}
+
+/**
+ * Sends the tar of an archive to an engine, the end of it only once every byte
+ * of the archive has been proven.
+ *
+ * @param engine - takes a tar
+ * @throws what `prove` throws, BAD_ARCHIVE, and how the engine failed
+ */
+export async function sendArchive(options: SendOptions, engine: Child): Promise<void> {
+  const { archive, threads, signal } = options
+  const decompressor = startDecompressor(options.compressor, {
+    threads,
+    archive: basename(archive),
+    output: engine.stdin,
+  })
+  const send = async (): Promise<void> => {
+    await pipeline(
+      createReadStream(archive),
+      (chunks) => proven(chunks, options),
+      decompressor.stdin,
+    )
+    await decompressor.exited
+    // Until here the engine cannot take an early end of the tar for its end.
+    engine.stdin.end()
+  }
+  await withChildren([decompressor, engine], signal, send())
+}
+
+async function* proven(
+  chunks: AsyncIterable<Buffer>,
+  { prove, onProgress }: SendOptions,
+): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  async function* hashed(): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      hash.update(chunk)
+      sizeBytes += chunk.length
+      onProgress(sizeBytes)
+      yield chunk
+    }
+  }
+  yield* holdBack(hashed(), async () => prove({ sizeBytes, sha256: hash.digest('hex') }))
+}

@@ -1,0 +1,89 @@
+// How much of some archives is in several of them.
+import type { ArchiveRecord } from './archive-record.ts'
+import { layerDigest } from './docker-archive.ts'
+import type { Outcome } from './outcome.ts'
+
+/** An archive in a directory. */
+export interface HeldArchive {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly record: ArchiveRecord | undefined
+}
+
+type Line = Pick<Outcome, 'image' | 'archive' | 'tarBytes' | 'archiveBytes' | 'holding'>
+
+/** @returns a line for each archive, then their sum, and their sum with each layer counted once. */
+export function countShared(archives: readonly HeldArchive[]): Line[] {
+  const holders = countHolders(archives)
+  const lines = archives.map((archive) => describe(archive, holders))
+  return [...lines, ...totals(archives, lines, holders)]
+}
+
+function describe({ name, sizeBytes, record }: HeldArchive, holders: Holders): Line {
+  const line = { image: name, archive: name, archiveBytes: sizeBytes }
+  if (!record) return line
+  const { images, requires = [] } = record
+  const layers = images.flatMap((image) => image.layers.map(layerDigest))
+  const own = new Set(layers).difference(new Set(requires.map(({ digest }) => digest)))
+  return {
+    ...line,
+    image: images.map((image) => image.reference ?? image.repoTags[0] ?? name).join(', ') || name,
+    tarBytes: record.tar.sizeBytes,
+    holding: {
+      platform: [...new Set(images.map((image) => image.platform))].join(', '),
+      created: images[0]?.created,
+      layers: layers.length,
+      sharedLayers: [...own].filter((digest) => (holders.get(digest) ?? 0) > 1).length,
+      incrementOf: [...new Set(requires.map(({ archive }) => archive))],
+    },
+  }
+}
+
+function totals(
+  archives: readonly HeldArchive[],
+  lines: readonly Line[],
+  holders: Holders,
+): Line[] {
+  const tarBytes = sum(lines.map((line) => line.tarBytes ?? 0))
+  const archiveBytes = sum(lines.map((line) => line.archiveBytes ?? 0))
+  const seen = new Set<string>()
+  const again = archives.flatMap(({ record }) => record?.segments ?? []).filter(isSeen)
+  function isSeen({ layerDigest: digest }: { layerDigest?: string }): boolean {
+    if (digest === undefined) return false
+    const was = seen.has(digest)
+    seen.add(digest)
+    return was
+  }
+  const sharedLayers = [...holders.values()].filter((count) => count > 1).length
+  const holding = { layers: holders.size, sharedLayers, incrementOf: [] }
+  return [
+    { image: 'total', archive: '', tarBytes, archiveBytes, holding },
+    {
+      image: 'total, shared layers once',
+      archive: '',
+      tarBytes: tarBytes - sum(again.map((segment) => segment.tarSizeBytes)),
+      archiveBytes: archiveBytes - sum(again.map((segment) => segment.sizeBytes)),
+      holding,
+    },
+  ]
+}
+
+/** How many archives hold a layer, by its digest. */
+type Holders = ReadonlyMap<string, number>
+
+function countHolders(archives: readonly HeldArchive[]): Holders {
+  const holders = new Map<string, number>()
+  for (const { record } of archives) {
+    if (!record) continue
+    const required = new Set(record.requires?.map(({ digest }) => digest))
+    const layers = new Set(record.images.flatMap((image) => image.layers.map(layerDigest)))
+    for (const digest of layers.difference(required)) {
+      holders.set(digest, (holders.get(digest) ?? 0) + 1)
+    }
+  }
+  return holders
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}

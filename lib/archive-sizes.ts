@@ -1,0 +1,26 @@
+// What an outcome tells of an archive's size, and of the work that was spared.
+import type { ArchiveRecord } from './archive-record.ts'
+import type { KnownLayer } from './layer-guess.ts'
+import type { Result } from './outcome.ts'
+
+/** @returns the sizes of tar and archive. */
+export function archiveSizes(record: ArchiveRecord): Pick<Result, 'tarBytes' | 'archiveBytes'> {
+  return { tarBytes: record.tar.sizeBytes, archiveBytes: record.archive.sizeBytes }
+}
+
+/** @returns how much was taken from other archives, and how much was left out of this one. */
+export function spared(
+  record: ArchiveRecord,
+  reused: readonly KnownLayer[],
+): Pick<Result, 'reusedBytes' | 'leftOutBytes'> {
+  const { requires = [] } = record
+  return {
+    ...(reused.length > 0 && { reusedBytes: sum(reused) }),
+    ...(requires.length > 0 && { leftOutBytes: sum(requires) }),
+  }
+}
+
+/** @returns the size of some layers together, in bytes of tar. */
+export function sum(layers: readonly { readonly sizeBytes: number }[]): number {
+  return layers.reduce((total, { sizeBytes }) => total + sizeBytes, 0)
+}

@@ -1,0 +1,150 @@
+// Whether the carry directory has an image's archive already, or something else
+// under its name.
+import { basename, join } from 'node:path'
+
+import { archiveName, incrementName } from './archive-name.ts'
+import type { ArchiveRecord } from './archive-record.ts'
+import { isUpToDate, readRecord, removeArchive } from './carry-directory.ts'
+import type { EngineImage } from './engine-image.ts'
+import { ToolError } from './errors.ts'
+import type { ImageReference } from './image-reference.ts'
+import { findDelivered } from './known-layers.ts'
+import type { VerbContext } from './outcome.ts'
+
+/** How an image is to be archived. */
+export interface ImageArchiveOptions extends VerbContext {
+  /** The carry directory. */
+  readonly dir: string
+  /** Compression level, 0 to 9. */
+  readonly level: number
+  /** How many processors to use; all without it. */
+  readonly threads: number | undefined
+  /** `os/architecture[/variant]` to pull and to save. */
+  readonly platform: string | undefined
+  /** Whether to make it again, all of it, where it is up to date. */
+  readonly force: boolean
+  /** Another directory whose archives hold layers that need not be compressed again. */
+  readonly reuse: string | undefined
+  /** A directory with the records of what was delivered: its layers are left out. */
+  readonly since: string | undefined
+}
+
+/** An archive, and its record. */
+export interface ArchivedRecord {
+  /** Path of the archive. */
+  readonly archive: string
+  readonly record: ArchiveRecord
+}
+
+/** @returns the archive that holds just this image, and is as was asked for. */
+export async function findArchived(
+  reference: ImageReference,
+  image: EngineImage,
+  options: ImageArchiveOptions,
+): Promise<ArchivedRecord | undefined> {
+  for (const archive of possibleArchives(reference, options)) {
+    const record = await readRecord(archive).catch(() => undefined)
+    if (record && (await isArchived({ archive, record }, reference, image, options)))
+      return { archive, record }
+  }
+  return undefined
+}
+
+/** @throws NAME_CLASH or WRONG_PLATFORM where another image would be written over */
+export async function checkReplaced(
+  reference: ImageReference,
+  image: EngineImage,
+  options: ImageArchiveOptions,
+): Promise<void> {
+  if (options.force) return
+  const archive = join(options.dir, archiveName(reference))
+  for (const replaced of [archive, incrementName(archive)]) {
+    const record = await readOldRecord(replaced, options)
+    // Another image may have a tag that ends so.
+    if (replaced !== archive && options.since === undefined && !record?.requires) continue
+    checkSameReference(replaced, record, reference)
+    checkSamePlatform(replaced, record, image)
+  }
+}
+
+/**
+ * An increment counts as newer than the archive in full: once that is what is
+ * wanted, the increment has to go.
+ *
+ * @returns what there is to tell
+ */
+export async function removeSuperseding(
+  reference: ImageReference,
+  image: EngineImage,
+  { dir }: ImageArchiveOptions,
+): Promise<string[]> {
+  const increment = join(dir, incrementName(archiveName(reference)))
+  const record = await readRecord(increment).catch(() => undefined)
+  const [old] = record?.images ?? []
+  const isOwn = old?.reference === reference.text && old.platform === image.platform
+  if (!record?.requires || !isOwn || !(await removeArchive(increment))) return []
+  return [`it takes the place of ${basename(increment)}`]
+}
+
+// An archive in full will do where an increment was asked for.
+function possibleArchives(reference: ImageReference, options: ImageArchiveOptions): string[] {
+  const archive = join(options.dir, archiveName(reference))
+  return options.since === undefined ? [archive] : [archive, incrementName(archive)]
+}
+
+async function isArchived(
+  { archive, record }: ArchivedRecord,
+  reference: ImageReference,
+  image: EngineImage,
+  options: ImageArchiveOptions,
+): Promise<boolean> {
+  const [recorded] = record.images
+  const isSame =
+    recorded?.reference === reference.text &&
+    recorded.imageId === image.id &&
+    recorded.platform === image.platform
+  if (!isSame || !(await isUpToDate(archive, record, options))) return false
+  const delivered = record.requires && (await findDelivered(reference, image, options))
+  return record.requires?.every(({ digest }) => delivered?.has(digest)) ?? true
+}
+
+async function readOldRecord(
+  archive: string,
+  { notify }: ImageArchiveOptions,
+): Promise<ArchiveRecord | undefined> {
+  try {
+    return await readRecord(archive)
+  } catch (error) {
+    if (!(error instanceof ToolError)) throw error
+    notify({ type: 'warning', text: `${error.message}; it is made again` })
+    return undefined
+  }
+}
+
+// `a/b:1` and `a_b:1` have one archive name, and may come in different runs.
+function checkSameReference(
+  archive: string,
+  record: ArchiveRecord | undefined,
+  reference: ImageReference,
+): void {
+  const old = record?.images[0]?.reference
+  if (old === undefined || old === reference.text) return
+  throw new ToolError('NAME_CLASH', `write "${archive}": it holds "${old}"`, {
+    hint: 'save them to different directories with --dir, or use --force to replace it',
+  })
+}
+
+// One name, two platforms: the second would silently take the first one's place.
+function checkSamePlatform(
+  archive: string,
+  record: ArchiveRecord | undefined,
+  image: EngineImage,
+): void {
+  const old = record?.images[0]?.platform
+  if (old === undefined || old === image.platform) return
+  throw new ToolError(
+    'WRONG_PLATFORM',
+    `write "${archive}": it holds the image for ${old}, got ${image.platform}`,
+    { hint: 'use one --dir for each platform, or --force to replace it' },
+  )
+}

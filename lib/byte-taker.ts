@@ -1,0 +1,43 @@
+// What a decompressor gives is one stream; its parts are told by their sizes.
+import { ToolError } from './errors.ts'
+
+/** Bytes of a stream, so many at a time. */
+export interface ByteTaker {
+  /** @throws TRUNCATED_TAR where there are fewer. */
+  take(sizeBytes: number): AsyncGenerator<Buffer>
+  /** @throws MISMATCH where there are more. */
+  end(): Promise<void>
+}
+
+/** @returns what takes a stream's bytes, from its start on. */
+export function createByteTaker(stream: AsyncIterable<Buffer>): ByteTaker {
+  const chunks = stream[Symbol.asyncIterator]()
+  let rest: Buffer = Buffer.alloc(0)
+  const next = async (): Promise<boolean> => {
+    const { done = false, value } = await chunks.next()
+    if (!done) rest = value
+    return !done
+  }
+  return {
+    async *take(sizeBytes) {
+      for (let left = sizeBytes; left > 0;) {
+        if (rest.length === 0 && !(await next())) throw wrongSize('fewer')
+        const chunk = rest.subarray(0, left)
+        rest = rest.subarray(chunk.length)
+        left -= chunk.length
+        yield chunk
+      }
+    },
+    async end() {
+      if (rest.length > 0 || (await next())) throw wrongSize('more')
+    },
+  }
+}
+
+// Fewer come of a decompressor that died, too: it tells more of that.
+function wrongSize(what: 'fewer' | 'more'): ToolError {
+  const message = `read segments: got ${what} bytes of tar than their record says`
+  return new ToolError(what === 'fewer' ? 'TRUNCATED_TAR' : 'MISMATCH', message, {
+    hint: 'archive and record do not belong together: copy both again from where they were made',
+  })
+}

@@ -1,0 +1,20 @@
+// A graph-driver store knows a layer by the whole chain below it.
+import { createHash } from 'node:crypto'
+
+/**
+ * @param diffIds - from the base upwards
+ * @returns the chain ID of each layer, in the same order
+ * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#layer-chainid
+ */
+export function chainIds(diffIds: readonly string[]): string[] {
+  const chain: string[] = []
+  for (const diffId of diffIds) {
+    const below = chain.at(-1)
+    chain.push(below === undefined ? diffId : `sha256:${sha256(`${below} ${diffId}`)}`)
+  }
+  return chain
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

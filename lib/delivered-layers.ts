@@ -1,0 +1,54 @@
+// What earlier deliveries carried, by their records. A layer counts only at the
+// same place of the same chain: that is how a graph-driver store knows it, so
+// that a tar without it loads there by hand as well.
+import type { ArchiveRecord } from './archive-record.ts'
+import { layerDigest } from './docker-archive.ts'
+import type { KnownLayer } from './layer-guess.ts'
+
+/** A layer that was delivered. */
+export interface DeliveredLayer extends KnownLayer {
+  /** File name of the archive that carried it. */
+  readonly archive: string
+}
+
+/**
+ * @param diffIds - of the image that is to be delivered now
+ * @param replaced - file name of an archive that will not be there any more
+ * @returns those of its layers that need not go over again, by digest
+ */
+export function deliveredLayers(
+  records: readonly ArchiveRecord[],
+  diffIds: readonly string[],
+  replaced?: string,
+): Map<string, DeliveredLayer> {
+  const chains = records.flatMap((record) =>
+    record.images.map(({ layers }) => {
+      return { record, layers: layers.slice(0, commonLength(layers, diffIds)) }
+    }),
+  )
+  const longest = Math.max(0, ...chains.map(({ layers }) => layers.length))
+  // A layer that comes once more above them has to be there for its second place.
+  const above = new Set(diffIds.slice(longest))
+  const found = new Map<string, DeliveredLayer>()
+  for (const { record, layers } of chains) {
+    for (const layer of layers.filter(({ diffId }) => !above.has(diffId))) {
+      const digest = layerDigest(layer)
+      const archive = carrier(record, digest)
+      if (archive !== replaced) found.set(digest, { digest, sizeBytes: layer.sizeBytes, archive })
+    }
+  }
+  return found
+}
+
+function commonLength(
+  layers: readonly { readonly diffId: string }[],
+  diffIds: readonly string[],
+): number {
+  const end = layers.findIndex(({ diffId }, index) => diffId !== diffIds[index])
+  return end === -1 ? layers.length : end
+}
+
+function carrier(record: ArchiveRecord, digest: string): string {
+  const required = record.requires?.find((layer) => layer.digest === digest)
+  return required?.archive ?? record.archive.file
+}

@@ -1,0 +1,126 @@
+// The layers that lie in the archives of some directories, each as a segment
+// that can be read on its own, as their records tell.
+import { readdir, stat } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+
+import { isRecordName, recordedName } from './archive-name.ts'
+import type { ArchiveRecord, Segment } from './archive-record.ts'
+import { readRecord } from './carry-directory.ts'
+import { ToolError, toToolError } from './errors.ts'
+import type { KnownLayer } from './layer-guess.ts'
+
+/** A layer in an archive. */
+export interface HeldLayer extends KnownLayer {
+  /** Path of the archive. */
+  readonly archive: string
+  readonly codec: string
+  readonly level: number
+  readonly segment: Segment
+}
+
+/** A record, and where its archive is or was. */
+export interface FoundRecord {
+  readonly record: ArchiveRecord
+  /** Path of the archive. */
+  readonly archive: string
+}
+
+/** Told of what is there and cannot be used. */
+export type Warn = (text: string) => void
+
+/**
+ * @returns the records in a directory that can be read, in the order of their names
+ * @throws NO_DIRECTORY
+ */
+export async function readRecords(dir: string, warn: Warn = () => {}): Promise<FoundRecord[]> {
+  const names = await readdir(dir).catch((cause: unknown) => {
+    throw new ToolError('NO_DIRECTORY', `open "${dir}": there is no such directory`, {
+      hint: 'check its name, or mount the disk',
+      cause,
+    })
+  })
+  const found: FoundRecord[] = []
+  for (const name of names.filter(isRecordName).toSorted()) {
+    const archive = join(dir, recordedName(name))
+    const record = await readRecord(archive).catch((error: unknown) => {
+      // It costs a chance to spare work, and nothing else.
+      const reason = toToolError(error)
+      if (!reason) throw error
+      warn(`${reason.message}; what it tells of is not used`)
+      return undefined
+    })
+    if (record) found.push({ record, archive })
+  }
+  return found
+}
+
+/** @returns the layers that can be read from the archives in some directories. */
+export async function readHeldLayers(
+  dirs: readonly string[],
+  warn: Warn = () => {},
+): Promise<HeldLayer[]> {
+  const layers: HeldLayer[] = []
+  for (const dir of new Set(dirs)) {
+    for (const { record, archive } of await readRecords(dir, warn)) {
+      if (!(await isWhole(archive, record, warn))) continue
+      const { codec, level } = record.archive
+      for (const segment of record.segments) {
+        const { layerDigest: digest, tarSizeBytes: sizeBytes } = segment
+        if (digest !== undefined) layers.push({ digest, sizeBytes, archive, codec, level, segment })
+      }
+    }
+  }
+  return layers
+}
+
+async function isWhole(archive: string, record: ArchiveRecord, warn: Warn): Promise<boolean> {
+  const found = await stat(archive).catch(() => undefined)
+  const want = record.archive.sizeBytes
+  if (found && found.size !== want) {
+    warn(`"${archive}": size: got ${found.size}, want ${want}; its layers are not used`)
+  }
+  return found?.size === want
+}
+
+/** Where to look for layers that need not be compressed again. */
+export interface ReuseOptions {
+  /** The carry directory. */
+  readonly dir: string
+  /** Another directory. */
+  readonly reuse: string | undefined
+  readonly level: number
+  /** Whether all is to be made anew. */
+  readonly force: boolean
+}
+
+/** @returns layers of the codec and the level that are asked for. */
+export async function findReusable(options: ReuseOptions): Promise<HeldLayer[]> {
+  const { dir, reuse, level, force } = options
+  if (force) return []
+  const held = await readHeldLayers(reuse === undefined ? [dir] : [dir, reuse])
+  return held.filter((layer) => layer.codec === 'xz' && layer.level === level)
+}
+
+/**
+ * @param archive - path of the archive
+ * @returns the compressed bytes of one of its segments
+ * @throws MISMATCH at their end where they are not what the record says
+ */
+export async function* readSegment(archive: string, segment: Segment): AsyncGenerator<Buffer> {
+  const { offsetBytes: start, sizeBytes, sha256 } = segment
+  if (sizeBytes === 0) return
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(archive, { start, end: start + sizeBytes - 1 })) {
+    hash.update(chunk)
+    yield chunk
+  }
+  const got = hash.digest('hex')
+  if (got === sha256) return
+  throw new ToolError(
+    'MISMATCH',
+    `check "${archive}", ${sizeBytes} bytes at ${start}: sha256: got ${got}, want ${sha256}`,
+    { hint: 'it was changed or damaged: copy the archive again from where it was made' },
+  )
+}

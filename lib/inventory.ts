@@ -1,0 +1,43 @@
+// What a carry directory holds, by the records in it: no archive is read.
+import { stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+
+import { countShared, type HeldArchive } from './archive-sharing.ts'
+import { checkDirectory, listArchives, readRecord } from './carry-directory.ts'
+import { ToolError } from './errors.ts'
+import type { Outcome, VerbContext } from './outcome.ts'
+
+/** What {@link inventory} takes. */
+export interface InventoryOptions extends VerbContext {
+  /** The carry directory. */
+  readonly dir: string
+}
+
+/**
+ * @returns an outcome for each archive, and two for all of them together: as
+ *   they lie there, and with what they share counted once
+ * @throws NO_DIRECTORY, NO_ARCHIVE where there is none
+ */
+export async function* inventory({ dir, notify }: InventoryOptions): AsyncGenerator<Outcome> {
+  await checkDirectory(dir)
+  const names = await listArchives(dir)
+  if (names.length === 0) {
+    throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
+      hint: 'name the carry directory with --dir',
+    })
+  }
+  const archives: HeldArchive[] = []
+  for (const name of names) {
+    const path = join(dir, name)
+    const { size } = await stat(path)
+    const record = await readRecord(path).catch((error: unknown) => {
+      if (!(error instanceof ToolError)) throw error
+      notify({ type: 'warning', text: error.message })
+      return undefined
+    })
+    archives.push({ name: basename(name), sizeBytes: size, record })
+  }
+  for (const line of countShared(archives)) {
+    yield { result: 'listed', elapsedMs: 0, notes: [], ...line }
+  }
+}

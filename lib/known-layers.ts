@@ -1,0 +1,49 @@
+// What is known of an image's layers before it is saved: which need not be
+// compressed again, and which need not go over again.
+import { archiveName, incrementName } from './archive-name.ts'
+import type { WriteOptions } from './archive-writer.ts'
+import { deliveredLayers, type DeliveredLayer } from './delivered-layers.ts'
+import type { EngineImage } from './engine-image.ts'
+import { findReusable, readRecords, type ReuseOptions } from './held-layers.ts'
+import type { ImageReference } from './image-reference.ts'
+import { sum } from './archive-sizes.ts'
+
+/** Where to look. */
+export interface KnownLayerOptions extends ReuseOptions {
+  /** A directory with the records of what was delivered: its layers are left out. */
+  readonly since: string | undefined
+}
+
+/** @returns the layers that a save need not compress, or carry, again. */
+export async function findKnownLayers(
+  reference: ImageReference,
+  image: EngineImage,
+  options: KnownLayerOptions,
+): Promise<Pick<WriteOptions, 'reuse' | 'leaveOut' | 'expected'>> {
+  const reuse = await findReusable(options)
+  const leaveOut = await findDelivered(reference, image, options)
+  return { reuse, leaveOut, expected: new Set(image.diffIds) }
+}
+
+/** @returns the image's layers that earlier deliveries carried, by digest. */
+export async function findDelivered(
+  reference: ImageReference,
+  image: EngineImage,
+  { since }: Pick<KnownLayerOptions, 'since'>,
+): Promise<ReadonlyMap<string, DeliveredLayer>> {
+  if (since === undefined) return new Map()
+  const records = (await readRecords(since)).map(({ record }) => record)
+  // An increment takes the place of the one before it, here or where the records
+  // are kept, and with it goes what that one carried.
+  return deliveredLayers(records, image.diffIds, incrementName(archiveName(reference)))
+}
+
+/** @returns about how many bytes of tar an image's archive has to hold. */
+export async function bytesToSave(
+  reference: ImageReference,
+  image: EngineImage,
+  options: KnownLayerOptions,
+): Promise<number> {
+  const leaveOut = await findDelivered(reference, image, options)
+  return Math.max(0, image.sizeBytes - sum([...leaveOut.values()]))
+}

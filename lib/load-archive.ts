@@ -1,0 +1,205 @@
+// One archive into the engine, by the way that its record allows: all of it, as
+// fast as the decompressor gives it; only the layers that the engine lacks; or,
+// where no record tells of segments, with every byte of its tar looked at.
+import { basename, dirname } from 'node:path'
+
+import { checkAgainstRecord, checkNotIncrement, checkRecordSum, same } from './archive-check.ts'
+import { readArchive, type ReadArchive } from './archive-reader.ts'
+import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
+import { sendArchive } from './archive-sender.ts'
+import { sum } from './archive-sizes.ts'
+import { readChecksums } from './carry-directory.ts'
+import type { Compressor } from './compressor.ts'
+import type { ArchivedImage, RequiredLayer } from './docker-archive.ts'
+import { listChains, startLoad, type Engine } from './engine.ts'
+import { ToolError } from './errors.ts'
+import { readHeldLayers } from './held-layers.ts'
+import { planLoad, type LoadPlan } from './load-plan.ts'
+import type { Progress, VerbContext } from './outcome.ts'
+import { formatBytes } from './quantity.ts'
+import { assembleTar } from './tar-assembler.ts'
+import type { Target } from './targets.ts'
+
+/** What it is loaded with. */
+export interface LoadTools {
+  readonly engine: Engine
+  readonly compressor: Compressor
+  readonly options: VerbContext & {
+    readonly dir: string
+    readonly threads: number | undefined
+    /** More archives to take layers from. */
+    readonly base: string | undefined
+    readonly force: boolean
+  }
+}
+
+/** What was loaded. */
+export interface LoadedArchive {
+  readonly images: readonly (ArchivedImage | RecordedImage)[]
+  readonly tarBytes: number
+  /** What the engine had, in bytes of tar. */
+  readonly skippedBytes: number
+}
+
+/**
+ * @param archiveBytes - size of the archive
+ * @returns what the engine took
+ * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR, BAD_IMAGE, MISSING_LAYER: then it took nothing
+ */
+export async function loadArchive(
+  target: Target,
+  archiveBytes: number,
+  record: ArchiveRecord | undefined,
+  tools: LoadTools,
+): Promise<LoadedArchive> {
+  const isCut = record?.segments.some(({ layerDigest }) => layerDigest !== undefined)
+  if (record && (isCut || record.requires)) {
+    same('size of the archive', archiveBytes, record.archive.sizeBytes)
+    return loadSegments(target, record, tools)
+  }
+  if (!record) checkNotIncrement('load', target.archive)
+  const read = await loadWhole(target, archiveBytes, record, tools)
+  return { images: read.images, tarBytes: read.tar.sizeBytes, skippedBytes: 0 }
+}
+
+/**
+ * @returns what of an archive the engine has to be sent
+ * @throws MISSING_LAYER naming each layer that is nowhere, and the archive that carried it
+ */
+export async function planArchive(
+  target: Target,
+  record: ArchiveRecord,
+  { engine, options }: LoadTools,
+): Promise<LoadPlan> {
+  const forced = options.force ? { ...record, segments: [] } : record
+  return plan(target, forced, await listChains(engine), options)
+}
+
+async function plan(
+  { archive, label }: Target,
+  record: ArchiveRecord,
+  present: ReadonlySet<string>,
+  { dir, base, notify }: LoadTools['options'],
+): Promise<LoadPlan> {
+  const dirs = [dir, dirname(archive), ...(base === undefined ? [] : [base])]
+  const warn = (text: string): void => notify({ type: 'warning', text })
+  const held = record.requires ? await readHeldLayers(dirs, warn) : []
+  const planned = planLoad(record, present, held)
+  if (planned.missing.length > 0) throw missingLayers(label, planned.missing)
+  return planned
+}
+
+function missingLayers(label: string, missing: readonly RequiredLayer[]): ToolError {
+  const byArchive = Object.entries(Object.groupBy(missing, ({ archive }) => archive))
+  const layers = byArchive.map(([archive, from = []]) => {
+    const each = from.map(({ digest, sizeBytes }) => `${digest} (${formatBytes(sizeBytes)})`)
+    return `of "${archive}": ${each.join(', ')}`
+  })
+  return new ToolError('MISSING_LAYER', `load "${label}": it needs layers ${layers.join('; ')}`, {
+    hint: 'put those archives into the carry directory, or name theirs with --base',
+  })
+}
+
+async function loadSegments(
+  target: Target,
+  record: ArchiveRecord,
+  tools: LoadTools,
+): Promise<LoadedArchive> {
+  const { options } = tools
+  const sums = await readChecksums(dirname(target.archive))
+  await checkRecordSum(target.archive, sums)
+  const { sha256 } = record.archive
+  same('sha256 in the record, by SHA256SUMS', sha256, sums.get(record.archive.file) ?? sha256)
+  const planned = await planArchive(target, record, tools)
+  const tarBytes = record.tar.sizeBytes + sum(record.requires ?? [])
+  const loaded = { images: record.images, tarBytes }
+  try {
+    await send(target, record, planned, tools)
+    return { ...loaded, skippedBytes: planned.skippedBytes }
+  } catch (error) {
+    if (planned.skippedBytes === 0 || !isEngineFailure(error)) throw error
+    options.notify({
+      type: 'warning',
+      text: `${error.message}; it is loaded again with the layers that the engine had`,
+    })
+  }
+  await send(target, record, await plan(target, record, new Set(), options), tools)
+  return { ...loaded, skippedBytes: 0 }
+}
+
+// Somebody may have removed an image since the engine was asked for its layers.
+function isEngineFailure(error: unknown): error is ToolError {
+  return error instanceof ToolError && ['ENGINE_FAILED', 'NO_IMAGE'].includes(error.code)
+}
+
+async function send(
+  { archive, label }: Target,
+  record: ArchiveRecord,
+  { omit, putBack }: LoadPlan,
+  { engine, compressor, options }: LoadTools,
+): Promise<void> {
+  const { threads, signal, notify } = options
+  const onProgress = (progress: Progress & { share: number }): void =>
+    notify({ type: 'progress', label, ...progress })
+  const assemble = { compressor, threads, signal, onProgress }
+  if (omit.size > 0 || putBack.length > 0) {
+    const assembly = { archive, record, omit, putBack }
+    return assembleTar(assembly, assemble, startLoad(engine, label))
+  }
+  // What lies between the layers is soon read, and tells whether the record
+  // speaks of this archive at all.
+  const layers = new Set(record.segments.flatMap(({ layerDigest = [] }) => layerDigest))
+  await assembleTar(
+    { archive, record, omit: layers, putBack },
+    { ...assemble, onProgress: () => {} },
+  )
+  const listed = await listedSha256(archive)
+  const prove = (got: { sizeBytes: number; sha256: string }): void => {
+    same('size of the archive', got.sizeBytes, record.archive.sizeBytes)
+    same('sha256 of the archive', got.sha256, record.archive.sha256)
+    if (listed !== undefined) same('sha256 of the archive, by SHA256SUMS', got.sha256, listed)
+  }
+  const onBytes = (archiveBytes: number): void => {
+    const share = Math.min(1, archiveBytes / record.archive.sizeBytes)
+    onProgress({ archiveBytes, tarBytes: share * record.tar.sizeBytes, share })
+  }
+  const whole = { archive, compressor, threads, signal, prove, onProgress: onBytes }
+  await sendArchive(whole, startLoad(engine, label))
+}
+
+async function loadWhole(
+  { archive, label }: Target,
+  sizeBytes: number,
+  record: ArchiveRecord | undefined,
+  { engine, compressor, options }: LoadTools,
+): Promise<ReadArchive> {
+  const { threads, signal, notify } = options
+  const listed = await listedSha256(archive)
+  const prove = (read: ReadArchive): void => {
+    if (record) checkAgainstRecord(read, record)
+    if (listed !== undefined)
+      same('sha256 of the archive, by SHA256SUMS', read.archive.sha256, listed)
+    if (read.images.length === 0) throw noImage(label)
+  }
+  const onProgress = (progress: Progress): void => {
+    notify({ type: 'progress', label, ...progress, share: progress.archiveBytes / sizeBytes })
+  }
+  if (!record) {
+    const text = `"${archive}" has no record: it is whole by its own digests, but not proven to be what was saved`
+    notify({ type: 'warning', text })
+  }
+  const segments = record?.segments
+  const read = { archive, compressor, threads, md5: false, segments, signal, onProgress }
+  return readArchive(read, { child: startLoad(engine, label), prove })
+}
+
+/** @returns the error of an archive that cannot be loaded. */
+export function noImage(label: string): ToolError {
+  return new ToolError('BAD_IMAGE', `load "${label}": its tar is no saved image`, {
+    hint: 'unpack it with: xz -dc ARCHIVE | tar x',
+  })
+}
+
+async function listedSha256(archive: string): Promise<string | undefined> {
+  return (await readChecksums(dirname(archive))).get(basename(archive))
+}

@@ -1,0 +1,48 @@
+// The layers that an increment leaves to earlier archives: it is whole with them.
+import { dirname } from 'node:path'
+
+import type { ArchiveRecord } from './archive-record.ts'
+import type { Compressor } from './compressor.ts'
+import { readHeldLayers } from './held-layers.ts'
+import { planLoad } from './load-plan.ts'
+import type { Progress, VerbContext } from './outcome.ts'
+import { proveLayers } from './tar-assembler.ts'
+import type { Target } from './targets.ts'
+
+/** Where the earlier archives are, and how to read them. */
+export interface ProveOptions extends VerbContext {
+  /** The carry directory. */
+  readonly dir: string
+  /** A directory with more of them. */
+  readonly base: string | undefined
+  readonly threads: number | undefined
+}
+
+/**
+ * @returns what was proven, and what was not at hand, a sentence each; nothing
+ *   for an archive in full
+ * @throws MISMATCH, BAD_ARCHIVE for an earlier archive
+ */
+export async function proveRequired(
+  { archive, label }: Target,
+  record: ArchiveRecord | undefined,
+  compressor: Compressor,
+  options: ProveOptions,
+): Promise<string[]> {
+  const { dir, base, threads, signal, notify } = options
+  if (!record?.requires) return []
+  const warn = (text: string): void => notify({ type: 'warning', text })
+  const dirs = [dir, dirname(archive), ...(base === undefined ? [] : [base])]
+  const held = await readHeldLayers(dirs, warn)
+  const { putBack, missing } = planLoad(record, new Set(), held)
+  const onProgress = (progress: Progress & { share: number }): void =>
+    notify({ type: 'progress', label, ...progress })
+  const layers = putBack.map(({ layer }) => layer)
+  if (layers.length > 0) {
+    await proveLayers(layers, { compressor, threads, signal, onProgress })
+  }
+  const notes = layers.length > 0 ? [`${layers.length} layers of earlier archives are whole`] : []
+  if (missing.length === 0) return notes
+  const carriers = [...new Set(missing.map((layer) => `"${layer.archive}"`))].join(', ')
+  return [...notes, `${missing.length} layers of ${carriers} were not at hand to be checked`]
+}

@@ -1,0 +1,181 @@
+// Segments into one archive file: each is compressed by a child of its own,
+// several at a time, and written in the order of the tar. A child that is not
+// yet to be written waits at its full pipe, with its input in its own memory:
+// so nothing is spooled, and all processors are busy where two layers meet.
+import { createHash } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import type { FileHandle } from 'node:fs/promises'
+import { PassThrough, pipeline, type Readable } from 'node:stream'
+
+import type { Segment } from './archive-record.ts'
+import type { Child } from './child.ts'
+import { startCompressor, type Compressor } from './compressor.ts'
+import { isInterruption, toToolError } from './errors.ts'
+import { readSegment, type HeldLayer } from './held-layers.ts'
+import { WrongGuess } from './layer-guess.ts'
+import { createSlots } from './slots.ts'
+import { proveLayers } from './tar-assembler.ts'
+
+/** How to compress. */
+export interface CompressOptions {
+  readonly compressor: Compressor
+  readonly level: number
+  readonly threads: number | undefined
+  readonly signal: AbortSignal
+}
+
+/** A segment that tar bytes are written to. */
+export interface OpenSegment {
+  write(bytes: Buffer): Promise<void>
+  /** @param layerDigest - of the layer that it is, if it is one */
+  close(layerDigest?: string): Promise<void>
+}
+
+/** An archive as it grows. */
+export interface SegmentWriter {
+  /** Begins a segment; one at a time. */
+  begin(tarSizeBytes: number | undefined): Promise<OpenSegment>
+  /** Takes a segment from another archive, once it was found to hold that layer. */
+  copy(layer: HeldLayer): void
+  /** Waits until all is written. @returns the segments in their order, and what they are together. */
+  finish(): Promise<{ segments: Segment[]; sizeBytes: number; sha256: string }>
+  /** Rejects where writing failed. */
+  readonly failed: Promise<never>
+  /** Bytes written so far. */
+  readonly sizeBytes: number
+}
+
+// About what pixz and xz give to one processor at a time.
+const PROCESSOR_BYTES = 16 * 1024 * 1024
+
+/**
+ * @param handle - of an empty file
+ * @param children - is told of the children that are started
+ */
+export function createSegmentWriter(
+  handle: FileHandle,
+  children: Child[],
+  options: CompressOptions,
+): SegmentWriter {
+  const threads = options.threads ?? availableParallelism()
+  // What is nearly done, what begins, and what lies between the two; just what
+  // was asked for, where somebody did.
+  const slots = createSlots(1 + (options.threads ?? 2 * threads))
+  const archive = createHash('sha256')
+  const segments: Segment[] = []
+  const failure = Promise.withResolvers<never>()
+  failure.promise.catch(() => {})
+  let sizeBytes = 0
+  let tarOffsetBytes = 0
+  let written: Promise<unknown> = Promise.resolve()
+
+  async function append(
+    chunks: AsyncIterable<Buffer>,
+    describe: () => Promise<{ tarSizeBytes: number; layerDigest?: string | undefined }>,
+  ): Promise<void> {
+    const hash = createHash('sha256')
+    const offsetBytes = sizeBytes
+    for await (const chunk of chunks) {
+      hash.update(chunk)
+      archive.update(chunk)
+      sizeBytes += chunk.length
+      await handle.writeFile(chunk)
+    }
+    const { tarSizeBytes, layerDigest } = await describe()
+    segments.push({
+      offsetBytes,
+      sizeBytes: sizeBytes - offsetBytes,
+      sha256: hash.digest('hex'),
+      tarOffsetBytes,
+      tarSizeBytes,
+      ...(layerDigest !== undefined && { layerDigest }),
+    })
+    tarOffsetBytes += tarSizeBytes
+  }
+  function enqueue(...args: Parameters<typeof append>): void {
+    written = written.then(() => append(...args))
+    written.catch(failure.reject)
+  }
+
+  return {
+    failed: failure.promise,
+    get sizeBytes() {
+      return sizeBytes
+    },
+    async begin(expectedBytes = 0) {
+      const weight = Math.min(threads, Math.max(1, Math.ceil(expectedBytes / PROCESSOR_BYTES)))
+      await Promise.race([slots.take(weight), failure.promise])
+      const child = startCompressor(options.compressor, options)
+      children.push(child)
+      child.stdin.on('error', () => {}) // each write tells its own
+      const closed = Promise.withResolvers<{
+        tarSizeBytes: number
+        layerDigest?: string | undefined
+      }>()
+      enqueue(padded(keep(child)), async () => {
+        await child.exited
+        slots.give(weight)
+        return closed.promise
+      })
+      let tarSizeBytes = 0
+      return {
+        write(bytes) {
+          tarSizeBytes += bytes.length
+          return write(child, bytes)
+        },
+        async close(layerDigest) {
+          closed.resolve({ tarSizeBytes, layerDigest })
+          child.stdin.end()
+        },
+      }
+    },
+    copy(layer) {
+      const { digest: layerDigest, segment } = layer
+      enqueue(copied(layer, options), async () => ({
+        tarSizeBytes: segment.tarSizeBytes,
+        layerDigest,
+      }))
+    },
+    async finish() {
+      await written
+      return { segments, sizeBytes, sha256: archive.digest('hex') }
+    },
+  }
+}
+
+// Node drops what nobody has begun to read when a child ends.
+function keep({ stdout }: Child): Readable {
+  const kept = new PassThrough()
+  pipeline(stdout, kept, () => {})
+  return kept
+}
+
+// pixz 1.0.7 reads ahead by so much after a stream, and loses it where it is
+// the next one's: vasi/pixz#89. Zeros between two streams are allowed, and mean
+// nothing.
+const PADDING = Buffer.alloc(4096)
+
+async function* padded(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield* chunks
+  yield PADDING
+}
+
+// Another archive's record may be wrong. To decompress a layer costs little
+// beside compressing it, and this archive can be made without it.
+async function* copied(layer: HeldLayer, options: CompressOptions): AsyncGenerator<Buffer> {
+  const { archive, segment } = layer
+  try {
+    await proveLayers([layer], { ...options, onProgress: () => {} })
+    yield* readSegment(archive, segment)
+  } catch (error) {
+    const reason = toToolError(error)
+    if (!reason || isInterruption(reason)) throw error
+    throw new WrongGuess(archive, `reuse a layer of "${archive}": ${reason.message}`)
+  }
+}
+
+function write({ stdin }: Child, bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stdin.write(bytes, (error) => (error ? reject(error) : resolve()))
+  })
+}

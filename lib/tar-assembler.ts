@@ -1,0 +1,179 @@
+// A tar from segments: those of an archive that are needed, and layers out of
+// earlier archives in place of those that an increment lacks. One decompressor
+// reads them all, one after the other, as if they were one archive.
+import { createHash } from 'node:crypto'
+import { basename } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+
+import { checkImages } from './archive-check.ts'
+import type { ArchiveRecord, Segment } from './archive-record.ts'
+import { createByteTaker, type ByteTaker } from './byte-taker.ts'
+import { withChildren, type Child } from './child.ts'
+import { startDecompressor, type Compressor } from './compressor.ts'
+import { readImages } from './docker-archive.ts'
+import { sendTar } from './engine-sink.ts'
+import { ToolError } from './errors.ts'
+import { readSegment, type HeldLayer } from './held-layers.ts'
+import type { PutBack } from './load-plan.ts'
+import { BLOCK_BYTES, memberHeader } from './tar-header.ts'
+import { digestTar } from './tar-digest.ts'
+
+/** What a tar is made of. */
+export interface Assembly {
+  /** Path of the archive. */
+  readonly archive: string
+  readonly record: ArchiveRecord
+  /** Layers of the archive that are not read, by digest. */
+  readonly omit: ReadonlySet<string>
+  readonly putBack: readonly PutBack[]
+}
+
+/** How to read. */
+export interface AssembleOptions {
+  readonly compressor: Compressor
+  readonly threads: number | undefined
+  readonly onProgress: (progress: { archiveBytes: number; tarBytes: number; share: number }) => void
+  readonly signal: AbortSignal
+}
+
+interface Part {
+  readonly archive: string
+  readonly segment: Segment
+}
+
+/**
+ * Reads what is needed of an archive, and sends it on where there is an engine:
+ * the end of it once every segment and every layer that was read is what it
+ * should be, and the images are those of the record.
+ *
+ * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR, BAD_IMAGE, and how the engine failed
+ */
+export async function assembleTar(
+  assembly: Assembly,
+  options: AssembleOptions,
+  engine?: Child,
+): Promise<void> {
+  const { record, archive, omit, putBack } = assembly
+  const [skipped, own] = divide(record.segments, omit)
+  const absent = new Map(skipped.map((segment) => [segment.tarOffsetBytes, hexOf(segment)]))
+  const digester = digestTar({ constant: false, md5: false, absent })
+
+  async function* assemble(bytes: ByteTaker): AsyncGenerator<Buffer> {
+    for (const { layer, required } of putBack) {
+      yield memberHeader(required.path, layer.sizeBytes)
+      yield* digestLayer(layer, bytes)
+      yield Buffer.alloc(-layer.sizeBytes & (BLOCK_BYTES - 1))
+    }
+    for (const { tarSizeBytes } of own) {
+      for await (const chunk of bytes.take(tarSizeBytes)) {
+        for (const piece of digester.write(chunk)) yield piece.bytes
+      }
+    }
+  }
+  const prove = async (): Promise<void> => {
+    checkImages(readImages(digester.end(), record.requires), record)
+  }
+  const parts = [
+    ...putBack.map(({ layer }) => layer),
+    ...own.map((segment) => ({ archive, segment })),
+  ]
+  await decompress(parts, options, { engine, assemble, prove })
+}
+
+/**
+ * Reads layers out of archives.
+ *
+ * @throws MISMATCH or BAD_ARCHIVE where one is not what it should be
+ */
+export async function proveLayers(
+  layers: readonly HeldLayer[],
+  options: AssembleOptions,
+): Promise<void> {
+  async function* assemble(bytes: ByteTaker): AsyncGenerator<Buffer> {
+    for (const layer of layers) yield* digestLayer(layer, bytes)
+  }
+  await decompress(layers, options, { engine: undefined, assemble, prove: async () => {} })
+}
+
+async function decompress(
+  parts: readonly Part[],
+  { compressor, threads, signal, onProgress }: AssembleOptions,
+  {
+    engine,
+    assemble,
+    prove,
+  }: {
+    engine: Child | undefined
+    assemble: (bytes: ByteTaker) => AsyncGenerator<Buffer>
+    prove: () => Promise<void>
+  },
+): Promise<void> {
+  const names = [...new Set(parts.map(({ archive }) => basename(archive)))]
+  const decompressor = startDecompressor(compressor, { threads, archive: names.join('", "') })
+  const total = parts.reduce((sum, { segment }) => sum + segment.sizeBytes, 0)
+  let archiveBytes = 0
+  let tarBytes = 0
+
+  async function* compressed(): AsyncGenerator<Buffer> {
+    for (const { archive, segment } of parts) {
+      for await (const chunk of readSegment(archive, segment)) {
+        archiveBytes += chunk.length
+        yield chunk
+      }
+    }
+  }
+  async function* counted(): AsyncGenerator<Buffer> {
+    try {
+      for await (const chunk of assemble(taker)) {
+        tarBytes += chunk.length
+        onProgress({ archiveBytes, tarBytes, share: Math.min(1, archiveBytes / total) })
+        yield chunk
+      }
+      await taker.end()
+    } finally {
+      // A child has not ended for Node while somebody may still want its output.
+      decompressor.stdout.destroy()
+    }
+  }
+  const taker = createByteTaker(decompressor.stdout)
+  const reading = pipeline(compressed, decompressor.stdin)
+  const proveAll = async (): Promise<void> => {
+    await Promise.all([reading, decompressor.exited])
+    await prove()
+  }
+  const sending = engine ? sendTar(counted(), engine, proveAll) : drain(counted(), proveAll)
+  const children = engine ? [decompressor, engine] : [decompressor]
+  await withChildren(children, signal, Promise.all([reading, sending]))
+}
+
+async function drain(chunks: AsyncIterable<Buffer>, prove: () => Promise<void>): Promise<void> {
+  for await (const _ of chunks) void _
+  await prove()
+}
+
+async function* digestLayer(layer: HeldLayer, bytes: ByteTaker): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256')
+  for await (const chunk of bytes.take(layer.sizeBytes)) {
+    hash.update(chunk)
+    yield chunk
+  }
+  const got = `sha256:${hash.digest('hex')}`
+  if (got === layer.digest) return
+  throw new ToolError(
+    'MISMATCH',
+    `check a layer in "${layer.archive}": got ${got}, want ${layer.digest}`,
+    { hint: 'its record is wrong: copy archive and record again from where they were made' },
+  )
+}
+
+function divide(
+  segments: readonly Segment[],
+  omit: ReadonlySet<string>,
+): [skipped: Segment[], own: Segment[]] {
+  const isSkipped = ({ layerDigest: digest = '' }: Segment): boolean => omit.has(digest)
+  return [segments.filter(isSkipped), segments.filter((segment) => !isSkipped(segment))]
+}
+
+function hexOf({ layerDigest: digest = '' }: Segment): string {
+  return digest.slice('sha256:'.length)
+}

@@ -1,0 +1,122 @@
+// A tar as it goes past, into segments: each large layer is one, and what lies
+// between two of them. A layer that is known to be elsewhere is copied from
+// there, or left out, once its digest has shown that it is that layer.
+import type { DeliveredLayer } from './delivered-layers.ts'
+import type { HeldLayer } from './held-layers.ts'
+import { isKnownLayer, looksLikeLayer, WrongGuess, type KnownLayer } from './layer-guess.ts'
+import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
+import { digestTar, type DigestedMember, type TarDigest } from './tar-digest.ts'
+import type { TarMember, Treatment } from './tar-scanner.ts'
+
+/** How to cut. */
+export interface CutOptions {
+  readonly constant: boolean
+  readonly reuse: readonly HeldLayer[]
+  readonly leaveOut: ReadonlyMap<string, DeliveredLayer>
+  /** The layers of the image, where they are known before. */
+  readonly expected?: ReadonlySet<string> | undefined
+  /** Paths of members and of archives that misled an earlier try. */
+  readonly distrusted: ReadonlySet<string>
+}
+
+/** What became of the layers that were known before. */
+export interface LayerCut {
+  readonly reused: readonly HeldLayer[]
+  readonly leftOut: readonly { readonly member: TarMember; readonly layer: DeliveredLayer }[]
+}
+
+/** A tar being cut. */
+export interface TarCutter {
+  /** @throws BAD_TAR, {@link WrongGuess} */
+  write(chunk: Buffer): Promise<void>
+  /** @throws TRUNCATED_TAR */
+  end(): Promise<{ tar: TarDigest; cut: LayerCut }>
+}
+
+interface Current {
+  readonly member: TarMember | undefined
+  /** Undefined where the layer is to be copied. */
+  readonly segment: OpenSegment | undefined
+}
+
+/** What is not to be trusted where no member can be told by its size. */
+const BY_SIZE = ''
+// More than any image has; a record names no more than so many segments.
+const MOST_LAYERS = 4000
+
+/** @returns a cutter that writes to a writer. */
+export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
+  const { leaveOut, expected, distrusted } = options
+  // Where nothing says which layers there can be, one wrong guess is enough.
+  const bySize = distrusted.has(BY_SIZE) ? new Set<string>() : expected
+  const held = new Map(
+    options.reuse
+      .filter((layer) => !distrusted.has(layer.archive))
+      .map((layer) => [layer.digest, layer]),
+  )
+  const reused: HeldLayer[] = []
+  const leftOut: { member: TarMember; layer: DeliveredLayer }[] = []
+  const digests = new Map<number, string>()
+  const omitted = new Set<number>()
+  let current: Current | undefined
+
+  const isKnown = (member: TarMember, known: Iterable<KnownLayer>): boolean =>
+    !distrusted.has(member.path) && isKnownLayer(member, known, bySize)
+
+  function treat(member: TarMember): Treatment {
+    if (!looksLikeLayer(member) || digests.size >= MOST_LAYERS) return 'together'
+    if (!isKnown(member, leaveOut.values())) return 'apart'
+    omitted.add(member.offsetBytes)
+    return 'left out'
+  }
+  function onMember(member: DigestedMember): void {
+    const digest = `sha256:${member.sha256}`
+    if (!omitted.has(member.offsetBytes)) {
+      if (looksLikeLayer(member)) digests.set(member.offsetBytes, digest)
+      return
+    }
+    const layer = leaveOut.get(digest)
+    if (!layer) throw wrong(member, expected)
+    leftOut.push({ member, layer })
+  }
+  async function begin(member: TarMember | undefined): Promise<Current> {
+    const isHeld = member && isKnown(member, held.values())
+    return { member, segment: isHeld ? undefined : await writer.begin(member?.sizeBytes) }
+  }
+  async function close(): Promise<void> {
+    if (!current) return
+    const { member, segment } = current
+    const digest = member && digests.get(member.offsetBytes)
+    if (segment) return segment.close(digest)
+    const layer = held.get(digest ?? '')
+    if (!layer) throw wrong(member, expected)
+    reused.push(layer)
+    writer.copy(layer)
+  }
+
+  const digester = digestTar({ constant: options.constant, md5: true, treat, onMember })
+  return {
+    async write(chunk) {
+      for (const { bytes, member } of digester.write(chunk)) {
+        if (!current || current.member !== member) {
+          await close()
+          current = await begin(member)
+        }
+        await current.segment?.write(bytes)
+      }
+    },
+    async end() {
+      const tar = digester.end()
+      await close()
+      return { tar, cut: { reused, leftOut } }
+    },
+  }
+}
+
+function wrong(member: TarMember | undefined, expected: unknown): WrongGuess {
+  const path = member?.path ?? ''
+  return new WrongGuess(
+    expected ? path : BY_SIZE,
+    `"${path}" has the size of a layer that is known, but is another`,
+  )
+}

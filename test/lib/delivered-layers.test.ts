@@ -1,0 +1,87 @@
+import t from 'tap'
+
+import type { ArchiveRecord } from '../../lib/archive-record.ts'
+import { deliveredLayers } from '../../lib/delivered-layers.ts'
+import { sha256 } from '../fixtures/digest.ts'
+import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+
+/** A record of images, each of the layers of these names. */
+function recordOf(file: string, ...images: string[]): ArchiveRecord {
+  const [image] = SAMPLE_RECORD.images
+  if (!image) throw new Error('no image')
+  const layersOf = (names: string) =>
+    names.split('').map((name) => ({ diffId: sha256(name), sizeBytes: name.charCodeAt(0) }))
+  return {
+    ...SAMPLE_RECORD,
+    images: images.map((names) => ({ ...image, layers: layersOf(names) })),
+    archive: { ...SAMPLE_RECORD.archive, file },
+  }
+}
+
+// the layers of this image, of the images in earlier deliveries, of what is left out
+const DELIVERIES: [string, string[], string][] = [
+  ['abc', [], ''],
+  ['abc', ['abc'], 'abc'],
+  ['abc', ['abx'], 'ab'],
+  ['abc', ['ab'], 'ab'],
+  ['ab', ['abc'], 'ab'],
+  ['abc', ['xbc'], ''],
+  ['abc', ['cba'], ''],
+  ['abc', ['bc'], ''],
+  ['abc', ['a', 'abx', 'x'], 'ab'],
+  ['abc', ['a', 'xbc'], 'a'],
+  ['', ['abc'], ''],
+  ['abc', [''], ''],
+  ['aba', ['ab'], 'b'],
+  ['abab', ['a'], ''],
+  ['aba', ['aba'], 'ab'],
+  ['aab', ['a'], ''],
+  ['aab', ['aa'], 'a'],
+]
+
+for (const [diffIds, images, want] of DELIVERIES) {
+  t.test(
+    `deliveredLayers: of ${diffIds || 'none'}, after ${images.join() || 'none'}: ${want || 'none'}`,
+    async (t) => {
+      const names = diffIds.split('').map((name) => sha256(name))
+      const digests = new Set(want.split('').map((name) => sha256(name)))
+      const one = deliveredLayers([recordOf('all.tar.xz', ...images)], names)
+      t.strictSame(new Set(one.keys()), digests, 'in one archive')
+      const records = images.map((image) => recordOf(`${image}.tar.xz`, image))
+      t.strictSame(new Set(deliveredLayers(records, names).keys()), digests, 'each in its own')
+    },
+  )
+}
+
+t.test('deliveredLayers: a layer that is compressed in the tar counts by what it is', async (t) => {
+  const [image] = recordOf('all.tar.xz', 'ab').images
+  if (!image) throw new Error('no image')
+  const layers = image.layers.map((layer) => ({ ...layer, blobDigest: sha256(layer.diffId) }))
+  const record = { ...recordOf('all.tar.xz', 'ab'), images: [{ ...image, layers }] }
+  const delivered = deliveredLayers([record], ['a', 'b', 'a'].map(sha256))
+  t.strictSame([...delivered.keys()], [sha256(sha256('b'))])
+})
+
+t.test(
+  'deliveredLayers: names the archive that carried it, not the increment after it',
+  async (t) => {
+    const requires = [
+      { digest: sha256('a'), sizeBytes: 97, path: 'a/layer.tar', archive: 'may.tar.xz' },
+    ]
+    const june = { ...recordOf('june.tar.xz', 'ab'), requires }
+    t.strictSame(
+      [...deliveredLayers([june], [sha256('a'), sha256('b')]).values()],
+      [
+        { digest: sha256('a'), sizeBytes: 97, archive: 'may.tar.xz' },
+        { digest: sha256('b'), sizeBytes: 98, archive: 'june.tar.xz' },
+      ],
+    )
+  },
+)
+
+t.test('deliveredLayers: a compressed layer is known by the digest of its blob', async (t) => {
+  const [image] = SAMPLE_RECORD.images
+  const [layer] = image?.layers ?? []
+  const found = deliveredLayers([SAMPLE_RECORD], [layer?.diffId ?? ''])
+  t.strictSame([...found.keys()], [layer?.blobDigest])
+})

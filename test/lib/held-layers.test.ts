@@ -1,0 +1,151 @@
+import { appendFile, mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import { formatRecord } from '../../lib/archive-record.ts'
+import {
+  findReusable,
+  readHeldLayers,
+  readRecords,
+  readSegment,
+  type HeldLayer,
+} from '../../lib/held-layers.ts'
+import { dockerArchive } from '../fixtures/archive-builder.ts'
+import { write } from '../fixtures/archive-writing.ts'
+import { hexOf, sha256 } from '../fixtures/digest.ts'
+import { sh } from '../fixtures/run.ts'
+import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+
+const MIB = 1024 * 1024
+const LAYERS = ['a', 'b'].map((letter) => Buffer.alloc(MIB, letter))
+
+/** Archives of one layer each, of which the second is of another level. */
+async function carry(t: Test): Promise<string> {
+  const dir = t.testdir({ more: {} })
+  for (const [index, layer] of LAYERS.entries()) {
+    const { archive } = dockerArchive({ layers: [layer], tags: [], layout: 'oci' })
+    await write(join(dir, `${index}.tar.xz`), archive, { level: index })
+  }
+  await mkdir(join(dir, 'none'))
+  return dir
+}
+
+t.test('readRecords: those that can be read, in the order of their names', async (t) => {
+  const record = formatRecord(SAMPLE_RECORD)
+  const dir = t.testdir({
+    'b.tar.xz.json': record,
+    'a.tar.xz.json': record,
+    'bad.tar.xz.json': '{}',
+    'newer.tar.xz.json': '{"schema":2}',
+    'dir.tar.xz.json': {},
+    'other.json': record,
+    'c.tar.xz': '',
+    SHA256SUMS: '',
+  })
+  t.strictSame(await readRecords(dir), [
+    { record: SAMPLE_RECORD, archive: join(dir, 'a.tar.xz') },
+    { record: SAMPLE_RECORD, archive: join(dir, 'b.tar.xz') },
+  ])
+})
+
+t.test('readRecords: a directory that is not there', async (t) => {
+  const dir = join(t.testdir({ file: '' }), 'none')
+  for (const path of [dir, join(dir, '..', 'file')]) {
+    await t.rejects(readRecords(path), { code: 'NO_DIRECTORY', message: `open "${path}"` })
+  }
+})
+
+t.test('readHeldLayers: each with the archive that holds it', async (t) => {
+  const dir = await carry(t)
+  const held = await readHeldLayers([dir, join(dir, 'none'), dir])
+  t.match(
+    held,
+    LAYERS.map((layer, level) => ({
+      digest: sha256(layer),
+      sizeBytes: layer.length,
+      archive: join(dir, `${level}.tar.xz`),
+      codec: 'xz',
+      level,
+    })),
+  )
+  t.equal(held.length, 2, 'a directory that is named twice is looked at once')
+  for (const [index, layer] of held.entries()) {
+    t.equal(hexOf(sha256(await bytesOf(layer))), layer.segment.sha256)
+    const tar = await sh('xz -dc | sha256sum | cut -c-64', { input: await bytesOf(layer) })
+    t.equal(`sha256:${tar}`, sha256(LAYERS[index] ?? ''))
+  }
+})
+
+t.test('readHeldLayers: not of archives that are gone, or of another size', async (t) => {
+  const dir = await carry(t)
+  await rm(join(dir, '0.tar.xz'))
+  await appendFile(join(dir, '1.tar.xz'), 'x')
+  t.strictSame(await readHeldLayers([dir]), [])
+  t.equal((await readRecords(dir)).length, 2)
+})
+
+// what is asked for, the layers that are found
+const WANTED: [string, object, number[]][] = [
+  ['level 0', { level: 0 }, [0]],
+  ['level 1', { level: 1 }, [1]],
+  ['level 2', { level: 2 }, []],
+  ['everything anew', { level: 0, force: true }, []],
+]
+
+for (const [what, wanted, want] of WANTED) {
+  t.test(`findReusable: ${what}`, async (t) => {
+    const dir = await carry(t)
+    for (const [own, reuse] of [
+      [dir, undefined],
+      [join(dir, 'none'), dir],
+      [dir, join(dir, 'none')],
+    ] as const) {
+      const found = await findReusable({ dir: own ?? '', reuse, level: 0, force: false, ...wanted })
+      t.strictSame(
+        found.map(({ digest }) => digest),
+        want.map((index) => sha256(LAYERS[index] ?? '')),
+      )
+    }
+  })
+}
+
+t.test('findReusable: a directory that was named has to be there', async (t) => {
+  const dir = t.testdir({})
+  const options = { dir, reuse: join(dir, 'none'), level: 0, force: false }
+  await t.rejects(findReusable(options), { code: 'NO_DIRECTORY' })
+})
+
+t.test('readSegment: what is not as recorded is told at its end', async (t) => {
+  const path = join(t.testdir({}), 'a')
+  await writeFile(path, '0123456789')
+  const segment = { offsetBytes: 3, sizeBytes: 4, tarOffsetBytes: 0, tarSizeBytes: 1 }
+  const read = (sizeBytes: number, content: string): Promise<Buffer> =>
+    bytesOf({ archive: path, segment: { ...segment, sizeBytes, sha256: hexOf(sha256(content)) } })
+  t.equal((await read(4, '3456')).toString(), '3456')
+  t.equal((await read(1, '3')).toString(), '3')
+  t.equal((await read(0, '')).toString(), '')
+  await t.rejects(read(4, '3457'), {
+    code: 'MISMATCH',
+    message: `check "${path}", 4 bytes at 3: sha256: got ${hexOf(sha256('3456'))}, want ${hexOf(sha256('3457'))}`,
+  })
+  await t.rejects(read(8, '3456789x'), { code: 'MISMATCH' })
+  await rm(path)
+  await t.rejects(read(4, '3456'), { code: 'ENOENT' })
+})
+
+async function bytesOf({
+  archive,
+  segment,
+}: Pick<HeldLayer, 'archive' | 'segment'>): Promise<Buffer> {
+  const parts: Buffer[] = []
+  for await (const part of readSegment(archive, segment)) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+t.test('readRecords: a directory that holds nothing', async (t) => {
+  const dir = t.testdir({})
+  t.strictSame(
+    [await readRecords(dir), await readHeldLayers([dir]), await readHeldLayers([])],
+    [[], [], []],
+  )
+})

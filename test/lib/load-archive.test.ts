@@ -1,0 +1,204 @@
+import { chmod, cp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import { readRecord } from '../../lib/carry-directory.ts'
+import type { Engine } from '../../lib/engine.ts'
+import { loadArchive, type LoadTools, type LoadedArchive } from '../../lib/load-archive.ts'
+import { dockerArchive } from '../fixtures/archive-builder.ts'
+import { COMPRESSORS, delivered, write } from '../fixtures/archive-writing.ts'
+import { digest } from '../fixtures/digested-tar.ts'
+import { sha256 } from '../fixtures/digest.ts'
+import { sh } from '../fixtures/run.ts'
+
+const MIB = 1024 * 1024
+const [BASE = Buffer.alloc(0), TOP = Buffer.alloc(0)] = ['b', 't'].map((letter) => {
+  return Buffer.alloc(2 * MIB, letter)
+})
+const { archive: TAR } = dockerArchive({ layers: [BASE, TOP], tags: ['a:1'], layout: 'oci' })
+const GRAPH: Engine = {
+  name: 'docker',
+  idIsConfig: true,
+  savesPlatform: false,
+  inspectsPlatform: false,
+}
+
+// A client of no daemon: it tells of the layers in `layers`, and keeps what it
+// is given to load, but for the times that it shall fail.
+const CLIENT = `#!/bin/bash
+case "$1 $2" in
+"image ls") [ ! -s layers ] || echo sha256:1 ;;
+"image inspect") cat layers ;;
+load*)
+  n=$(ls | grep -c got)
+  if [ -e "fail$n" ]; then read -rn 9 _; touch "got$n"; cat "fail$n" >&2; exit 1; fi
+  exec tee "got$n" >/dev/null ;;
+esac
+`
+
+interface Bench {
+  readonly dir: string
+  /** Loads an archive of the directory; gives what came of it, and the warnings. */
+  readonly load: (
+    name: string,
+    options?: Partial<LoadTools['options']>,
+    engine?: Engine,
+  ) => Promise<LoadedArchive>
+  readonly warnings: string[]
+  /** What the client was given, in the order of its runs. */
+  readonly got: () => Promise<Buffer[]>
+}
+
+const written = t.testdir({ base: {} })
+await write(join(written, 'base', 'a.tar.xz'), TAR)
+await write(join(written, 'a.tar.xz'), TAR)
+await write(join(written, 'a.tar.xz'), TAR, { leaveOut: delivered([BASE]) })
+await sh('xz -dc a.tar.xz | xz -c0 > plain.tar.xz', { cwd: written })
+
+/** @param has - the layers that the engine has, from the base upwards */
+async function prepare(
+  t: Test,
+  has: readonly Buffer[],
+  files: Record<string, string> = {},
+): Promise<Bench> {
+  const layers = has.length > 0 ? JSON.stringify(has.map((layer) => sha256(layer))) : ''
+  const dir = join(t.testdir({ carry: {}, bin: {}, client: { layers, ...files } }), 'carry')
+  await cp(written, dir, { recursive: true })
+  const client = join(dir, '..', 'client')
+  const script = CLIENT.replace('\n', `\ncd ${client}\n`)
+  await writeFile(join(dir, '..', 'bin', 'docker'), script)
+  await chmod(join(dir, '..', 'bin', 'docker'), 0o755)
+  const before = process.env['PATH']
+  process.env['PATH'] = `${join(dir, '..', 'bin')}:${before}`
+  t.teardown(() => (process.env['PATH'] = before))
+  const warnings: string[] = []
+  const notify: LoadTools['options']['notify'] = (notice) =>
+    notice.type === 'warning' && warnings.push(notice.text)
+  const signal = new AbortController().signal
+  return {
+    dir,
+    warnings,
+    async load(name, more = {}, engine = GRAPH) {
+      const archive = join(dir, name)
+      const options = { dir, threads: 2, base: undefined, force: false, notify, signal, ...more }
+      const { size } = await stat(archive)
+      const tools = { engine, compressor: COMPRESSORS[0], options }
+      return loadArchive({ archive, label: 'a:1' }, size, await readRecord(archive), tools)
+    },
+    async got() {
+      const names = (await readdir(client)).filter((each) => each.startsWith('got')).toSorted()
+      return Promise.all(names.map((each) => readFile(join(client, each))))
+    },
+  }
+}
+
+/** The layers in a tar, as letters. */
+function layersIn(bytes: Buffer | undefined): string {
+  const members = bytes && [...(digest(bytes).tar.members?.values() ?? [])]
+  const digests = new Set(members?.map((member) => `sha256:${member.sha256}`))
+  return [
+    [BASE, 'b'],
+    [TOP, 't'],
+  ]
+    .map(([layer = '', letter]) => (digests.has(sha256(layer)) ? letter : ''))
+    .join('')
+}
+
+// the archive, what the engine has, whether it is forced, the layers that it gets
+const LOADS: [string, Buffer[], boolean, string][] = [
+  ['a.tar.xz', [], false, 'bt'],
+  ['a.tar.xz', [BASE], false, 't'],
+  ['a.tar.xz', [BASE, TOP], false, ''],
+  ['a.tar.xz', [BASE, TOP], true, 'bt'],
+  ['a.tar.xz', [TOP], false, 'bt'],
+  ['plain.tar.xz', [BASE], false, 'bt'],
+]
+
+for (const [name, has, force, want] of LOADS) {
+  const title = `${name}${force ? ', forced,' : ''} to an engine with ${has.length} layers`
+  t.test(`loadArchive: ${title}`, async (t) => {
+    const { load, got, warnings } = await prepare(t, has)
+    const loaded = await load(name, { force })
+    const [bytes, ...others] = await got()
+    t.equal(others.length, 0)
+    t.equal(layersIn(bytes), want)
+    if (want === 'bt') t.ok(bytes?.equals(TAR))
+    t.equal(loaded.tarBytes, TAR.length)
+    t.equal(loaded.skippedBytes, (2 - want.length) * 2 * MIB)
+    t.match(loaded.images, [{ repoTags: ['a:1'] }])
+    t.equal(warnings.length, name.startsWith('plain') ? 1 : 0)
+  })
+}
+
+t.test('loadArchive: a store that wants all of an image gets all', async (t) => {
+  const { load, got } = await prepare(t, [BASE, TOP])
+  await load('a.tar.xz', {}, { ...GRAPH, idIsConfig: false })
+  t.ok((await got())[0]?.equals(TAR))
+})
+
+// what the engine has, where the archive of the base lies, the layers that it gets
+const INCREMENTS: [Buffer[], 'carry' | 'base' | 'nowhere', string | undefined][] = [
+  [[BASE], 'nowhere', 't'],
+  [[BASE, TOP], 'nowhere', ''],
+  [[], 'carry', 'bt'],
+  [[], 'base', 'bt'],
+  [[], 'nowhere', undefined],
+]
+
+for (const [has, where, want] of INCREMENTS) {
+  const title = `to an engine with ${has.length} layers, its base ${where}`
+  t.test(`loadArchive: an increment ${title}`, async (t) => {
+    const { dir, load, got } = await prepare(t, has)
+    if (where !== 'carry') await rm(join(dir, 'a.tar.xz'))
+    const loading = load('a.increment.tar.xz', where === 'base' ? { base: join(dir, 'base') } : {})
+    if (want === undefined) {
+      await t.rejects(loading, {
+        code: 'MISSING_LAYER',
+        message: `load "a:1": it needs layers of "${sha256(BASE).slice(7)}.tar.xz": ${sha256(BASE)} (2.1 MB)`,
+      })
+      t.strictSame(await got(), [], 'the engine is not touched')
+      return
+    }
+    await loading
+    t.equal(layersIn((await got())[0]), want)
+  })
+}
+
+t.test('loadArchive: a layer that is gone meanwhile: once more, in full', async (t) => {
+  const { load, got, warnings } = await prepare(t, [BASE], { fail0: 'layer does not exist' })
+  const loaded = await load('a.tar.xz')
+  const [, second] = await got()
+  t.ok(second?.equals(TAR))
+  t.equal(loaded.skippedBytes, 0)
+  t.match(warnings, [
+    /layer does not exist; it is loaded again with the layers that the engine had/,
+  ])
+})
+
+t.test('loadArchive: what fails in full is not tried again', async (t) => {
+  for (const has of [[], [BASE]]) {
+    await t.test(`the engine has ${has.length} layers`, async (t) => {
+      const { load, got } = await prepare(t, has, { fail0: 'no', fail1: 'no, again' })
+      await t.rejects(load('a.tar.xz'), { code: 'ENGINE_FAILED' })
+      t.equal((await got()).length, has.length + 1)
+    })
+  }
+})
+
+// what is damaged, how
+const DAMAGES: [string, string][] = [
+  ['a byte', 'printf x | dd conv=notrunc status=none bs=1 seek=300 of=a.tar.xz'],
+  ['the end', 'truncate -s -100 a.tar.xz'],
+  ['the checksum in SHA256SUMS', 'sed -i "/ a.tar.xz$/s/^......../00000000/" SHA256SUMS'],
+]
+
+for (const [what, script] of DAMAGES) {
+  t.test(`loadArchive: ${what} is damaged: the engine gets no end`, async (t) => {
+    const { dir, load, got } = await prepare(t, [])
+    await sh(script, { cwd: dir })
+    const error: unknown = await load('a.tar.xz').catch((thrown: unknown) => thrown)
+    t.match(error, { code: /MISMATCH|BAD_ARCHIVE/ })
+    const [bytes] = await got()
+    t.ok((bytes?.length ?? 0) < TAR.length - 1024)
+  })
+}
