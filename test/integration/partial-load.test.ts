@@ -1,0 +1,220 @@
+// An engine that has some of an image's layers is sent the others only: what it
+// has is not even read.
+import { join } from 'node:path'
+import { writeFile } from 'node:fs/promises'
+import t, { type Test } from 'tap'
+
+import { dockerArchive } from '../fixtures/archive-builder.ts'
+import { wrapCommand } from '../fixtures/faults.ts'
+import { run } from '../fixtures/run.ts'
+import {
+  GREETING,
+  buildImage,
+  busyboxLayer,
+  dataLayer,
+  type SampleImage,
+} from '../fixtures/sample-images.ts'
+import { tar } from '../fixtures/tar-builder.ts'
+import { archiveOf, damageLayer, readAnswers, recordOf, setUp } from '../fixtures/workbench.ts'
+
+const bench = await setUp(t)
+const { engine } = bench
+const { docker } = engine
+const load = (dir: string, ...args: string[]) => bench.ask('load_compressed_tars', dir, ...args)
+const build = async (name: string, ...seeds: string[]) =>
+  buildImage(engine, bench.registry, {
+    name: `sample/${name}`,
+    layers: [await busyboxLayer(), ...seeds.map(dataLayer)],
+  })
+const base = await build('base:1.0', 'shared')
+const app = await build('app:1.0', 'shared', 'app')
+const train = await build('train:1.0', 'shared', 'train')
+// The layers of train, above another base: none of its chain is known.
+const other = await build('other:1.0', 'other', 'shared', 'train')
+const images = [base, app, train, other]
+
+const whole = t.testdir()
+const saveArgs = ['--no-pull', '--level', '1']
+await bench.run('save_compressed_tars', whole, ...saveArgs, ...images.map((each) => each.reference))
+
+/** A copy of the carry directory, and an engine with these images only. */
+async function prepare(t: Test, ...present: SampleImage[]): Promise<string> {
+  const dir = t.testdir()
+  await bench.sh(dir, `cp ${whole}/* .`)
+  await bench.removeImages()
+  for (const image of present) await load(dir, image.reference)
+  return dir
+}
+
+/** The bytes of an image's layers, the first of them being left out. */
+async function layerBytes(image: SampleImage, count: number): Promise<number> {
+  const [recorded] = (await recordOf(whole, archiveOf(image))).images
+  return (recorded?.layers ?? []).slice(0, count).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+}
+
+async function checkImage(t: Test, image: SampleImage): Promise<void> {
+  t.equal(await docker('inspect', '--format', '{{.Id}}', image.reference), image.configDigest)
+  const found = await docker('run', '--rm', '--network=none', image.reference, 'sh', '-c', SUMS)
+  t.ok(found.includes('data/'), 'the image runs, with its files')
+  const [verified] = await bench.ask(
+    'verify_checksums',
+    whole,
+    '--against',
+    'engine',
+    image.reference,
+  )
+  t.match(verified, { result: 'verified' }, `${image.reference} is the same as on the near side`)
+}
+
+const SUMS = 'sha256sum /data/*'
+
+t.test('skipping: an engine that has nothing is sent all', async (t) => {
+  const dir = await prepare(t)
+  t.match(await load(dir, app.reference), [{ result: 'loaded', skippedBytes: undefined }])
+  await checkImage(t, app)
+})
+
+t.test('skipping: the shared layers of several images are loaded once', async (t) => {
+  const dir = await prepare(t)
+  const { status, stdout } = await bench.run('load_compressed_tars', dir, ...references())
+  t.equal(status, 0)
+  t.match(stdout, /^Skipped .* in the engine already/m)
+  for (const image of images) await checkImage(t, image)
+  await prepare(t)
+  t.match(await load(dir, ...references()), [
+    { result: 'loaded', skippedBytes: undefined },
+    { result: 'loaded', skippedBytes: await layerBytes(app, 2) },
+    { result: 'loaded', skippedBytes: await layerBytes(train, 2) },
+    { result: 'loaded', skippedBytes: await layerBytes(other, 1) },
+  ])
+})
+
+t.test('skipping: an engine that has all layers is sent none', async (t) => {
+  const dir = await prepare(t, app)
+  for (const diffId of base.diffIds) await damageLayer(dir, archiveOf(base), diffId)
+  t.match(await load(dir, base.reference), [
+    { result: 'loaded', skippedBytes: await layerBytes(base, 2) },
+  ])
+  await checkImage(t, base)
+})
+
+t.test('skipping: a damaged layer that the engine has is not read', async (t) => {
+  const dir = await prepare(t, base)
+  await damageLayer(dir, archiveOf(app), app.diffIds[1] ?? '')
+  t.match(await load(dir, app.reference), [
+    { result: 'loaded', skippedBytes: await layerBytes(app, 2) },
+  ])
+  await checkImage(t, app)
+})
+
+t.test('skipping: a damaged layer that the engine lacks is refused', async (t) => {
+  const dir = await prepare(t, base)
+  await damageLayer(dir, archiveOf(app), app.diffIds[2] ?? '')
+  const before = await bench.listImages()
+  t.match(await load(dir, app.reference), [{ result: 'failed', error: { code: 'MISMATCH' } }])
+  t.equal(await bench.listImages(), before, 'the engine has what it had')
+})
+
+t.test('skipping: a layer is the same above the same layers only', async (t) => {
+  const dir = await prepare(t, train)
+  await damageLayer(dir, archiveOf(other), other.diffIds[3] ?? '')
+  t.match(await load(dir, other.reference), [{ result: 'failed', error: { code: 'MISMATCH' } }])
+})
+
+t.test('skipping: with --force all is sent', async (t) => {
+  const dir = await prepare(t, base)
+  t.match(await load(dir, app.reference, '--force'), [
+    { result: 'loaded', skippedBytes: undefined },
+  ])
+  await damageLayer(dir, archiveOf(train), train.diffIds[1] ?? '')
+  t.match(await load(dir, train.reference, '--force'), [
+    { result: 'failed', error: { code: 'MISMATCH' } },
+  ])
+})
+
+t.test('skipping: a layer that comes twice in an image', async (t) => {
+  const dir = await prepare(t)
+  const layers = [await busyboxLayer(), dataLayer('twice'), [], dataLayer('twice')]
+  const repeated = await buildImage(engine, bench.registry, { name: 'sample/twice:1.0', layers })
+  const below = await buildImage(engine, bench.registry, {
+    name: 'sample/below:1.0',
+    layers: layers.slice(0, 2),
+  })
+  await bench.run('save_compressed_tars', dir, ...saveArgs, repeated.reference, below.reference)
+  await bench.removeImages()
+  await load(dir, below.reference)
+  // The engine has the layer at its first place, not at its second.
+  const [loaded] = await load(dir, repeated.reference)
+  t.match(loaded, { result: 'loaded' })
+  t.equal(await docker('inspect', '--format', '{{.Id}}', repeated.reference), repeated.configDigest)
+  const sums = await docker('run', '--rm', '--network=none', repeated.reference, 'sh', '-c', SUMS)
+  t.match(sums, /twice\.bin/)
+})
+
+t.test('skipping: a layer that disappears in between is sent after all', async (t) => {
+  const dir = await prepare(t, base)
+  // Just before the first load somebody removes the image.
+  const remove = `
+    if [ "$1" = load ] && mkdir "${dir}/removed" 2>/dev/null; then
+      "$real" image rm --force ${base.reference} >&2
+    fi
+    exec "$real" "$@"`
+  const env = { ...engine.env, ...(await wrapCommand(join(dir, 'bin'), 'docker', remove)) }
+  const args = ['--json', app.reference]
+  const result = await run('load_compressed_tars', args, { cwd: dir, env })
+  t.match(readAnswers(result), [{ result: 'loaded', skippedBytes: undefined }])
+  t.match(result.stderr, /warning: .*loaded again with the layers that the engine had/)
+  await checkImage(t, app)
+})
+
+t.test('skipping: an engine that fails twice is an error', async (t) => {
+  const dir = await prepare(t, base)
+  const fail = 'if [ "$1" = load ]; then echo "no luck" >&2; exit 1; fi; exec "$real" "$@"'
+  const env = { ...engine.env, ...(await wrapCommand(join(dir, 'bin'), 'docker', fail)) }
+  const args = ['--json', app.reference]
+  const result = await run('load_compressed_tars', args, { cwd: dir, env })
+  t.match(readAnswers(result), [
+    { result: 'failed', error: { code: 'ENGINE_FAILED', message: /no luck/ } },
+  ])
+})
+
+t.test('skipping: a compressed tar of several images leaves out what they share', async (t) => {
+  const dir = await prepare(t, ...images)
+  await bench.sh(dir, `rm *.xz *.json; docker save ${app.reference} ${train.reference} >two.tar`)
+  await bench.ask('compress_tars', dir, '--level', '1')
+  await prepareEngine(base)
+  await damageLayer(dir, 'two.tar.xz', base.diffIds[1] ?? '')
+  t.match(await load(dir, 'two.tar.xz'), [
+    { result: 'loaded', skippedBytes: await layerBytes(app, 2) },
+  ])
+  for (const image of [app, train]) await checkImage(t, image)
+})
+
+t.test('no segments: an archive of the plain pipeline is sent in full', async (t) => {
+  const dir = await prepare(t, ...images)
+  await bench.sh(dir, `docker save ${app.reference} | pixz >plain.tar.xz`)
+  await prepareEngine(base)
+  t.match(await load(dir, 'plain.tar.xz'), [{ result: 'loaded', skippedBytes: undefined }])
+  await checkImage(t, app)
+})
+
+t.test('no segments: nor is an image of small layers in parts', async (t) => {
+  const dir = await prepare(t, base)
+  const small = dockerArchive({
+    layers: [tar([GREETING])],
+    tags: ['sample/small:1.0'],
+    layout: 'legacy',
+  })
+  await writeFile(join(dir, 'small.tar'), small.archive)
+  t.match(await bench.ask('compress_tars', dir), [{ result: 'compressed' }])
+  t.match(await load(dir, 'small.tar.xz'), [{ result: 'loaded', skippedBytes: undefined }])
+})
+
+function references(): string[] {
+  return images.map((image) => image.reference)
+}
+
+async function prepareEngine(...present: SampleImage[]): Promise<void> {
+  await bench.removeImages()
+  for (const image of present) await load(whole, image.reference)
+}
