@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { sh } from '../fixtures/run.ts'
 import { benchHelp } from './help-bench.ts'
 import { benchHuge } from './huge-bench.ts'
+import { benchLayers } from './layers-bench.ts'
 import { benchMemory } from './memory-bench.ts'
 import { benchLoad, benchSave, benchVerify } from './pipeline-bench.ts'
 import { killRunning, say } from './measured-run.ts'
@@ -17,6 +18,7 @@ const BENCHES: Readonly<Record<string, (workbench: Workbench) => Promise<Row[]>>
   save: benchSave,
   load: benchLoad,
   verify: benchVerify,
+  layers: benchLayers,
   memory: benchMemory,
   huge: benchHuge,
 }

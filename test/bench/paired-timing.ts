@@ -50,7 +50,11 @@ export function formatRatio({ ratio, ratioRange: [least, greatest] }: PairTimes)
   return `${ratio.toFixed(2)} (${least.toFixed(2)}-${greatest.toFixed(2)})`
 }
 
-async function time(act: () => Promise<unknown>, before?: () => Promise<unknown>): Promise<number> {
+/** @returns how long it took, in ms; `before` is not timed. */
+export async function time(
+  act: () => Promise<unknown>,
+  before?: () => Promise<unknown>,
+): Promise<number> {
   await before?.()
   const start = performance.now()
   await act()
@@ -58,6 +62,6 @@ async function time(act: () => Promise<unknown>, before?: () => Promise<unknown>
 }
 
 /** @returns the middle one of an odd number of values. */
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 }

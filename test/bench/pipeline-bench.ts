@@ -1,4 +1,8 @@
 // save, load and verify against the pipelines that they take the place of.
+import { rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { formatBytes } from '../../lib/quantity.ts'
 import { runPipeline, runProgram } from './measured-run.ts'
 import { formatRatio, timePairs, type Pair } from './paired-timing.ts'
 import { formatMs, type Row } from './result-table.ts'
@@ -23,11 +27,26 @@ export async function benchSave(workbench: Workbench): Promise<Row[]> {
   const args = ['--no-pull', '--force', '--dir', dir, reference]
   // Whoever is first would read the image from disk.
   await runPipeline(`docker save ${reference} >/dev/null`, { env })
-  return measure('save', 1.05, {
+  const rows = await measure('save', 1.05, {
     before: () => runPipeline('sync', {}),
     tool: () => runProgram('save_compressed_tars', args, { env }),
     plain: () => runPipeline(`docker save ${reference} | pixz -t >plain.tar.xz`, { cwd: dir, env }),
   })
+  return [...rows, await compareSizes(image.archive, join(dir, 'plain.tar.xz'))]
+}
+
+// Segments cost a little: each begins with nothing learnt.
+async function compareSizes(archive: string, plain: string): Promise<Row> {
+  const [toolBytes, plainBytes] = [(await stat(archive)).size, (await stat(plain)).size]
+  await rm(plain)
+  return {
+    measure: `archive of an image of ${IMAGE_BYTES / 1e6} MB, \`pixz -t\``,
+    tool: formatBytes(toolBytes),
+    plain: formatBytes(plainBytes),
+    ratio: (toolBytes / plainBytes).toFixed(4),
+    bound: 'ratio ≤ 1.015',
+    held: toolBytes <= 1.015 * plainBytes,
+  }
 }
 
 /** Times a load into an engine that has nothing of the image. */
