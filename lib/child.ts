@@ -105,10 +105,11 @@ export async function withChildren<T>(
     const [result] = await Promise.all([work, ...exits()])
     return result
   } catch (error) {
-    // The children may have had the terminal's Ctrl-C before this process did.
+    if (signal.aborted) throw interrupted()
     const failure = isSymptom(error)
       ? await firstFailure(exits(), await rootOf(work, error))
       : error
+    // The children may have had the terminal's Ctrl-C before this process did.
     throw signal.aborted ? interrupted() : failure
   } finally {
     await endChildren(children)
@@ -125,13 +126,13 @@ export async function endChildren(children: readonly Child[]): Promise<void> {
 // What the work found wrong, where a child that was ended for it was heard of
 // first; a pipeline may tell several reasons at once.
 async function rootOf(work: Promise<unknown>, first: unknown): Promise<unknown> {
-  const reason = await Promise.race([
+  const reason = await inTime(
     work.then(
       () => first,
       (error: unknown) => error,
     ),
-    delay(ROOT_MS, first, { ref: false }),
-  ])
+    first,
+  )
   const reasons: unknown[] = reason instanceof AggregateError ? reason.errors : [reason]
   return reasons.find((each) => !isSymptom(each)) ?? reasons[0]
 }
@@ -159,8 +160,14 @@ async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown)
     }
     return failure
   })
-  return Promise.race([
+  return inTime(
     Promise.any(failures).catch(() => otherwise),
-    delay(ROOT_MS, otherwise, { ref: false }),
-  ])
+    otherwise,
+  )
+}
+
+async function inTime(awaited: Promise<unknown>, otherwise: unknown): Promise<unknown> {
+  const timer = new AbortController()
+  const late = delay(ROOT_MS, otherwise, { signal: timer.signal })
+  return Promise.race([awaited, late]).finally(() => timer.abort())
 }

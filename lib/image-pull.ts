@@ -98,7 +98,10 @@ async function pullOnce(reference: ImageReference, options: PullOptions): Promis
   })
   child.stdin.end()
   const show = async (): Promise<void> => {
-    for await (const text of createInterface(child.stdout)) notify({ type: 'output', text })
+    const lines = createInterface(child.stdout)
+    // It hears of the end of its input, but not of one that was ended.
+    child.stdout.once('close', () => lines.close())
+    for await (const text of lines) notify({ type: 'output', text })
   }
   await withChildren([child], signal, show())
 }
