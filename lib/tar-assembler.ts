@@ -143,7 +143,14 @@ async function decompress(
   }
   const sending = engine ? sendTar(counted(), engine, proveAll) : drain(counted(), proveAll)
   const children = engine ? [decompressor, engine] : [decompressor]
-  await withChildren(children, signal, Promise.all([reading, sending]))
+  await withChildren(children, signal, both(reading, sending))
+}
+
+// What one of them fails of breaks the other's pipe, which may be heard of first.
+async function both(...promises: readonly Promise<void>[]): Promise<void> {
+  const reasons: unknown[] = []
+  await Promise.all(promises.map((promise) => promise.catch((error) => reasons.push(error))))
+  if (reasons.length > 0) throw new AggregateError(reasons)
 }
 
 async function drain(chunks: AsyncIterable<Buffer>, prove: () => Promise<void>): Promise<void> {
