@@ -20,6 +20,9 @@ import {
   type Answer,
 } from '../fixtures/workbench.ts'
 
+// Whoever sees it first: the sha256 of the segment, or the decompressor.
+const DAMAGED = /^(MISMATCH|BAD_ARCHIVE)$/
+
 const bench = await setUp(t)
 const { engine } = bench
 const { docker } = engine
@@ -291,8 +294,8 @@ t.test('verify: a damaged base is found', async (t) => {
     await damageLayer(base, archiveOf(image), image.diffIds[1] ?? '')
   }
   t.match(await verify(2, '--base', base), [
-    { result: 'failed', error: { code: 'MISMATCH' } },
-    { result: 'failed', error: { code: 'MISMATCH' } },
+    { result: 'failed', error: { code: DAMAGED } },
+    { result: 'failed', error: { code: DAMAGED } },
   ])
 })
 

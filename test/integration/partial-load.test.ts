@@ -17,6 +17,9 @@ import {
 import { tar } from '../fixtures/tar-builder.ts'
 import { archiveOf, damageLayer, readAnswers, recordOf, setUp } from '../fixtures/workbench.ts'
 
+// Whoever sees it first: the sha256 of the segment, or the decompressor.
+const DAMAGED = /^(MISMATCH|BAD_ARCHIVE)$/
+
 const bench = await setUp(t)
 const { engine } = bench
 const { docker } = engine
@@ -111,14 +114,14 @@ t.test('skipping: a damaged layer that the engine lacks is refused', async (t) =
   const dir = await prepare(t, base)
   await damageLayer(dir, archiveOf(app), app.diffIds[2] ?? '')
   const before = await bench.listImages()
-  t.match(await load(dir, app.reference), [{ result: 'failed', error: { code: 'MISMATCH' } }])
+  t.match(await load(dir, app.reference), [{ result: 'failed', error: { code: DAMAGED } }])
   t.equal(await bench.listImages(), before, 'the engine has what it had')
 })
 
 t.test('skipping: a layer is the same above the same layers only', async (t) => {
   const dir = await prepare(t, train)
   await damageLayer(dir, archiveOf(other), other.diffIds[3] ?? '')
-  t.match(await load(dir, other.reference), [{ result: 'failed', error: { code: 'MISMATCH' } }])
+  t.match(await load(dir, other.reference), [{ result: 'failed', error: { code: DAMAGED } }])
 })
 
 t.test('skipping: with --force all is sent', async (t) => {
@@ -128,7 +131,7 @@ t.test('skipping: with --force all is sent', async (t) => {
   ])
   await damageLayer(dir, archiveOf(train), train.diffIds[1] ?? '')
   t.match(await load(dir, train.reference, '--force'), [
-    { result: 'failed', error: { code: 'MISMATCH' } },
+    { result: 'failed', error: { code: DAMAGED } },
   ])
 })
 
