@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import { ToolError } from './errors.ts'
 import { parseReference } from './image-reference.ts'
 import { parseJson, readJson } from './json-member.ts'
+import { findMember } from './linked-member.ts'
 import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
 import { memberKey, type DigestedMember, type TarDigest } from './tar-digest.ts'
 
@@ -101,7 +102,7 @@ function readImage(
   members: Members,
   manifests: readonly OciImage[],
 ): ArchivedImage {
-  const configMember = find(members, entry.Config)
+  const configMember = findMember(members, entry.Config)
   const configDigest = `sha256:${configMember.sha256}`
   checkName(entry.Config, configMember)
   const config = readJson(Config, configMember)
@@ -122,7 +123,7 @@ function readImage(
     configDigest,
     manifestDigests: [...new Set(own.flatMap((candidate) => candidate.digests))],
     layers: entry.Layers.map((path, index) => {
-      return readLayer(find(members, path), diffIds[index] ?? '', blobs)
+      return readLayer(findMember(members, path), diffIds[index] ?? '', blobs)
     }),
   }
 }
@@ -176,30 +177,6 @@ function checkName(path: string, member: DigestedMember): void {
   if (want !== undefined && want !== member.sha256) {
     throw mismatch(`"${path}"`, `sha256:${member.sha256}`, `sha256:${want}`)
   }
-}
-
-// Layers that are alike lie in the tar once; the others are links to it.
-function find(members: Members, path: string): DigestedMember {
-  let key = memberKey(path)
-  for (let links = 0; links < 8; links++) {
-    const member = members.get(key)
-    if (member?.type === '0') return member
-    if (member?.type === '2') key = resolve(key, member.linkPath)
-    else if (member?.type === '1') key = memberKey(member.linkPath)
-    else break
-  }
-  throw new ToolError('BAD_IMAGE', `check image: "${path}" is missing in the tar`, {
-    hint: 'the image was not saved whole: save it again',
-  })
-}
-
-function resolve(from: string, link: string): string {
-  const parts = from.split('/').slice(0, -1)
-  for (const part of link.split('/')) {
-    if (part === '..') parts.pop()
-    else if (part !== '.' && part !== '') parts.push(part)
-  }
-  return parts.join('/')
 }
 
 function mismatch(what: string, got: string, want: string): ToolError {

@@ -90,17 +90,12 @@ async function verifyTarget(
     return { result: 'verified', tarBytes, archiveBytes, notes: ['only the sha256 was checked'] }
   }
   const { engine } = context
-  const isCurrent = engine && !(target.isSuperseded && record)
-  const original = isCurrent && (await findOriginal(engine, target, record))
+  // The name of an older image means a newer one by now.
+  const isNamed = options.against === 'engine' || !(target.isSuperseded && record)
+  const original = engine && isNamed ? await findOriginal(engine, target, record) : undefined
   if (!original) checkRecordWanted(target, record, options)
   if (!record) checkNotIncrement('verify', archive)
-  const [read, digest] = await readBoth(
-    target,
-    archiveBytes,
-    record,
-    original || undefined,
-    context,
-  )
+  const [read, digest] = await readBoth(target, archiveBytes, record, original, context)
   const expected = digest ? digest.tar.contentMd5 : record?.tar.contentMd5
   const { contentMd5, sizeBytes } = read.tar
   const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }

@@ -23,6 +23,7 @@ const PURE = [
   'image-reference',
   'json-member',
   'layer-guess',
+  'linked-member',
   'load-plan',
   'oci-layout',
   'outcome',
