@@ -6,9 +6,8 @@ import t, { type Test } from 'tap'
 
 import { sha256 } from '../fixtures/digest.ts'
 import { startEngine } from '../fixtures/docker-engine.ts'
-import { askAt, startEveryEngine, type Place } from '../fixtures/every-engine.ts'
+import { askAt, checkImage, startEveryEngine, type Place } from '../fixtures/every-engine.ts'
 import { startRegistry } from '../fixtures/registry.ts'
-import { sh } from '../fixtures/run.ts'
 import { buildImage, GREETING, pseudoRandom, type SampleImage } from '../fixtures/sample-images.ts'
 import type { TarEntry } from '../fixtures/tar-builder.ts'
 import { archiveOf, incrementOf, recordOf, removeImages } from '../fixtures/workbench.ts'
@@ -121,18 +120,4 @@ async function refusesToLoad(t: Test, far: Place, dir: string): Promise<void> {
 
 async function digest(dir: string, archive: string): Promise<string> {
   return sha256(await readFile(join(dir, archive)))
-}
-
-async function checkImage(t: Test, { engine }: Place, image: SampleImage): Promise<void> {
-  const { docker, env, name } = engine
-  const format = '{{json .RootFS.Layers}}'
-  const layers = await docker('image', 'inspect', '--format', format, image.reference)
-  t.strictSame(JSON.parse(layers), image.diffIds, image.reference)
-  const container = await docker('create', '--network=none', image.reference)
-  const found = t.testdir()
-  await sh(`${name} export ${container} | tar x --no-same-owner`, { cwd: found, env })
-  for (const [path, content] of Object.entries(image.files)) {
-    t.ok(content.equals(await readFile(join(found, path))), `${image.reference} ${path}`)
-  }
-  await docker('rm', container)
 }
