@@ -4,14 +4,7 @@
 import { build } from 'esbuild'
 
 import type { Origin } from '../../lib/origin.ts'
-
-/** The programs, by their file names. */
-export const PROGRAMS = [
-  'save_compressed_tars',
-  'compress_tars',
-  'verify_checksums',
-  'load_compressed_tars',
-] as const
+import { PROGRAMS } from './programs.ts'
 
 /** One program in one file. */
 export interface Bundle {

@@ -3,7 +3,8 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { bundlePrograms, PROGRAMS } from '../../../scripts/build/bundle.ts'
+import { bundlePrograms } from '../../../scripts/build/bundle.ts'
+import { PROGRAMS } from '../../../scripts/build/programs.ts'
 import { collectLicences } from '../../../scripts/build/licences.ts'
 import { ROOT } from '../../../scripts/build/root.ts'
 
