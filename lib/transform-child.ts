@@ -1,0 +1,55 @@
+// Work on bytes within this process, with the face of a child: where no program
+// does it, whoever waits for a child need not know.
+import { PassThrough, Readable, type Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+
+import type { Child } from './child.ts'
+import { interrupted } from './errors.ts'
+
+/**
+ * @param transform - from the bytes on stdin to those on stdout; what it throws
+ *   is how the child fails
+ * @param output - another child's stdin to write to; it is not ended
+ */
+export function startTransform(
+  transform: (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>,
+  output?: Writable,
+): Child {
+  const stdin = new PassThrough()
+  const result = Readable.from(transform(stdin), { objectMode: false })
+  const stdout = output ? Readable.from([]) : result
+  let wasKilled = false
+  const done = output ? writeAll(result, output) : finished(result)
+  const exited = settle(done, () => wasKilled)
+  exited.catch(() => {})
+  // Whoever still writes hears that nobody reads any more.
+  result.once('close', () => stdin.destroy())
+  return {
+    stdin,
+    stdout,
+    exited,
+    kill() {
+      if (result.closed || result.readableEnded) return
+      wasKilled = true
+      stdin.destroy()
+      result.destroy()
+    },
+  }
+}
+
+async function settle(done: Promise<void>, wasKilled: () => boolean): Promise<void> {
+  try {
+    await done
+  } catch (error) {
+    if (!wasKilled()) throw error
+  }
+  if (wasKilled()) throw interrupted()
+}
+
+async function writeAll(chunks: AsyncIterable<Buffer>, output: Writable): Promise<void> {
+  for await (const chunk of chunks) {
+    await new Promise<void>((resolve, reject) => {
+      output.write(chunk, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+}
