@@ -1,0 +1,198 @@
+// The parts of an .xz stream around its blocks: header, index and footer. The
+// index says where each block begins, so that blocks can be decoded side by
+// side. It stays the bytes that it is: a record is read when its turn comes, and
+// a million blocks cost no objects.
+import { crc32 } from 'node:zlib'
+
+import { badXz, type XzPlace } from './xz-fault.ts'
+
+/** How long a stream header is, and a stream footer. */
+export const HEADER_BYTES = 12
+
+/** One block, as the index has it. */
+export interface BlockRecord {
+  /** Header, data and check, without the padding to a multiple of 4. */
+  readonly unpaddedBytes: number
+  /** What is in it. */
+  readonly sizeBytes: number
+}
+
+const HEADER_MAGIC = Buffer.from('fd377a585a00', 'hex')
+const FOOTER_MAGIC = Buffer.from('YZ')
+// None, CRC32, CRC64, SHA-256.
+const CHECKS = new Set([0, 1, 4, 10])
+// A block header and one byte of data have no room in less.
+const LEAST_BYTES = 5
+
+/**
+ * @param bytes - the first 12 of a stream
+ * @returns the number of its kind of check
+ * @throws BAD_ARCHIVE
+ * @see https://tukaani.org/xz/xz-file-format.txt 2.1.1
+ */
+export function parseHeader(bytes: Buffer, place: XzPlace): number {
+  compare('stream header', bytes.subarray(0, 6), HEADER_MAGIC, place)
+  const flags = bytes.subarray(6, 8)
+  compareSum('stream header', flags, bytes.readUInt32LE(8), place)
+  return parseFlags('stream header', flags, place)
+}
+
+/**
+ * @param bytes - the last 12 of a stream
+ * @returns the number of its kind of check, and how long its index is
+ * @throws BAD_ARCHIVE
+ * @see https://tukaani.org/xz/xz-file-format.txt 2.1.2
+ */
+export function parseFooter(
+  bytes: Buffer,
+  place: XzPlace,
+): { readonly check: number; readonly indexBytes: number } {
+  compare('stream footer', bytes.subarray(10), FOOTER_MAGIC, place)
+  compareSum('stream footer', bytes.subarray(4, 10), bytes.readUInt32LE(0), place)
+  const check = parseFlags('stream footer', bytes.subarray(8, 10), place)
+  return { check, indexBytes: (bytes.readUInt32LE(4) + 1) * 4 }
+}
+
+/**
+ * Reads an index to its end, and keeps nothing of it.
+ *
+ * @param bytes - the index, from its indicator to its check sum
+ * @returns how many blocks there are, what room they take, and the largest
+ * @throws BAD_ARCHIVE
+ * @see https://tukaani.org/xz/xz-file-format.txt 4
+ */
+export function checkIndex(
+  bytes: Buffer,
+  place: XzPlace,
+): { readonly blocks: number; readonly blocksBytes: number } {
+  const body = bytes.subarray(0, -4)
+  compareSum('index', body, bytes.readUInt32LE(body.length), place)
+  if (body[0] !== 0) throw badXz(place, `index: got indicator ${body[0]}, want 0`)
+  let blocks = 0
+  let blocksBytes = 0
+  let sizeBytes = 0
+  const records = walk(body, place)
+  for (let step = records.next(); ; step = records.next()) {
+    if (step.done === true) {
+      checkPadding(body.subarray(step.value), place)
+      return { blocks, blocksBytes }
+    }
+    const { unpaddedBytes, sizeBytes: own } = step.value
+    if (unpaddedBytes < LEAST_BYTES) {
+      throw badXz(place, `index: block ${blocks + 1}: got ${unpaddedBytes} bytes, want more`)
+    }
+    blocks++
+    blocksBytes += padded(unpaddedBytes)
+    sizeBytes += own
+    if (!Number.isSafeInteger(blocksBytes) || !Number.isSafeInteger(sizeBytes)) {
+      throw badXz(place, 'index: it claims more bytes than there can be')
+    }
+  }
+}
+
+/** @returns the blocks of an index that {@link checkIndex} took, in their order. */
+export function* readRecords(index: Buffer, place: XzPlace): Generator<BlockRecord> {
+  yield* walk(index.subarray(0, -4), place)
+}
+
+/** @returns a block's size with its padding. */
+export function padded(unpaddedBytes: number): number {
+  return Math.ceil(unpaddedBytes / 4) * 4
+}
+
+/**
+ * What makes a block, with its padding, a stream of its own: so whoever decodes
+ * it compares it with its record and verifies its check.
+ *
+ * @returns what goes before it, and what goes after it
+ */
+export function frameBlock(check: number, record: BlockRecord): { head: Buffer; tail: Buffer } {
+  const flags = Buffer.of(0, check)
+  const head = Buffer.concat([HEADER_MAGIC, flags, sumOf(flags)])
+  const body = Buffer.from([
+    0,
+    1,
+    ...formatNumber(record.unpaddedBytes),
+    ...formatNumber(record.sizeBytes),
+  ])
+  const index = Buffer.concat([body, Buffer.alloc(-body.length & 3)])
+  const footer = Buffer.alloc(6)
+  footer.writeUInt32LE(index.length / 4)
+  flags.copy(footer, 4)
+  return {
+    head,
+    tail: Buffer.concat([index, sumOf(index), sumOf(footer), footer, FOOTER_MAGIC]),
+  }
+}
+
+// Gives the place after the last record.
+function* walk(body: Buffer, place: XzPlace): Generator<BlockRecord, number> {
+  let at = 1
+  const next = (): number => {
+    const [value, lengthBytes] = parseNumber(body, at, place)
+    at += lengthBytes
+    return value
+  }
+  const records = next()
+  for (let done = 0; done < records; done++) {
+    const unpaddedBytes = next()
+    yield { unpaddedBytes, sizeBytes: next() }
+  }
+  return at
+}
+
+// Seven bits a byte, the lowest first. Nothing here can be as large as the
+// format allows: files are smaller.
+function parseNumber(body: Buffer, at: number, place: XzPlace): [value: number, bytes: number] {
+  let value = 0
+  for (let count = 0; count < 9; count++) {
+    const byte = body[at + count]
+    if (byte === undefined) throw badXz(place, 'index: it ends within a number')
+    value += (byte & 0x7f) * 2 ** (7 * count)
+    if (byte >= 0x80) continue
+    if (byte === 0 && count > 0) break
+    if (!Number.isSafeInteger(value)) {
+      throw badXz(place, `index: it claims ${value} blocks or bytes, more than there can be`)
+    }
+    return [value, count + 1]
+  }
+  throw badXz(place, 'index: a number in it is not written as it should be')
+}
+
+function formatNumber(value: number): number[] {
+  return value < 0x80 ? [value] : [(value % 0x80) | 0x80, ...formatNumber(Math.floor(value / 0x80))]
+}
+
+function checkPadding(padding: Buffer, place: XzPlace): void {
+  if (padding.length > 3 || padding.some((byte) => byte !== 0)) {
+    throw badXz(place, 'index: it holds more than the records that it counts')
+  }
+}
+
+function parseFlags(what: string, flags: Buffer, place: XzPlace): number {
+  const [first, check = 0] = flags
+  if (first === 0 && CHECKS.has(check)) return check
+  const got = flags.toString('hex')
+  throw badXz(place, `${what}: got flags ${got}, want 0000, 0001, 0004 or 000a: unknown check`)
+}
+
+function compare(what: string, got: Buffer, want: Buffer, place: XzPlace): void {
+  if (got.equals(want)) return
+  throw badXz(place, `${what}: got ${got.toString('hex')}, want ${want.toString('hex')}`)
+}
+
+function compareSum(what: string, bytes: Buffer, sum: number, place: XzPlace): void {
+  const want = crc32(bytes)
+  if (sum === want) return
+  throw badXz(place, `${what}: check sum: got ${hex(sum)}, want ${hex(want)}`)
+}
+
+function hex(sum: number): string {
+  return sum.toString(16).padStart(8, '0')
+}
+
+function sumOf(bytes: Buffer): Buffer {
+  const sum = Buffer.alloc(4)
+  sum.writeUInt32LE(crc32(bytes))
+  return sum
+}
