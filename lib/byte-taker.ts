@@ -3,14 +3,20 @@ import { ToolError } from './errors.ts'
 
 /** Bytes of a stream, so many at a time. */
 export interface ByteTaker {
-  /** @throws TRUNCATED_TAR where there are fewer. */
+  /** @throws TRUNCATED_TAR, or what was asked for, where there are fewer. */
   take(sizeBytes: number): AsyncGenerator<Buffer>
-  /** @throws MISMATCH where there are more. */
+  /** @throws MISMATCH, or what was asked for, where there are more. */
   end(): Promise<void>
 }
 
-/** @returns what takes a stream's bytes, from its start on. */
-export function createByteTaker(stream: AsyncIterable<Buffer>): ByteTaker {
+/**
+ * @param explain - the error where there are more or fewer
+ * @returns what takes a stream's bytes, from its start on
+ */
+export function createByteTaker(
+  stream: AsyncIterable<Buffer>,
+  explain: (what: 'fewer' | 'more') => ToolError = wrongSize,
+): ByteTaker {
   const chunks = stream[Symbol.asyncIterator]()
   let rest: Buffer = Buffer.alloc(0)
   const next = async (): Promise<boolean> => {
@@ -21,7 +27,7 @@ export function createByteTaker(stream: AsyncIterable<Buffer>): ByteTaker {
   return {
     async *take(sizeBytes) {
       for (let left = sizeBytes; left > 0;) {
-        if (rest.length === 0 && !(await next())) throw wrongSize('fewer')
+        if (rest.length === 0 && !(await next())) throw explain('fewer')
         const chunk = rest.subarray(0, left)
         rest = rest.subarray(chunk.length)
         left -= chunk.length
@@ -29,7 +35,7 @@ export function createByteTaker(stream: AsyncIterable<Buffer>): ByteTaker {
       }
     },
     async end() {
-      if (rest.length > 0 || (await next())) throw wrongSize('more')
+      if (rest.length > 0 || (await next())) throw explain('more')
     },
   }
 }

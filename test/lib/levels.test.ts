@@ -41,10 +41,12 @@ const PURE = [
   'tar-piece',
   'tar-scanner',
   'text-table',
+  'turns',
   'usage',
   'xz-fault',
   'xz-index',
   'xz-layout',
+  'xz-message',
 ]
 const VERBS = ['save', 'compress', 'verify', 'load', 'inventory']
 const FACE = ['cli', 'report']

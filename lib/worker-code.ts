@@ -1,0 +1,15 @@
+// The thread that decodes .xz, started. An executable has no file beside it, so
+// there the text of the thread is in the program; see scripts/build/bundle.ts.
+import { Worker } from 'node:worker_threads'
+
+/** The thread's text, defined by scripts/build, and not there in the sources. */
+declare const BUILD_XZ_WORKER: string
+
+/** @returns a thread that runs lib/xz-worker.ts. */
+export function startXzWorker(): Worker {
+  // What this process was started with is not for the thread.
+  const execArgv: string[] = []
+  return typeof BUILD_XZ_WORKER === 'undefined'
+    ? new Worker(new URL('./xz-worker.ts', import.meta.url), { execArgv })
+    : new Worker(BUILD_XZ_WORKER, { eval: true, execArgv })
+}
