@@ -7,9 +7,10 @@ declare const BUILD_XZ_WORKER: string
 
 /** @returns a thread that runs lib/xz-worker.ts. */
 export function startXzWorker(): Worker {
-  // What this process was started with is not for the thread.
-  const execArgv: string[] = []
+  // What this process was started with is not for the thread. Its garbage is
+  // large buffers with small heads, which it would collect late.
+  const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 2 } }
   return typeof BUILD_XZ_WORKER === 'undefined'
-    ? new Worker(new URL('./xz-worker.ts', import.meta.url), { execArgv })
-    : new Worker(BUILD_XZ_WORKER, { eval: true, execArgv })
+    ? new Worker(new URL('./xz-worker.ts', import.meta.url), options)
+    : new Worker(BUILD_XZ_WORKER, { eval: true, ...options })
 }

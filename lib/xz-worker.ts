@@ -93,6 +93,8 @@ function createDecoder(lzma: LZMAModule): Decoder {
     stream.setInput(input, next.bytes.length)
     block.hasAll = next.isLast
     tell({ kind: 'taken', bytes: next.bytes.length })
+    // Left to the collector, hundreds of such would be waiting for it.
+    if (next.bytes.buffer instanceof ArrayBuffer) next.bytes.buffer.transfer(0)
     return true
   }
   // Undefined where it goes on.
