@@ -1,6 +1,8 @@
 // The four programs, each with all that it imports in one CommonJS file: the
 // form that a single executable of Node can start. The text depends on nothing
 // but sources, packages and origin, so neither do the executables.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { build } from 'esbuild'
 
 import type { Origin } from '../../lib/origin.ts'
@@ -24,27 +26,57 @@ export async function bundlePrograms(root: string, origin: Origin): Promise<Bund
 }
 
 async function bundle(root: string, program: string, origin: Origin): Promise<Bundle> {
+  const { code, packages } = await bundleEntry(root, `scripts/${program}.ts`, {
+    BUILD_ORIGIN: JSON.stringify(origin),
+  })
+  // The sources start with a shell's line, which executables do not.
+  return { program, code: code.replace(/^#!.*\n/, ''), packages }
+}
+
+/**
+ * @param entry - a source file, from the root
+ * @param texts - constants that are not there in the sources, by name
+ * @returns the file with all that it imports; where it decodes .xz, with the
+ *   thread for that as a text
+ */
+export async function bundleEntry(
+  root: string,
+  entry: string,
+  texts: Readonly<Record<string, string>> = {},
+): Promise<Omit<Bundle, 'program'>> {
+  const wasm = await readFile(join(root, LIBLZMA), 'base64')
+  const thread = await bundleFile(root, 'lib/xz-worker.ts', { BUILD_LIBLZMA: wasm })
+  const main = await bundleFile(root, entry, { ...texts, BUILD_XZ_WORKER: thread.code })
+  const inputs = main.inputs.includes('lib/worker-code.ts')
+    ? [...main.inputs, ...thread.inputs]
+    : main.inputs
+  return { code: main.code, packages: packagesOf(inputs) }
+}
+
+const LIBLZMA = 'node_modules/node-liblzma/lib/wasm/liblzma.wasm'
+
+async function bundleFile(
+  root: string,
+  entry: string,
+  texts: Readonly<Record<string, string>>,
+): Promise<{ code: string; inputs: string[] }> {
+  const constants = Object.entries(texts).map(([name, text]) => [name, JSON.stringify(text)])
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
-    entryPoints: [`scripts/${program}.ts`],
+    entryPoints: [entry],
     bundle: true,
     platform: 'node',
     target: 'node24',
     format: 'cjs',
     // The names and lines stay: a bug shows its stack.
     minify: false,
-    define: { BUILD_ORIGIN: JSON.stringify(JSON.stringify(origin)) },
+    // There is no file beside an executable that a URL could lead to.
+    define: { ...Object.fromEntries(constants), 'import.meta.url': '""' },
     write: false,
     metafile: true,
     logLevel: 'warning',
   })
-  const text = outputFiles[0]?.text ?? ''
-  return {
-    program,
-    // The sources start with a shell's line, which executables do not.
-    code: text.replace(/^#!.*\n/, ''),
-    packages: packagesOf(Object.keys(metafile.inputs)),
-  }
+  return { code: outputFiles[0]?.text ?? '', inputs: Object.keys(metafile.inputs) }
 }
 
 const PACKAGE = /.*\bnode_modules\/(?<name>(?:@[^/]+\/)?[^/]+)\//
