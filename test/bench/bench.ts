@@ -12,6 +12,7 @@ import { benchLoad, benchSave, benchVerify } from './pipeline-bench.ts'
 import { killRunning, say } from './measured-run.ts'
 import { formatTable, isMissed, type Row } from './result-table.ts'
 import { withWorkbench, type Workbench } from './workbench.ts'
+import { benchXz } from './xz-bench.ts'
 
 const BENCHES: Readonly<Record<string, (workbench: Workbench) => Promise<Row[]>>> = {
   help: benchHelp,
@@ -21,6 +22,7 @@ const BENCHES: Readonly<Record<string, (workbench: Workbench) => Promise<Row[]>>
   layers: benchLayers,
   memory: benchMemory,
   huge: benchHuge,
+  xz: benchXz,
 }
 
 async function main(): Promise<void> {

@@ -27,10 +27,18 @@ export async function runProgram(
   args: string[],
   options: RunOptions & { readonly sampleMemory?: boolean },
 ): Promise<number> {
-  const process = start(program, args, options)
-  const sampler = options.sampleMemory === true ? samplePeak(process.child.pid) : undefined
+  return watch(`${program} ${args.join(' ')}`, start(program, args, options), options.sampleMemory)
+}
+
+/** Runs any executable to its end, as {@link runProgram} does a program. */
+export async function peakOfFile(file: string, args: string[]): Promise<number> {
+  return watch(`${file} ${args.join(' ')}`, startFile(file, args), true)
+}
+
+async function watch(what: string, process: Running, sampleMemory = false): Promise<number> {
+  const sampler = sampleMemory ? samplePeak(process.child.pid) : undefined
   try {
-    await succeed(`${program} ${args.join(' ')}`, process)
+    await succeed(what, process)
   } finally {
     sampler?.stop()
   }
