@@ -1,13 +1,8 @@
-// The parts of an .xz stream around its blocks: header, index and footer. The
-// index says where each block begins, so that blocks can be decoded side by
-// side. It stays the bytes that it is: a record is read when its turn comes, and
-// a million blocks cost no objects.
-import { crc32 } from 'node:zlib'
-
+// The index of an .xz stream says where each block begins, so that blocks can be
+// decoded side by side. It stays the bytes that it is: a record is read when its
+// turn comes, and a million blocks cost no objects.
 import { badXz, type XzPlace } from './xz-fault.ts'
-
-/** How long a stream header is, and a stream footer. */
-export const HEADER_BYTES = 12
+import { compareSum, formatFooter, formatHeader, sumOf } from './xz-header.ts'
 
 /** One block, as the index has it. */
 export interface BlockRecord {
@@ -17,41 +12,8 @@ export interface BlockRecord {
   readonly sizeBytes: number
 }
 
-const HEADER_MAGIC = Buffer.from('fd377a585a00', 'hex')
-const FOOTER_MAGIC = Buffer.from('YZ')
-// None, CRC32, CRC64, SHA-256.
-const CHECKS = new Set([0, 1, 4, 10])
 // A block header and one byte of data have no room in less.
 const LEAST_BYTES = 5
-
-/**
- * @param bytes - the first 12 of a stream
- * @returns the number of its kind of check
- * @throws BAD_ARCHIVE
- * @see https://tukaani.org/xz/xz-file-format.txt 2.1.1
- */
-export function parseHeader(bytes: Buffer, place: XzPlace): number {
-  compare('stream header', bytes.subarray(0, 6), HEADER_MAGIC, place)
-  const flags = bytes.subarray(6, 8)
-  compareSum('stream header', flags, bytes.readUInt32LE(8), place)
-  return parseFlags('stream header', flags, place)
-}
-
-/**
- * @param bytes - the last 12 of a stream
- * @returns the number of its kind of check, and how long its index is
- * @throws BAD_ARCHIVE
- * @see https://tukaani.org/xz/xz-file-format.txt 2.1.2
- */
-export function parseFooter(
-  bytes: Buffer,
-  place: XzPlace,
-): { readonly check: number; readonly indexBytes: number } {
-  compare('stream footer', bytes.subarray(10), FOOTER_MAGIC, place)
-  compareSum('stream footer', bytes.subarray(4, 10), bytes.readUInt32LE(0), place)
-  const check = parseFlags('stream footer', bytes.subarray(8, 10), place)
-  return { check, indexBytes: (bytes.readUInt32LE(4) + 1) * 4 }
-}
 
 /**
  * Reads an index to its end, and keeps nothing of it.
@@ -107,21 +69,17 @@ export function padded(unpaddedBytes: number): number {
  * @returns what goes before it, and what goes after it
  */
 export function frameBlock(check: number, record: BlockRecord): { head: Buffer; tail: Buffer } {
-  const flags = Buffer.of(0, check)
-  const head = Buffer.concat([HEADER_MAGIC, flags, sumOf(flags)])
   const body = Buffer.from([
     0,
     1,
     ...formatNumber(record.unpaddedBytes),
     ...formatNumber(record.sizeBytes),
   ])
-  const index = Buffer.concat([body, Buffer.alloc(-body.length & 3)])
-  const footer = Buffer.alloc(6)
-  footer.writeUInt32LE(index.length / 4)
-  flags.copy(footer, 4)
+  const padding = Buffer.alloc(-body.length & 3)
+  const index = Buffer.concat([body, padding, sumOf(Buffer.concat([body, padding]))])
   return {
-    head,
-    tail: Buffer.concat([index, sumOf(index), sumOf(footer), footer, FOOTER_MAGIC]),
+    head: formatHeader(check),
+    tail: Buffer.concat([index, formatFooter(check, index.length)]),
   }
 }
 
@@ -167,32 +125,4 @@ function checkPadding(padding: Buffer, place: XzPlace): void {
   if (padding.length > 3 || padding.some((byte) => byte !== 0)) {
     throw badXz(place, 'index: it holds more than the records that it counts')
   }
-}
-
-function parseFlags(what: string, flags: Buffer, place: XzPlace): number {
-  const [first, check = 0] = flags
-  if (first === 0 && CHECKS.has(check)) return check
-  const got = flags.toString('hex')
-  throw badXz(place, `${what}: got flags ${got}, want 0000, 0001, 0004 or 000a: unknown check`)
-}
-
-function compare(what: string, got: Buffer, want: Buffer, place: XzPlace): void {
-  if (got.equals(want)) return
-  throw badXz(place, `${what}: got ${got.toString('hex')}, want ${want.toString('hex')}`)
-}
-
-function compareSum(what: string, bytes: Buffer, sum: number, place: XzPlace): void {
-  const want = crc32(bytes)
-  if (sum === want) return
-  throw badXz(place, `${what}: check sum: got ${hex(sum)}, want ${hex(want)}`)
-}
-
-function hex(sum: number): string {
-  return sum.toString(16).padStart(8, '0')
-}
-
-function sumOf(bytes: Buffer): Buffer {
-  const sum = Buffer.alloc(4)
-  sum.writeUInt32LE(crc32(bytes))
-  return sum
 }

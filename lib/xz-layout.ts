@@ -2,7 +2,8 @@
 // padding, footer, index, header, and again, until the start. A few small reads
 // a stream, and no byte of a block.
 import { badXz } from './xz-fault.ts'
-import { HEADER_BYTES, checkIndex, parseFooter, parseHeader } from './xz-index.ts'
+import { HEADER_BYTES, parseFooter, parseHeader } from './xz-header.ts'
+import { checkIndex } from './xz-index.ts'
 
 /** One stream. */
 export interface XzStream {

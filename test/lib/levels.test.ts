@@ -44,6 +44,7 @@ const PURE = [
   'turns',
   'usage',
   'xz-fault',
+  'xz-header',
   'xz-index',
   'xz-layout',
   'xz-message',

@@ -2,14 +2,8 @@
 import { crc32 } from 'node:zlib'
 import t from 'tap'
 
-import {
-  checkIndex,
-  frameBlock,
-  padded,
-  parseFooter,
-  parseHeader,
-  readRecords,
-} from '../../lib/xz-index.ts'
+import { parseFooter, parseHeader } from '../../lib/xz-header.ts'
+import { checkIndex, frameBlock, padded, readRecords } from '../../lib/xz-index.ts'
 import { pixz, places, sampleBytes, unxz, xz } from '../fixtures/xz-archives.ts'
 
 const PLACE = { archive: 'a.tar.xz', offsetBytes: 7 }
