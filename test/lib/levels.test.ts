@@ -48,6 +48,7 @@ const PURE = [
   'xz-index',
   'xz-layout',
   'xz-message',
+  'zstd-frame',
 ]
 const VERBS = ['save', 'compress', 'verify', 'load', 'inventory']
 const FACE = ['cli', 'report']
