@@ -30,6 +30,7 @@ look() {
   need podman podman
   need pixz pixz
   need xz xz-utils
+  need zstd zstd
   need tar tar
   need md5sum coreutils
   need sha256sum coreutils
