@@ -2,7 +2,7 @@
 // its own of the runtime, which checks the sums in them.
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { constants, createZstdDecompress } from 'node:zlib'
+import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
 
 import type { Child } from './child.ts'
 import { ToolError } from './errors.ts'
@@ -39,6 +39,11 @@ async function* decodeFrame(
   pieces: AsyncGenerator<FramePiece>,
   archive: string,
 ): AsyncGenerator<Buffer> {
+  const bytes = first.isLast ? decodeAtOnce(first.bytes) : undefined
+  if (bytes) {
+    yield bytes
+    return
+  }
   const decoder = createZstdDecompress(OPTIONS)
   const feeding = pipeline(frameBytes(first, pieces), decoder)
   // The decoder is destroyed by what goes wrong there, and tells it.
@@ -62,6 +67,17 @@ async function* frameBytes(
     piece = value
   }
 }
+
+// Where frames are small, most of the time would go into beginning with them.
+function decodeAtOnce(frame: Buffer): Buffer | undefined {
+  try {
+    return zstdDecompressSync(frame, { ...OPTIONS, maxOutputLength: AT_ONCE_BYTES })
+  } catch {
+    return undefined // it is large, or bad: the other way tells
+  }
+}
+
+const AT_ONCE_BYTES = 1024 * 1024
 
 // Larger parts than Node's 16 KiB: each goes through the thread pool.
 const OPTIONS = {
