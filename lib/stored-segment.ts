@@ -1,0 +1,109 @@
+// Bytes as they are, in the form of a compressed stream: a layer that is compressed
+// already would take the time of a compression and become no smaller. Decoders
+// need no memory to speak of for it.
+import { crc32 } from 'node:zlib'
+
+import { cutEqually } from './equal-pieces.ts'
+
+/**
+ * @param firstBytes - of a layer
+ * @returns whether it is compressed as those of a containerd store are: by gzip or zstd
+ */
+export function isCompressed(firstBytes: Buffer): boolean {
+  return [GZIP_MAGIC, ZSTD_MAGIC].some((magic) =>
+    magic.equals(firstBytes.subarray(0, magic.length)),
+  )
+}
+
+const GZIP_MAGIC = Buffer.from('1f8b08', 'hex')
+const ZSTD_MAGIC = Buffer.from('28b52ffd', 'hex')
+
+/**
+ * @returns a zstd frame of raw blocks
+ * @see https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1
+ */
+export async function* storeZstd(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  // Neither the size nor a checksum; the window that blocks of 128 KiB need.
+  yield Buffer.concat([ZSTD_MAGIC, Buffer.of(0, 7 << 3)])
+  for await (const bytes of cutEqually(chunks, ZSTD_BLOCK_BYTES)) {
+    yield littleEndian(bytes.length << 3, 3)
+    yield bytes
+  }
+  yield littleEndian(1, 3) // the last block, of no bytes
+}
+
+const ZSTD_BLOCK_BYTES = 128 * 1024
+
+/**
+ * @returns an .xz stream of uncompressed LZMA2 chunks; its blocks tell their sizes,
+ *   so that decoders read several at a time
+ * @see https://tukaani.org/xz/xz-file-format.txt
+ */
+export async function* storeXz(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const records: Buffer[] = []
+  yield Buffer.concat([XZ_MAGIC, withCrc(XZ_FLAGS)])
+  for await (const content of cutEqually(chunks, XZ_BLOCK_BYTES)) {
+    const data = [...lzma2Chunks(content)]
+    const sizeBytes = data.reduce((sum, { length }) => sum + length, 0)
+    const header = blockHeader(sizeBytes, content.length)
+    yield header
+    yield* data
+    yield Buffer.concat([padding(sizeBytes), littleEndian(crc32(content), CRC_BYTES)])
+    records.push(variable(header.length + sizeBytes + CRC_BYTES), variable(content.length))
+  }
+  const index = padded(Buffer.concat([Buffer.of(0), variable(records.length / 2), ...records]))
+  yield withCrc(index)
+  const tail = Buffer.concat([littleEndian((index.length + CRC_BYTES) / 4 - 1, 4), XZ_FLAGS])
+  yield Buffer.concat([littleEndian(crc32(tail), CRC_BYTES), tail, Buffer.from('YZ')])
+}
+
+const XZ_MAGIC = Buffer.from('fd377a585a00', 'hex')
+const XZ_FLAGS = Buffer.of(0, 1) // each block has a CRC32
+const XZ_BLOCK_BYTES = 16 * 1024 * 1024
+const LZMA2_CHUNK_BYTES = 64 * 1024
+const CRC_BYTES = 4
+
+// Both sizes are told, and one filter: LZMA2 with a dictionary of 4 KiB.
+function blockHeader(sizeBytes: number, contentBytes: number): Buffer {
+  const fields = [Buffer.of(0xc0), variable(sizeBytes), variable(contentBytes)]
+  const header = Buffer.concat([Buffer.of(0), ...fields, Buffer.of(0x21, 1, 0)])
+  const whole = padded(header)
+  whole[0] = whole.length / 4 // its own size with the CRC, in fours, less one
+  return withCrc(whole)
+}
+
+// The first one resets the dictionary.
+function* lzma2Chunks(content: Buffer): Generator<Buffer> {
+  for (let at = 0; at < content.length; at += LZMA2_CHUNK_BYTES) {
+    const bytes = content.subarray(at, at + LZMA2_CHUNK_BYTES)
+    const size = bytes.length - 1
+    yield Buffer.of(at === 0 ? 1 : 2, size >> 8, size & 0xff)
+    yield bytes
+  }
+  yield Buffer.of(0)
+}
+
+// A number in sevens of bits, the lowest first.
+function variable(value: number): Buffer {
+  const bytes: number[] = []
+  for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value % 0x80) | 0x80)
+  return Buffer.of(...bytes, value)
+}
+
+function withCrc(bytes: Buffer): Buffer {
+  return Buffer.concat([bytes, littleEndian(crc32(bytes), CRC_BYTES)])
+}
+
+function padded(bytes: Buffer): Buffer {
+  return Buffer.concat([bytes, padding(bytes.length)])
+}
+
+function padding(sizeBytes: number): Buffer {
+  return Buffer.alloc(-sizeBytes & 3)
+}
+
+function littleEndian(value: number, sizeBytes: number): Buffer {
+  const bytes = Buffer.alloc(sizeBytes)
+  bytes.writeUIntLE(value, 0, sizeBytes)
+  return bytes
+}
