@@ -55,7 +55,7 @@ export function setConstants(block: Buffer): void {
   block.write('0000000\0', 116, 'latin1') // gid
   block.write('00000000000\0', 136, 'latin1') // mtime
   block.fill(0, 265, 329) // uname, gname
-  block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+  writeChecksum(block)
 }
 
 /**
@@ -71,6 +71,23 @@ export function memberHeader(path: string, sizeBytes: number): Buffer {
   block.write('ustar\x0000', 257, 'latin1')
   setConstants(block)
   return block
+}
+
+/**
+ * @param block - the header of a file
+ * @param path - at most 100 bytes
+ * @returns the same with another path and size; the rest stays as its writer had it
+ */
+export function changeHeader(block: Buffer, path: string, sizeBytes: number): Buffer {
+  const changed = Buffer.from(block)
+  changed.fill(0, 0, 100)
+  changed.write(path, 0, 100)
+  changed.fill(0, 124, 136)
+  writeSize(changed, sizeBytes)
+  const isUstar = block.toString('latin1', 257, 263) === 'ustar\0'
+  if (isUstar) changed.fill(0, 345, 500)
+  writeChecksum(changed)
+  return changed
 }
 
 const OCTAL_LIMIT = 8 ** 11
@@ -96,6 +113,10 @@ const HAS_NO_CONTENT = new Set(['1', '2', '3', '4', '5', '6'])
 
 // The checksum counts its own eight bytes as blanks.
 const BLANK_CHECKSUM = 8 * 32
+
+function writeChecksum(block: Buffer): void {
+  block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+}
 
 function checksum(block: Buffer): number {
   let sum = BLANK_CHECKSUM

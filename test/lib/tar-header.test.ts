@@ -1,6 +1,12 @@
 import t from 'tap'
 
-import { BLOCK_BYTES, memberHeader, readHeader, setConstants } from '../../lib/tar-header.ts'
+import {
+  BLOCK_BYTES,
+  changeHeader,
+  memberHeader,
+  readHeader,
+  setConstants,
+} from '../../lib/tar-header.ts'
 import { sh } from '../fixtures/run.ts'
 import { tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
 
@@ -154,3 +160,19 @@ function withChecksum(block: Buffer): Buffer {
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
   return block
 }
+
+t.test('changeHeader: changes path and size only', async (t) => {
+  const sizes = [0, 1, 8 ** 11 - 1, 8 ** 11, 2 ** 40]
+  for (const sizeBytes of sizes) {
+    for (const base256 of [false, true]) {
+      const more = { mode: 0o444, mtime: 5, uid: 7, base256 }
+      const block = tarHeader({
+        path: `${'p'.repeat(99)}/${'n'.repeat(100)}`,
+        sizeBytes: 5,
+        ...more,
+      })
+      const want = tarHeader({ path: 'blobs/b', sizeBytes, ...more, base256: sizeBytes >= 8 ** 11 })
+      t.ok(changeHeader(block, 'blobs/b', sizeBytes).equals(want), `${sizeBytes}`)
+    }
+  }
+})
