@@ -42,6 +42,7 @@ const PURE = [
   'tar-meta',
   'tar-piece',
   'tar-scanner',
+  'tar-splitter',
   'text-table',
   'turns',
   'usage',
