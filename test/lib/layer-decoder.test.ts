@@ -1,0 +1,72 @@
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import t from 'tap'
+
+import { decodeLayer, findCompression, type LayerCompression } from '../../lib/layer-decoder.ts'
+import { pseudoRandom } from '../fixtures/sample-layers.ts'
+import { chunked } from '../fixtures/tar-builder.ts'
+
+const COMPRESS = { gzip: gzipSync, zstd: zstdCompressSync }
+const LAYER = Buffer.concat([pseudoRandom('layer', 3000), Buffer.alloc(300_000, 'layer')])
+// zstd's way to store what is no data; some builders put their own index into it.
+const SKIPPED = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3])
+
+const decode = (bytes: Buffer, compression: LayerCompression, chunkBytes: number) =>
+  buffer(decodeLayer(Readable.from(chunked(bytes, chunkBytes)), compression, 'blob'))
+
+for (const compression of ['gzip', 'zstd'] as const) {
+  const compress = COMPRESS[compression]
+  const whole = compress(LAYER)
+  const parts = [LAYER.subarray(0, 1000), Buffer.alloc(0), LAYER.subarray(1000)]
+  const pieces = parts.map((part) => compress(part))
+  for (const chunkBytes of [1, 7, 1000, whole.length]) {
+    t.test(`decodeLayer: ${compression}, chunks of ${chunkBytes} bytes`, async (t) => {
+      t.ok(LAYER.equals(await decode(whole, compression, chunkBytes)), 'whole')
+      t.ok(LAYER.equals(await decode(Buffer.concat(pieces), compression, chunkBytes)), 'in parts')
+    })
+  }
+
+  t.test(`decodeLayer: ${compression} that is cut off, damaged or followed is told`, async (t) => {
+    const damaged = Buffer.from(whole)
+    damaged.fill(0xff, 4, 60)
+    const followed = Buffer.concat([whole, Buffer.from('more')])
+    for (const bytes of [whole.subarray(0, 30), whole.subarray(0, -1), damaged, followed]) {
+      const error = { code: 'BAD_IMAGE', message: /^decompress layer "blob": / }
+      await t.rejects(decode(bytes, compression, 1000), error, `${bytes.length}`)
+    }
+  })
+
+  t.test(`decodeLayer: ${compression} whose source fails tells that`, async (t) => {
+    async function* broken() {
+      yield whole.subarray(0, 1000)
+      throw new Error('the source failed')
+    }
+    await t.rejects(buffer(decodeLayer(broken(), compression, 'blob')), /the source failed/)
+  })
+
+  t.test(`decodeLayer: ${compression}, nobody reads to the end`, async (t) => {
+    for await (const chunk of decodeLayer(Readable.from(chunked(whole, 100)), compression, 'b')) {
+      t.ok(LAYER.subarray(0, chunk.length).equals(chunk))
+      break
+    }
+  })
+
+  t.test(`findCompression: ${compression}`, async (t) => {
+    t.equal(findCompression(whole.subarray(0, 4)), compression)
+  })
+}
+
+t.test('decodeLayer: zstd with skippable frames', async (t) => {
+  const bytes = Buffer.concat([zstdCompressSync(LAYER), SKIPPED, zstdCompressSync('more'), SKIPPED])
+  for (const chunkBytes of [1, 1000, bytes.length]) {
+    const want = Buffer.concat([LAYER, Buffer.from('more')])
+    t.ok(want.equals(await decode(bytes, 'zstd', chunkBytes)), `${chunkBytes}`)
+  }
+})
+
+t.test('findCompression: what is neither', async (t) => {
+  for (const text of ['', 'a', 'a tar', '{}', '\x1f']) {
+    t.equal(findCompression(Buffer.from(text, 'latin1')), undefined)
+  }
+})
