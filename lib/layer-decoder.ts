@@ -4,42 +4,38 @@ import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } 
 
 import { ToolError } from './errors.ts'
 
-/** How a layer is compressed. */
-export type LayerCompression = 'gzip' | 'zstd'
+type Decoder = Gunzip | ZstdDecompress
 
-/** So many bytes tell how a layer is compressed. */
-export const MAGIC_BYTES = 4
-
-const MAGIC: readonly [LayerCompression, number[]][] = [
-  ['gzip', [0x1f, 0x8b]],
-  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
-]
-
-/**
- * @param start - its first bytes, {@link MAGIC_BYTES} where it has as many
- * @returns how it is compressed, undefined where it is not
- */
-export function findCompression(start: Buffer): LayerCompression | undefined {
-  return MAGIC.find(([, magic]) => magic.every((byte, at) => start[at] === byte))?.[0]
+// The default, 16 KiB, costs more for handing on than for decompressing.
+const CHUNK = { chunkSize: 256 * 1024 }
+const GZIP = { magic: Buffer.from([0x1f, 0x8b]), create: () => createGunzip(CHUNK) }
+const ZSTD = {
+  magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]),
+  create: () => createZstdDecompress(CHUNK),
 }
 
 /**
- * @param layer - all of its compressed bytes
+ * @param layer - all of its bytes, as they lie in a tar
  * @param name - of the layer, for errors
- * @returns its bytes
+ * @returns its bytes uncompressed; as they are, where they are that
  * @throws BAD_IMAGE where they cannot be decompressed, or something else follows
  */
 export async function* decodeLayer(
   layer: AsyncIterable<Buffer>,
-  compression: LayerCompression,
   name: string,
 ): AsyncGenerator<Buffer> {
   const chunks = layer[Symbol.asyncIterator]()
   const next = async (): Promise<Buffer | undefined> => (await chunks.next()).value
-  let rest = await next()
+  let rest = await readStart(next)
+  const codec = [GZIP, ZSTD].find(({ magic }) => rest?.subarray(0, magic.length).equals(magic))
+  if (!codec) {
+    if (rest) yield rest
+    yield* { [Symbol.asyncIterator]: () => chunks }
+    return
+  }
   // A decoder of zstd ends with its first frame, without a word of those after it.
   while (rest) {
-    const decoder = compression === 'gzip' ? createGunzip() : createZstdDecompress()
+    const decoder = codec.create()
     const feeding = feed(decoder, rest, next)
     feeding.catch((error: unknown) => decoder.destroy(error instanceof Error ? error : undefined))
     try {
@@ -55,9 +51,20 @@ export async function* decodeLayer(
   }
 }
 
+// Enough to tell how it is compressed, where there is as much.
+async function readStart(next: () => Promise<Buffer | undefined>): Promise<Buffer | undefined> {
+  let start = await next()
+  while (start && start.length < ZSTD.magic.length) {
+    const more = await next()
+    if (!more) break
+    start = Buffer.concat([start, more])
+  }
+  return start
+}
+
 /** @returns the bytes that the decoder left, where it ended before they did. */
 async function feed(
-  decoder: Gunzip | ZstdDecompress,
+  decoder: Decoder,
   first: Buffer,
   next: () => Promise<Buffer | undefined>,
 ): Promise<Buffer | undefined> {
@@ -73,7 +80,7 @@ async function feed(
 }
 
 // A decoder that fails, or is not wanted any more, forgets what it was given.
-function write(decoder: Gunzip | ZstdDecompress, chunk: Buffer): Promise<void> {
+function write(decoder: Decoder, chunk: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (): void => reject(decoder.errored ?? new Error('the decoder was closed'))
     decoder.once('close', fail)

@@ -28,6 +28,8 @@ const PURE = [
   'load-plan',
   'oci-layout',
   'outcome',
+  'plain-layers',
+  'plain-layout',
   'progress-line',
   'quantity',
   'same-image',

@@ -1,0 +1,94 @@
+// Which blobs of a tar are compressed layers, and what they are plain: a layer
+// that an OCI manifest names has to come to the diffID that its config names.
+import * as v from 'valibot'
+
+import { ToolError } from './errors.ts'
+import { parseJson } from './json-member.ts'
+import { BLOBS, type Members } from './oci-layout.ts'
+import type { DigestedMember } from './tar-digest.ts'
+
+/** A layer as it is uncompressed. */
+export interface PlainLayer {
+  /** `sha256:…` */
+  readonly digest: string
+  readonly sizeBytes: number
+}
+
+const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar'
+const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar'
+
+/**
+ * The media types of compressed layers, and those of the same layers plain. No
+ * others are touched: a layer may be no tar at all, as in an attestation.
+ *
+ * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/media-types.md
+ */
+export const PLAIN_TYPES: ReadonlyMap<string, string> = new Map([
+  [`${OCI_LAYER}+gzip`, OCI_LAYER],
+  [`${OCI_LAYER}+zstd`, OCI_LAYER],
+  [`${DOCKER_LAYER}.gzip`, DOCKER_LAYER],
+  [`${DOCKER_LAYER}.zstd`, DOCKER_LAYER],
+])
+
+const Manifest = v.object({
+  config: v.object({ digest: v.string() }),
+  layers: v.array(v.object({ digest: v.string(), mediaType: v.string() })),
+})
+const Config = v.object({ rootfs: v.object({ diff_ids: v.array(v.string()) }) })
+
+/**
+ * @param decoded - what came of the compressed blobs, by their digest; an error
+ *   where nothing did, which counts for layers only
+ * @returns the compressed layers, by the digest of the blob
+ * @throws BAD_IMAGE where one is not the layer that the config names
+ */
+export function findPlainLayers(
+  members: Members,
+  decoded: ReadonlyMap<string, PlainLayer | ToolError>,
+): Map<string, PlainLayer> {
+  const found = new Map<string, PlainLayer>()
+  for (const manifest of findManifests(members)) {
+    const diffIds = readDiffIds(members, manifest)
+    for (const [index, { digest, mediaType }] of manifest.layers.entries()) {
+      const diffId = diffIds[index]
+      const plain = decoded.get(digest)
+      if (!plain || diffId === undefined || diffId === digest) continue
+      if (PLAIN_TYPES.has(mediaType)) found.set(digest, checked(digest, plain, diffId))
+    }
+  }
+  return found
+}
+
+/** @returns the member of a blob, where the tar has it. */
+export function findBlob(members: Members, digest: string): DigestedMember | undefined {
+  const member = members.get(digest.replace(/^sha256:/, BLOBS))
+  return member && `sha256:${member.sha256}` === digest ? member : undefined
+}
+
+function* findManifests(members: Members): Generator<v.InferOutput<typeof Manifest>> {
+  for (const [path, member] of members) {
+    const json = path.startsWith(BLOBS) && member.json ? parseJson(member) : undefined
+    if (v.is(Manifest, json)) yield json
+  }
+}
+
+// A manifest of another platform may be there without what it names.
+function readDiffIds(
+  members: Members,
+  { config, layers }: v.InferOutput<typeof Manifest>,
+): readonly string[] {
+  const member = findBlob(members, config.digest)
+  const json = member && parseJson(member)
+  if (!v.is(Config, json) || json.rootfs.diff_ids.length !== layers.length) return []
+  return json.rootfs.diff_ids
+}
+
+function checked(digest: string, plain: PlainLayer | ToolError, diffId: string): PlainLayer {
+  if (plain instanceof ToolError) throw plain
+  if (plain.digest === diffId) return plain
+  throw new ToolError(
+    'BAD_IMAGE',
+    `check layer "${digest}", decompressed: got ${plain.digest}, want ${diffId}`,
+    { hint: 'the image is damaged: pull and save it again' },
+  )
+}

@@ -1,0 +1,132 @@
+// A tar with compressed layers into one with the same layers plain. A member's
+// size stands before its bytes, so the tar has to go past twice: once to learn
+// what the layers are, once to be changed, and then it has to be what was learnt.
+import { createHash } from 'node:crypto'
+
+import { ToolError } from './errors.ts'
+import { decodeLayer } from './layer-decoder.ts'
+import { BLOBS } from './oci-layout.ts'
+import { findPlainLayers, type PlainLayer } from './plain-layers.ts'
+import { planLayout, type MemberChange, type PlainLayout } from './plain-layout.ts'
+import { digestTar, memberKey, type TarDigester } from './tar-digest.ts'
+import { BLOCK_BYTES, changeHeader } from './tar-header.ts'
+import type { TarMember } from './tar-scanner.ts'
+import { splitTar, type SplitMember } from './tar-splitter.ts'
+
+/**
+ * @param tar - of a saved image
+ * @returns what {@link plainTar} makes of it; undefined where nothing in it is compressed
+ * @throws BAD_IMAGE, BAD_TAR, TRUNCATED_TAR
+ */
+export async function learnLayout(tar: AsyncIterable<Buffer>): Promise<PlainLayout | undefined> {
+  const digester = digestTar({ constant: false, md5: false })
+  const decoded = new Map<string, PlainLayer | ToolError>()
+  for await (const part of splitTar(digested(tar, digester), isBlob)) {
+    if (!('member' in part)) continue
+    const digest = memberKey(part.member.path).replace(BLOBS, 'sha256:')
+    decoded.set(digest, await decode(part))
+  }
+  const { members = new Map() } = digester.end()
+  const plain = findPlainLayers(members, decoded)
+  return plain.size > 0 ? planLayout(members, plain) : undefined
+}
+
+/**
+ * @param tar - the one that was learnt, once more
+ * @returns the same image with plain layers
+ * @throws BAD_IMAGE where it is another one than was learnt; BAD_TAR, TRUNCATED_TAR
+ */
+export async function* plainTar(
+  tar: AsyncIterable<Buffer>,
+  { changes }: PlainLayout,
+): AsyncGenerator<Buffer> {
+  const left = new Map(changes)
+  const isChanged = ({ path, type }: TarMember): boolean =>
+    type === '0' && changes.has(memberKey(path))
+  for await (const part of splitTar(tar, isChanged)) {
+    if (!('member' in part)) yield part
+    else {
+      const key = memberKey(part.member.path)
+      const change = left.get(key)
+      left.delete(key)
+      if (change) yield* changeMember(part, change)
+    }
+  }
+  const [missing] = left.keys()
+  if (missing !== undefined) throw another(missing, 'nothing', 'what was there before')
+}
+
+function isBlob({ path, type, sparse }: TarMember): boolean {
+  return type === '0' && !sparse && memberKey(path).startsWith(BLOBS)
+}
+
+async function* digested(
+  tar: AsyncIterable<Buffer>,
+  digester: TarDigester,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of tar) {
+    digester.write(chunk)
+    yield chunk
+  }
+}
+
+// What is no layer may begin like something compressed.
+async function decode({ member, content }: SplitMember): Promise<PlainLayer | ToolError> {
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  try {
+    for await (const chunk of decodeLayer(content, member.path)) {
+      hash.update(chunk)
+      sizeBytes += chunk.length
+    }
+  } catch (error) {
+    if (error instanceof ToolError && error.code === 'BAD_IMAGE') return error
+    throw error
+  }
+  return { digest: `sha256:${hash.digest('hex')}`, sizeBytes }
+}
+
+async function* changeMember(
+  { member, header, content }: SplitMember,
+  change: MemberChange,
+): AsyncGenerator<Buffer> {
+  const { was, path, layer } = change
+  const old = expect(content, { digest: `sha256:${was.sha256}`, ...was }, member.path)
+  if (layer) {
+    yield changeHeader(header, path, layer.sizeBytes)
+    yield* expect(decodeLayer(old, member.path), layer, path)
+    yield padding(layer.sizeBytes)
+    return
+  }
+  for await (const _ of old) void _
+  const { content: bytes } = change
+  if (bytes) yield* [changeHeader(header, path, bytes.length), bytes, padding(bytes.length)]
+}
+
+async function* expect(
+  chunks: AsyncIterable<Buffer>,
+  { digest, sizeBytes }: PlainLayer,
+  path: string,
+): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256')
+  let gotBytes = 0
+  for await (const chunk of chunks) {
+    gotBytes += chunk.length
+    if (gotBytes > sizeBytes) break
+    hash.update(chunk)
+    yield chunk
+  }
+  const got = `sha256:${hash.digest('hex')}`
+  if (gotBytes !== sizeBytes) throw another(path, `${gotBytes} bytes or more`, `${sizeBytes}`)
+  if (got !== digest) throw another(path, got, digest)
+}
+
+function padding(sizeBytes: number): Buffer {
+  return Buffer.alloc(-sizeBytes & (BLOCK_BYTES - 1))
+}
+
+function another(path: string, got: string, want: string): ToolError {
+  return new ToolError('BAD_IMAGE', `save "${path}" of the image: got ${got}, want ${want}`, {
+    hint: 'it was changed while it was being saved: run it again',
+  })
+}
