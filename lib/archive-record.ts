@@ -34,6 +34,7 @@ const Image = v.object({
   imageId: v.exactOptional(Digest),
   configDigest: Digest,
   manifestDigests: v.array(Digest),
+  recompressed: v.exactOptional(v.literal(true)),
   layers: v.array(
     v.object({
       diffId: Digest,
@@ -88,6 +89,8 @@ export interface RecordedImage extends ArchivedImage {
   readonly reference?: string
   /** As the engine gave it. */
   readonly imageId?: string
+  /** Whether the engine had compressed layers that lie uncompressed in the tar. */
+  readonly recompressed?: true
 }
 
 /**

@@ -3,7 +3,7 @@
 import { basename, join } from 'node:path'
 
 import { archiveName, incrementName } from './archive-name.ts'
-import type { ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { isUpToDate, readRecord, removeArchive } from './carry-directory.ts'
 import type { EngineImage } from './engine-image.ts'
 import { ToolError } from './errors.ts'
@@ -21,6 +21,8 @@ export interface ImageArchiveOptions extends VerbContext {
   readonly threads: number | undefined
   /** `os/architecture[/variant]` to pull and to save. */
   readonly platform: string | undefined
+  /** Whether layers that the engine has compressed are to be stored uncompressed. */
+  readonly recompress: boolean
   /** Whether to make it again, all of it, where it is up to date. */
   readonly force: boolean
   /** Another directory whose archives hold layers that need not be compressed again. */
@@ -102,10 +104,20 @@ async function isArchived(
   const isSame =
     recorded?.reference === reference.text &&
     recorded.imageId === image.id &&
-    recorded.platform === image.platform
+    recorded.platform === image.platform &&
+    isStoredSo(recorded, options)
   if (!isSame || !(await isUpToDate(archive, record, options))) return false
   const delivered = record.requires && (await findDelivered(reference, image, options))
   return record.requires?.every(({ digest }) => delivered?.has(digest)) ?? true
+}
+
+// Where no layer lies compressed in the tar there was nothing to recompress.
+function isStoredSo(
+  { recompressed, layers }: RecordedImage,
+  { recompress }: ImageArchiveOptions,
+): boolean {
+  if (recompressed) return recompress
+  return !recompress || layers.every((layer) => layer.blobDigest === undefined)
 }
 
 async function readOldRecord(

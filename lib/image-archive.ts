@@ -15,11 +15,12 @@ import { listChecksums } from './carry-directory.ts'
 import type { Compressor } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
-import { startSave, type Engine } from './engine.ts'
+import type { Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
 import { nameForSave } from './image-pull.ts'
 import type { ImageReference } from './image-reference.ts'
+import { findTar, type ImageTar } from './image-tar.ts'
 import { bytesToSave, findKnownLayers } from './known-layers.ts'
 import type { Result } from './outcome.ts'
 import { isSameImage } from './same-image.ts'
@@ -55,6 +56,13 @@ export async function saveImage(
   return write(reference, image, tools, options)
 }
 
+// On a graph driver, and for podman, nothing is another than before.
+function recompressed({ images: [image] }: ArchiveRecord): string[] {
+  if (!image?.recompressed) return []
+  const [digest] = image.manifestDigests
+  return [`its layers are stored uncompressed: a containerd store gives it the ID ${digest}`]
+}
+
 // Which of the two depends on where it is loaded.
 function untagged({ images: [image] }: ArchiveRecord): string {
   const ids = [image?.configDigest, ...(image?.manifestDigests.slice(0, 1) ?? [])]
@@ -70,15 +78,13 @@ async function write(
   const { level, threads, signal, notify } = options
   const archive = join(options.dir, archiveName(reference))
   const name = await nameForSave(engine, reference, options)
-  const total = image.sizeBytes
+  const tar = await findTar(engine, name, image, { ...options, label: reference.text })
+  const total = tar.sizeBytes
   const { record, reused } = await writeArchive({
     archive,
-    open: () => {
-      const child = startSave(engine, name, image.platform)
-      return { tar: child.stdout, child }
-    },
+    open: tar.open,
     constant: true,
-    describe: (tar) => [describe(tar, reference, image, engine)],
+    describe: (digest) => [describe(digest, tar, reference, image, engine)],
     ...(await findKnownLayers(reference, image, options)),
     compressor,
     level,
@@ -95,7 +101,10 @@ async function write(
       })
     },
   })
-  const notes = reference.tag === undefined ? [untagged(record)] : []
+  const notes = [
+    ...recompressed(record),
+    ...(reference.tag === undefined ? [untagged(record)] : []),
+  ]
   if (!record.requires) notes.push(...(await removeSuperseding(reference, image, options)))
   return {
     result: 'saved',
@@ -109,12 +118,13 @@ async function write(
 // What was saved must be what was looked at before: somebody may have pulled
 // another image under this name meanwhile.
 function describe(
-  tar: TarDigest,
+  digest: TarDigest,
+  tar: ImageTar,
   reference: ImageReference,
   own: EngineImage,
   engine: Engine,
 ): RecordedImage {
-  const [image, another] = readImages(tar)
+  const [image, another] = readImages(digest).map(tar.complete)
   if (!image || another || !isSameImage(engine, own, image)) {
     const got = image?.configDigest ?? 'no image'
     throw new ToolError('BAD_IMAGE', `save "${reference.text}": got ${got}, want ${own.id}`, {

@@ -12,6 +12,8 @@ import { sum } from './archive-sizes.ts'
 export interface KnownLayerOptions extends ReuseOptions {
   /** A directory with the records of what was delivered: its layers are left out. */
   readonly since: string | undefined
+  /** Whether layers are stored uncompressed, whatever the engine has. */
+  readonly recompress: boolean
 }
 
 /** @returns the layers that a save need not compress, or carry, again. */
@@ -25,17 +27,23 @@ export async function findKnownLayers(
   return { reuse, leaveOut, expected: new Set(image.diffIds) }
 }
 
-/** @returns the image's layers that earlier deliveries carried, by digest. */
+/**
+ * @returns the image's layers that earlier deliveries carried, by digest as they
+ *   lie in a tar: one that was carried compressed is not the same bytes plain
+ */
 export async function findDelivered(
   reference: ImageReference,
   image: EngineImage,
-  { since }: Pick<KnownLayerOptions, 'since'>,
+  { since, recompress }: Pick<KnownLayerOptions, 'since' | 'recompress'>,
 ): Promise<ReadonlyMap<string, DeliveredLayer>> {
   if (since === undefined) return new Map()
   const records = (await readRecords(since)).map(({ record }) => record)
   // An increment takes the place of the one before it, here or where the records
   // are kept, and with it goes what that one carried.
-  return deliveredLayers(records, image.diffIds, incrementName(archiveName(reference)))
+  const replaced = incrementName(archiveName(reference))
+  const delivered = deliveredLayers(records, image.diffIds, replaced)
+  const plain = new Set(image.diffIds)
+  return recompress ? new Map([...delivered].filter(([digest]) => plain.has(digest))) : delivered
 }
 
 /** @returns about how many bytes of tar an image's archive has to hold. */

@@ -13,6 +13,7 @@ each into one archive, and writes its record and SHA256SUMS beside it.
   --level N          compression level, 0 to 9 (default: 6)
   --platform OS/ARCH the platform to pull, for instance linux/arm64
   --no-pull          save the images as they are on this machine
+  --recompress       store compressed layers (containerd store) as plain tars
   --reuse DIR        more archives to take layers from
   --since DIR        leave out layers that archives recorded in DIR carry
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
@@ -44,6 +45,7 @@ void main({
       platform: args.text('platform'),
       pull: args.flag('pull'),
       drawProgress: process.stderr.isTTY,
+      recompress: args.flag('recompress'),
       reuse: args.text('reuse'),
       since: args.text('since'),
       force: args.flag('force'),

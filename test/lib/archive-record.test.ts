@@ -43,6 +43,11 @@ t.test('parseRecord: what is not always known may be absent', async (t) => {
   }
 })
 
+t.test('parseRecord: what may be said besides', async (t) => {
+  const record = parseRecord(changed('images.0.recompressed', true), 'a.json')
+  t.match(record, { images: [{ recompressed: true }] })
+})
+
 t.test('parseRecord: what it does not know is left out', async (t) => {
   t.strictSame(parseRecord(changed('note', 'from elsewhere'), 'a.json'), SAMPLE_RECORD)
 })
@@ -64,6 +69,7 @@ const BAD_VALUES: [string, unknown][] = [
   ['images.0.manifestDigests.0', '--all'],
   ['images.0.layers.0.diffId', `sha512:${'a1'.repeat(32)}`],
   ['images.0.layers.0.sizeBytes', -1],
+  ['images.0.recompressed', false],
   ['images.0.layers.0.blobDigest', null],
   ['archive.file', '../a.tar.xz'],
   ['archive.file', '/etc/passwd'],

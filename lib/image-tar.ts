@@ -1,0 +1,105 @@
+// The tar of an engine's image as it goes into an archive: as the engine writes
+// it, or with its compressed layers plain, for which it is saved twice.
+import { Readable } from 'node:stream'
+
+import type { RecordedImage } from './archive-record.ts'
+import { withChildren, type Child } from './child.ts'
+import type { ArchivedImage } from './docker-archive.ts'
+import type { EngineImage } from './engine-image.ts'
+import { startSave, type Engine } from './engine.ts'
+import type { VerbContext } from './outcome.ts'
+import type { PlainLayout } from './plain-layout.ts'
+import { learnLayout, plainTar } from './plain-tar.ts'
+
+/** A tar that can be had any number of times. */
+export interface ImageTar {
+  /** About its size. */
+  readonly sizeBytes: number
+  /** @returns the tar, and the child that it comes from. */
+  readonly open: () => { readonly tar: Readable; readonly child: Child }
+  /** @returns the image in it, with what it was before. */
+  readonly complete: (image: ArchivedImage) => ArchivedImage & Pick<RecordedImage, 'recompressed'>
+}
+
+/** What {@link findTar} needs. */
+export interface TarOptions extends VerbContext {
+  /** Whether compressed layers are to be plain. */
+  readonly recompress: boolean
+  /** What the image is called in messages. */
+  readonly label: string
+}
+
+/**
+ * @param name - to save the image by
+ * @throws BAD_IMAGE, ENGINE_FAILED, INTERRUPTED, where it is saved once before
+ */
+export async function findTar(
+  engine: Engine,
+  name: string,
+  image: EngineImage,
+  options: TarOptions,
+): Promise<ImageTar> {
+  const start = (): Child => startSave(engine, name, image.platform)
+  // An engine whose image IDs are those of configs keeps layers uncompressed.
+  const layout =
+    options.recompress && !engine.idIsConfig ? await learn(start(), image, options) : undefined
+  if (layout) return plain(start, layout)
+  return {
+    sizeBytes: image.sizeBytes,
+    open() {
+      const child = start()
+      return { tar: child.stdout, child }
+    },
+    complete: (archived) => archived,
+  }
+}
+
+function plain(start: () => Child, layout: PlainLayout & { sizeBytes: number }): ImageTar {
+  return {
+    sizeBytes: layout.sizeBytes,
+    open() {
+      const child = start()
+      const tar = Readable.from(plainTar(child.stdout, layout), { objectMode: false })
+      return { tar, child }
+    },
+    complete(archived) {
+      const before = layout.before.filter(
+        ({ configDigest }) => configDigest === archived.configDigest,
+      )
+      const digests = before.flatMap((image) => image.digests)
+      const manifestDigests = [...new Set([...archived.manifestDigests, ...digests])]
+      return { ...archived, manifestDigests, recompressed: true }
+    },
+  }
+}
+
+async function learn(
+  child: Child,
+  { sizeBytes }: EngineImage,
+  { label, notify, signal }: TarOptions,
+): Promise<(PlainLayout & { sizeBytes: number }) | undefined> {
+  let tarBytes = 0
+  async function* counted(): AsyncGenerator<Buffer> {
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      tarBytes += chunk.length
+      const share = sizeBytes > 0 ? { share: Math.min(1, tarBytes / sizeBytes) } : {}
+      notify({
+        type: 'progress',
+        label: `${label}, its layers`,
+        tarBytes,
+        archiveBytes: 0,
+        ...share,
+      })
+      yield chunk
+    }
+  }
+  const layout = await withChildren([child], signal, learnLayout(counted()))
+  return layout && { ...layout, sizeBytes: tarBytes + growth(layout) }
+}
+
+function growth({ changes }: PlainLayout): number {
+  const sizes = Array.from(changes.values(), ({ was, layer }) => {
+    return layer ? layer.sizeBytes - was.sizeBytes : 0
+  })
+  return sizes.reduce((total, size) => total + size, 0)
+}
