@@ -82,14 +82,8 @@ async function learn(
   async function* counted(): AsyncGenerator<Buffer> {
     for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
       tarBytes += chunk.length
-      const share = sizeBytes > 0 ? { share: Math.min(1, tarBytes / sizeBytes) } : {}
-      notify({
-        type: 'progress',
-        label: `${label}, its layers`,
-        tarBytes,
-        archiveBytes: 0,
-        ...share,
-      })
+      const share = Math.min(1, tarBytes / Math.max(1, sizeBytes))
+      notify({ type: 'progress', label: `${label}, its layers`, tarBytes, archiveBytes: 0, share })
       yield chunk
     }
   }

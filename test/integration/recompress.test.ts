@@ -1,19 +1,26 @@
 // Layers that a containerd store has compressed, stored plain: smaller archives
 // of what every engine still takes for the same image.
-import { readFile, stat } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { zstdCompressSync } from 'node:zlib'
 import t from 'tap'
-import { sha256 } from '../fixtures/digest.ts'
+import { learnLayout, plainTar } from '../../lib/plain-tar.ts'
+import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { startEngine, type Engine } from '../fixtures/docker-engine.ts'
 import { startNewerEngine } from '../fixtures/newer-engine.ts'
+import { describe, json, OCI, ociImage, ociIndex, ociTar } from '../fixtures/oci-tar.ts'
 import { startRegistry } from '../fixtures/registry.ts'
 import { run, type Program } from '../fixtures/run.ts'
 import {
+  ARCHITECTURE,
   buildImage,
   buildMultiPlatform,
   busyboxLayer,
   dataLayer,
 } from '../fixtures/sample-images.ts'
+import { tar } from '../fixtures/tar-builder.ts'
 import {
   archiveOf,
   incrementOf,
@@ -148,6 +155,73 @@ t.test('recompress: one platform of several', async (t) => {
     t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'loaded', notes: [] }])
     t.equal(await inspect(engine, arm64.reference, '{{.Architecture}}'), 'arm64')
     t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'already loaded' }])
+  }
+})
+
+t.test('recompress: zstd, under an index with an attestation', async (t) => {
+  const dir = t.testdir()
+  const plain = [twice, dataLayer('zstd')].map((entries) => tar(entries))
+  const image = ociImage(
+    plain.map((layer) => ({
+      blob: Buffer.concat(
+        [layer.subarray(0, 999), layer.subarray(999)].map((part) => zstdCompressSync(part)),
+      ),
+      diffId: sha256(layer),
+      mediaType: `${OCI}.layer.v1.tar+zstd`,
+    })),
+    ARCHITECTURE,
+  )
+  const statement = json({ subject: [{ digest: { sha256: hexOf(image.descriptor.digest) } }] })
+  const mediaType = 'application/vnd.in-toto+json'
+  const attestation = ociImage(
+    [{ blob: statement, diffId: sha256(statement), mediaType }],
+    'unknown',
+  )
+  const annotations = {
+    'vnd.docker.reference.digest': image.descriptor.digest,
+    'vnd.docker.reference.type': 'attestation-manifest',
+  }
+  const platform = { architecture: ARCHITECTURE, os: 'linux' }
+  const index = ociIndex([
+    { ...image.descriptor, platform },
+    {
+      ...attestation.descriptor,
+      platform: { architecture: 'unknown', os: 'unknown' },
+      annotations,
+    },
+  ])
+  const named = {
+    'io.containerd.image.name': 'docker.io/library/tool:1.0',
+    'org.opencontainers.image.ref.name': '1.0',
+  }
+  const top = describe(index, `${OCI}.index.v1+json`, { annotations: named })
+  const blobs = [...image.blobs, ...attestation.blobs, index]
+  const file = join(near.dir, 'zstd.tar')
+  await writeFile(file, ociTar(image, [top], blobs))
+  await near.docker('load', '--input', file)
+  const args = ['--no-pull', 'tool:1.0']
+  const [answer] = await save(near, dir, '--recompress', ...args)
+  t.match(answer, { result: 'saved', notes: [/^its layers are stored uncompressed/] })
+  t.match(await imageIn(dir, 'tool-1.0.tar.xz'), {
+    recompressed: true,
+    configDigest: sha256(image.config),
+  })
+  t.match(await ask(near, 'verify_checksums', dir), [{ result: 'verified' }])
+
+  // The engine saves one platform only; this is all of it, index and attestation too.
+  const layout = await learnLayout(createReadStream(file))
+  const changed = await buffer(
+    plainTar(createReadStream(file), layout ?? { changes: new Map(), before: [] }),
+  )
+  await writeFile(file, changed)
+  for (const engine of [older, graph, far]) {
+    await engine.docker('load', '--input', file)
+    const diffIds = await inspect(engine, 'tool:1.0', '{{json .RootFS.Layers}}')
+    t.strictSame(JSON.parse(diffIds), plain.map(sha256))
+    await removeImages(engine)
+    t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'loaded' }])
+    t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'already loaded' }])
+    t.match(await ask(engine, 'verify_checksums', dir), [{ result: 'verified' }])
   }
 })
 
