@@ -6,6 +6,7 @@ import { same } from './archive-check.ts'
 import { checkDirectory, readRecord } from './carry-directory.ts'
 import { findCompressor } from './compressor.ts'
 import type { ArchivedImage } from './docker-archive.ts'
+import type { EngineImage } from './engine-image.ts'
 import { findEngine, inspectImage, tagImage, type Engine, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { loadArchive, noImage, planArchive, type LoadTools } from './load-archive.ts'
@@ -53,18 +54,17 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   const record = await readRecord(target.archive)
   if (record?.images.length === 0) throw noImage(target.label)
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
-  const images = record?.images ?? []
-  const present = options.force || !record ? undefined : await tagLoaded(engine, images, options)
+  const known = await lookUp(engine, record?.images ?? [])
+  const present = options.force || !record ? undefined : await tagLoaded(engine, known, options)
   if (present) return { result: 'already loaded', ...sizes, notes: present }
   if (options.dryRun) {
     const plan = record && (await planArchive(target, record, context))
     return { result: 'would be loaded', ...sizes, ...skipped(plan?.skippedBytes) }
   }
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
-  const before = await currentIds(engine, images)
   const loaded = await loadArchive(target, archiveBytes, record, context)
   const notes = record ? [] : ['it has no record to prove it by']
-  for (const image of loaded.images) notes.push(...(await checkLoaded(engine, image, before)))
+  for (const image of loaded.images) notes.push(...(await checkLoaded(engine, image, known)))
   const { tarBytes, skippedBytes } = loaded
   return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes }
 }
@@ -73,22 +73,39 @@ function skipped(skippedBytes = 0): Pick<Result, 'skippedBytes'> {
   return skippedBytes > 0 ? { skippedBytes } : {}
 }
 
+/** An image of a record, and what its tags mean in the engine so far. */
+interface KnownImage {
+  readonly image: ArchivedImage
+  readonly own: ReadonlyMap<string, EngineImage>
+}
+
+async function lookUp(engine: Engine, images: readonly ArchivedImage[]): Promise<KnownImage[]> {
+  const known: KnownImage[] = []
+  for (const image of images) {
+    const own = new Map<string, EngineImage>()
+    for (const tag of image.repoTags) {
+      const found = await inspectImage(engine, tag, image.platform)
+      if (found) own.set(tag, found)
+    }
+    known.push({ image, own })
+  }
+  return known
+}
+
 // An image that is there under its ID but lacks its tag only gets the tag.
 // Gives what the tags meant before; undefined where an image is not there.
 async function tagLoaded(
   engine: Engine,
-  images: readonly ArchivedImage[],
+  known: readonly KnownImage[],
   { dryRun }: LoadOptions,
 ): Promise<string[] | undefined> {
   const notes: string[] = []
-  for (const image of images) {
-    const missing: string[] = []
-    for (const tag of image.repoTags) {
-      const own = await inspectImage(engine, tag, image.platform)
-      if (own && isSameImage(engine, own, image)) continue
-      missing.push(tag)
-      if (own) notes.push(`${tag} was ${own.id} before`)
-    }
+  for (const { image, own } of known) {
+    const missing = image.repoTags.filter((tag) => {
+      const found = own.get(tag)
+      return !found || !isSameImage(engine, found, image)
+    })
+    notes.push(...missing.flatMap((tag) => wasBefore(tag, own.get(tag))))
     if (image.repoTags.length > 0 && missing.length === 0) continue
     const present = await findPresent(engine, image)
     if (!present) return undefined
@@ -97,25 +114,15 @@ async function tagLoaded(
   return notes
 }
 
-async function currentIds(
-  engine: Engine,
-  images: readonly ArchivedImage[],
-): Promise<ReadonlyMap<string, string>> {
-  const ids = new Map<string, string>()
-  for (const { repoTags, platform } of images) {
-    for (const tag of repoTags) {
-      const own = await inspectImage(engine, tag, platform)
-      if (own) ids.set(tag, own.id)
-    }
-  }
-  return ids
+function wasBefore(tag: string, before: EngineImage | undefined): string[] {
+  return before ? [`${tag} was ${before.id} before`] : []
 }
 
 /** @returns what there is to tell: a tag that meant another image before, an image without one. */
 async function checkLoaded(
   engine: Engine,
   image: ArchivedImage,
-  before: ReadonlyMap<string, string>,
+  known: readonly KnownImage[],
 ): Promise<string[]> {
   const notes: string[] = []
   if (image.repoTags.length === 0) {
@@ -131,8 +138,8 @@ async function checkLoaded(
       const want = image.layers.map((layer) => layer.diffId).join()
       same(`layers of "${name}" as loaded`, own.diffIds.join(), want)
     }
-    const old = before.get(name)
-    if (old !== undefined && old !== own.id) notes.push(`${name} was ${old} before`)
+    const before = known.findLast((each) => each.own.has(name))?.own.get(name)
+    if (before?.id !== own.id) notes.push(...wasBefore(name, before))
   }
   return notes
 }
