@@ -5,18 +5,17 @@ import { basename, dirname } from 'node:path'
 
 import { checkAgainstRecord, checkNotIncrement, checkRecordSum, same } from './archive-check.ts'
 import { readArchive, type ReadArchive } from './archive-reader.ts'
+import { planArchive, planWhole } from './archive-plan.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { sendArchive } from './archive-sender.ts'
 import { sum } from './archive-sizes.ts'
 import { readChecksums } from './carry-directory.ts'
 import type { Compressor } from './compressor.ts'
-import type { ArchivedImage, RequiredLayer } from './docker-archive.ts'
-import { listChains, startLoad, type Engine } from './engine.ts'
+import type { ArchivedImage } from './docker-archive.ts'
+import { startLoad, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
-import { readHeldLayers } from './held-layers.ts'
-import { planLoad, type LoadPlan } from './load-plan.ts'
+import type { LoadPlan } from './load-plan.ts'
 import type { Progress, VerbContext } from './outcome.ts'
-import { formatBytes } from './quantity.ts'
 import { assembleTar } from './tar-assembler.ts'
 import type { Target } from './targets.ts'
 
@@ -62,44 +61,6 @@ export async function loadArchive(
   return { images: read.images, tarBytes: read.tar.sizeBytes, skippedBytes: 0 }
 }
 
-/**
- * @returns what of an archive the engine has to be sent
- * @throws MISSING_LAYER naming each layer that is nowhere, and the archive that carried it
- */
-export async function planArchive(
-  target: Target,
-  record: ArchiveRecord,
-  { engine, options }: LoadTools,
-): Promise<LoadPlan> {
-  const forced = options.force ? { ...record, segments: [] } : record
-  return plan(target, forced, await listChains(engine), options)
-}
-
-async function plan(
-  { archive, label }: Target,
-  record: ArchiveRecord,
-  present: ReadonlySet<string>,
-  { dir, base, notify }: LoadTools['options'],
-): Promise<LoadPlan> {
-  const dirs = [dir, dirname(archive), ...(base === undefined ? [] : [base])]
-  const warn = (text: string): void => notify({ type: 'warning', text })
-  const held = record.requires ? await readHeldLayers(dirs, warn) : []
-  const planned = planLoad(record, present, held)
-  if (planned.missing.length > 0) throw missingLayers(label, planned.missing)
-  return planned
-}
-
-function missingLayers(label: string, missing: readonly RequiredLayer[]): ToolError {
-  const byArchive = Object.entries(Object.groupBy(missing, ({ archive }) => archive))
-  const layers = byArchive.map(([archive, from = []]) => {
-    const each = from.map(({ digest, sizeBytes }) => `${digest} (${formatBytes(sizeBytes)})`)
-    return `of "${archive}": ${each.join(', ')}`
-  })
-  return new ToolError('MISSING_LAYER', `load "${label}": it needs layers ${layers.join('; ')}`, {
-    hint: 'put those archives into the carry directory, or name theirs with --base',
-  })
-}
-
 async function loadSegments(
   target: Target,
   record: ArchiveRecord,
@@ -124,7 +85,7 @@ async function loadSegments(
       text: `${error.message}; it is loaded again with the layers that the engine had`,
     })
   }
-  await send(target, record, await plan(target, record, new Set(), options), tools)
+  await send(target, record, await planWhole(target, record, options), tools)
   return { ...loaded, skippedBytes: 0 }
 }
 

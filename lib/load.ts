@@ -2,11 +2,12 @@
 // the archive has been proven.
 import { basename } from 'node:path'
 
+import { planArchive } from './archive-plan.ts'
 import { checkDirectory, readRecord } from './carry-directory.ts'
 import { findCompressor } from './compressor.ts'
 import { findEngine, type EngineName } from './engine.ts'
 import { checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
-import { loadArchive, noImage, planArchive, type LoadTools } from './load-archive.ts'
+import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
 

@@ -1,0 +1,79 @@
+// What of an archive has to be sent: planned from what the engine has, and the
+// archives that are at hand.
+import { dirname } from 'node:path'
+
+import type { ArchiveRecord } from './archive-record.ts'
+import type { RequiredLayer } from './docker-archive.ts'
+import { listChains, type Engine } from './engine.ts'
+import { ToolError } from './errors.ts'
+import { readHeldLayers } from './held-layers.ts'
+import { planLoad, type LoadPlan } from './load-plan.ts'
+import type { VerbContext } from './outcome.ts'
+import { formatBytes } from './quantity.ts'
+import type { Target } from './targets.ts'
+
+/** Where layers may be, beside the archive. */
+export interface PlanOptions extends Pick<VerbContext, 'notify'> {
+  /** The carry directory. */
+  readonly dir: string
+  /** More archives to take layers from. */
+  readonly base: string | undefined
+  /** Whether to send what the engine has. */
+  readonly force: boolean
+}
+
+/** Whom it is planned for. */
+export interface PlanTools {
+  readonly engine: Engine
+  readonly options: PlanOptions
+}
+
+/**
+ * @returns what of an archive the engine has to be sent
+ * @throws MISSING_LAYER naming each layer that is nowhere, and the archive that carried it
+ */
+export async function planArchive(
+  target: Target,
+  record: ArchiveRecord,
+  { engine, options }: PlanTools,
+): Promise<LoadPlan> {
+  const forced = options.force ? { ...record, segments: [] } : record
+  return plan(target, forced, await listChains(engine), options)
+}
+
+/**
+ * @returns what an engine has to be sent that has nothing
+ * @throws MISSING_LAYER as {@link planArchive} does
+ */
+export async function planWhole(
+  target: Target,
+  record: ArchiveRecord,
+  options: PlanOptions,
+): Promise<LoadPlan> {
+  return plan(target, record, new Set(), options)
+}
+
+async function plan(
+  { archive, label }: Target,
+  record: ArchiveRecord,
+  present: ReadonlySet<string>,
+  { dir, base, notify }: PlanOptions,
+): Promise<LoadPlan> {
+  const dirs = [dir, dirname(archive), ...(base === undefined ? [] : [base])]
+  const warn = (text: string): void => notify({ type: 'warning', text })
+  const held = record.requires ? await readHeldLayers(dirs, warn) : []
+  const planned = planLoad(record, present, held)
+  if (planned.missing.length > 0) throw missingLayers(label, planned.missing)
+  return planned
+}
+
+function missingLayers(label: string, missing: readonly RequiredLayer[]): ToolError {
+  const byArchive = Object.entries(Object.groupBy(missing, ({ archive }) => archive))
+  const layers = byArchive.map(([archive, from = []]) => {
+    const each = from.map(({ digest, sizeBytes }) => `${digest} (${formatBytes(sizeBytes)})`)
+    return `of "${archive}": ${each.join(', ')}`
+  })
+  return new ToolError('MISSING_LAYER', `load "${label}": it needs layers ${layers.join('; ')}`, {
+    hint: 'put those archives into the carry directory, or name theirs with --base',
+  })
+}
