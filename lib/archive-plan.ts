@@ -1,9 +1,10 @@
-// What of an archive has to be sent: planned from what the engine has, and the
-// archives that are at hand.
+// What of an archive has to be sent: planned from what the engine has, what it
+// will have, and the archives that are at hand.
 import { dirname } from 'node:path'
 
 import type { ArchiveRecord } from './archive-record.ts'
-import type { RequiredLayer } from './docker-archive.ts'
+import { chainIds } from './chain-id.ts'
+import type { ArchivedImage, RequiredLayer } from './docker-archive.ts'
 import { listChains, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { readHeldLayers } from './held-layers.ts'
@@ -26,6 +27,8 @@ export interface PlanOptions extends Pick<VerbContext, 'notify'> {
 export interface PlanTools {
   readonly engine: Engine
   readonly options: PlanOptions
+  /** The images that the engine will have, too; none where its store takes no parts. */
+  readonly before: readonly ArchivedImage[]
 }
 
 /**
@@ -35,10 +38,14 @@ export interface PlanTools {
 export async function planArchive(
   target: Target,
   record: ArchiveRecord,
-  { engine, options }: PlanTools,
+  { engine, options, before }: PlanTools,
 ): Promise<LoadPlan> {
   const forced = options.force ? { ...record, segments: [] } : record
-  return plan(target, forced, await listChains(engine), options)
+  const present = await listChains(engine)
+  for (const { layers } of before) {
+    for (const chain of chainIds(layers.map(({ diffId }) => diffId))) present.add(chain)
+  }
+  return plan(target, forced, present, options)
 }
 
 /**

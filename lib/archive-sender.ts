@@ -16,8 +16,8 @@ export interface SendOptions {
   readonly archive: string
   readonly compressor: Compressor
   readonly threads: number | undefined
-  /** Throws where the archive is not what its record says. */
-  readonly prove: (archive: { sizeBytes: number; sha256: string }) => void
+  /** Rejects where the archive is not what its record says; the engine waits for it. */
+  readonly prove: (archive: { sizeBytes: number; sha256: string }) => Promise<void>
   /** Told of the bytes of archive that were read so far. */
   readonly onProgress: (archiveBytes: number) => void
   readonly signal: AbortSignal
@@ -64,5 +64,5 @@ async function* proven(
       yield chunk
     }
   }
-  yield* holdBack(hashed(), async () => prove({ sizeBytes, sha256: hash.digest('hex') }))
+  yield* holdBack(hashed(), () => prove({ sizeBytes, sha256: hash.digest('hex') }))
 }

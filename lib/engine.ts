@@ -77,13 +77,18 @@ export async function listUntagged(engine: Engine): Promise<string[]> {
   return [...new Set(answer.stdout.split('\n').filter(Boolean))]
 }
 
+/** @returns whether its store takes an image without the layers that it has: docker's graph drivers do. */
+export function takesParts({ name, idIsConfig }: Engine): boolean {
+  return name === 'docker' && idIsConfig
+}
+
 /**
  * @returns the chain IDs of all layers that can be left out of what is loaded:
  *   none where the engine's store does not take an image without its layers
  */
 export async function listChains(engine: Engine): Promise<Set<string>> {
   const chains = new Set<string>()
-  if (engine.name !== 'docker' || !engine.idIsConfig) return chains
+  if (!takesParts(engine)) return chains
   const args = ['image', 'ls', '--all', '--quiet', '--no-trunc']
   const listed = await run(engine.name, args)
   if (listed.exitCode !== 0) throw engineError('list images', listed.stderr)

@@ -31,15 +31,28 @@ export async function lookUpImages(
   return known
 }
 
+/** @returns whether no image of the one kind is one of the other, or has its tag. */
+export function areApart(
+  images: readonly ArchivedImage[],
+  others: readonly ArchivedImage[],
+): boolean {
+  return new Set(images.flatMap(namesOf)).isDisjointFrom(new Set(others.flatMap(namesOf)))
+}
+
+function namesOf({ configDigest, repoTags }: ArchivedImage): string[] {
+  return [configDigest, ...repoTags]
+}
+
 /**
  * An image that is there under its ID but lacks its tag only gets the tag.
  *
+ * @param options - `wait`: awaited before that
  * @returns what the tags meant before; undefined where an image is not there
  */
 export async function tagLoaded(
   engine: Engine,
   known: readonly KnownImage[],
-  { dryRun }: { readonly dryRun: boolean },
+  { dryRun, wait }: { readonly dryRun: boolean; readonly wait?: () => Promise<void> },
 ): Promise<string[] | undefined> {
   const notes: string[] = []
   for (const { image, own } of known) {
@@ -51,6 +64,7 @@ export async function tagLoaded(
     if (image.repoTags.length > 0 && missing.length === 0) continue
     const present = await findPresent(engine, image)
     if (!present) return undefined
+    if (missing.length > 0) await wait?.()
     for (const tag of dryRun ? [] : missing) await tagImage(engine, present.id, tag)
   }
   return notes

@@ -14,6 +14,7 @@ import type { Compressor } from './compressor.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import { startLoad, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
+import type { LoadTurn } from './load-queue.ts'
 import type { LoadPlan } from './load-plan.ts'
 import type { Progress, VerbContext } from './outcome.ts'
 import { assembleTar } from './tar-assembler.ts'
@@ -30,6 +31,8 @@ export interface LoadTools {
     readonly base: string | undefined
     readonly force: boolean
   }
+  /** When the engine may be given the end of a tar; without it, at once. */
+  readonly turn?: LoadTurn
 }
 
 /** What was loaded. */
@@ -66,13 +69,13 @@ async function loadSegments(
   record: ArchiveRecord,
   tools: LoadTools,
 ): Promise<LoadedArchive> {
-  const { options } = tools
+  const { options, turn } = tools
   const sums = await readChecksums(dirname(target.archive))
   await checkRecordSum(target.archive, sums)
   const { sha256 } = record.archive
   const listed = sums.get(basename(target.archive)) ?? sha256
   same('sha256 in the record, by SHA256SUMS', sha256, listed)
-  const planned = await planArchive(target, record, tools)
+  const planned = await planArchive(target, record, { ...tools, before: turn?.before ?? [] })
   const tarBytes = record.tar.sizeBytes + sum(record.requires ?? [])
   const loaded = { images: record.images, tarBytes }
   try {
@@ -80,6 +83,7 @@ async function loadSegments(
     return { ...loaded, skippedBytes: planned.skippedBytes }
   } catch (error) {
     if (planned.skippedBytes === 0 || !isEngineFailure(error)) throw error
+    await turn?.wait()
     options.notify({
       type: 'warning',
       text: `${error.message}; it is loaded again with the layers that the engine had`,
@@ -98,15 +102,19 @@ async function send(
   { archive, label }: Target,
   record: ArchiveRecord,
   { omit, putBack }: LoadPlan,
-  { engine, compressor, options }: LoadTools,
+  { engine, compressor, options, turn }: LoadTools,
 ): Promise<void> {
   const { threads, signal, notify } = options
+  const release = async (): Promise<void> => {
+    await turn?.wait()
+    turn?.onSent(record.images)
+  }
   const onProgress = (progress: Progress & { share: number }): void =>
     notify({ type: 'progress', label, ...progress })
   const assemble = { compressor, threads, signal, onProgress }
   if (omit.size > 0 || putBack.length > 0) {
     const assembly = { archive, record, omit, putBack }
-    return assembleTar(assembly, assemble, startLoad(engine, label))
+    return assembleTar(assembly, { ...assemble, release }, startLoad(engine, label))
   }
   // What lies between the layers is soon read, and tells whether the record
   // speaks of this archive at all.
@@ -115,9 +123,10 @@ async function send(
     { archive, record, omit: layers, putBack },
     { ...assemble, onProgress: () => {} },
   )
-  const prove = (got: { sizeBytes: number; sha256: string }): void => {
+  const prove = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
     same('size of the archive', got.sizeBytes, record.archive.sizeBytes)
     same('sha256 of the archive', got.sha256, record.archive.sha256)
+    await release()
   }
   const onBytes = (archiveBytes: number): void => {
     const share = Math.min(1, archiveBytes / record.archive.sizeBytes)

@@ -5,9 +5,10 @@ import { basename } from 'node:path'
 import { planArchive } from './archive-plan.ts'
 import { checkDirectory, readRecord } from './carry-directory.ts'
 import { findCompressor } from './compressor.ts'
-import { findEngine, type EngineName } from './engine.ts'
-import { checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
+import { findEngine, takesParts, type EngineName } from './engine.ts'
+import { areApart, checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
+import { createLoadQueue } from './load-queue.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
 
@@ -39,22 +40,33 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
   const context = { engine, compressor, options }
   // The older image of a name would take the tag from the newer one.
-  for (const target of targets.filter(({ isSuperseded }) => !isSuperseded)) {
-    yield await attempt(target.label, basename(target.archive), () => loadTarget(target, context))
+  const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
+  const queue = createLoadQueue(newest, options, takesParts(engine), (target, verb, turn) =>
+    loadTarget(target, { ...context, options: { ...options, ...verb }, ...(turn && { turn }) }),
+  )
+  try {
+    for (const target of newest) {
+      yield await attempt(target.label, basename(target.archive), () => queue.load(target))
+    }
+  } finally {
+    await queue.end()
   }
 }
 
 async function loadTarget(target: Target, context: Context): Promise<Result> {
-  const { engine, options } = context
+  const { engine, options, turn } = context
   const archiveBytes = await checkExists(target)
   const record = await readRecord(target.archive)
   if (record?.images.length === 0) throw noImage(target.label)
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
+  // What another one brings may be this one, or change what its tags mean.
+  if (!record || !areApart(record.images, turn?.before ?? [])) await turn?.wait()
   const known = await lookUpImages(engine, record?.images ?? [])
-  const present = options.force || !record ? undefined : await tagLoaded(engine, known, options)
+  const present =
+    options.force || !record ? undefined : await tagLoaded(engine, known, { ...options, ...turn })
   if (present) return { result: 'already loaded', ...sizes, notes: present }
   if (options.dryRun) {
-    const plan = record && (await planArchive(target, record, context))
+    const plan = record && (await planArchive(target, record, { ...context, before: [] }))
     return { result: 'would be loaded', ...sizes, ...skipped(plan?.skippedBytes) }
   }
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })

@@ -34,6 +34,8 @@ export interface AssembleOptions {
   readonly threads: number | undefined
   readonly onProgress: (progress: { archiveBytes: number; tarBytes: number; share: number }) => void
   readonly signal: AbortSignal
+  /** Awaited when all is proven, before an engine gets the end. */
+  readonly release?: () => Promise<void>
 }
 
 interface Part {
@@ -72,6 +74,7 @@ export async function assembleTar(
   }
   const prove = async (): Promise<void> => {
     checkImages(readImages(digester.end(), record.requires), record)
+    await options.release?.()
   }
   const parts = [
     ...putBack.map(({ layer }) => layer),

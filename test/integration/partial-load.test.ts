@@ -181,6 +181,31 @@ t.test('skipping: an engine that fails twice is an error', async (t) => {
   ])
 })
 
+t.test('skipping: what an image that failed was to bring is sent with the next', async (t) => {
+  const dir = await prepare(t)
+  // The first load fails when it has all, and the next one is on its way.
+  const fail = `
+    if [ "$1" = load ]; then echo >>"${dir}/loads"; fi
+    if [ "$1" = load ] && mkdir "${dir}/failed" 2>/dev/null; then
+      cat >/dev/null; sleep 2; echo "no luck" >&2; exit 1
+    fi
+    exec "$real" "$@"`
+  const env = { ...engine.env, ...(await wrapCommand(join(dir, 'bin'), 'docker', fail)) }
+  const args = ['--json', app.reference, train.reference, base.reference]
+  const result = await run('load_compressed_tars', args, { cwd: dir, env })
+  t.match(readAnswers(result), [
+    { result: 'failed', error: { code: 'ENGINE_FAILED', message: /no luck/ } },
+    { result: 'loaded', skippedBytes: undefined },
+    { result: 'loaded', skippedBytes: await layerBytes(base, 2) },
+  ])
+  t.notMatch(result.stderr, 'warning')
+  const lines = result.stderr.match(/^(Loading|Loaded|FAILED)/gm)?.join()
+  t.equal(lines, 'Loading,FAILED,Loading,Loaded,Loading,Loaded')
+  const loads = await bench.sh(dir, 'wc -l <loads')
+  t.equal(loads, '4', 'what was on its way for the second one was not used')
+  for (const image of [train, base]) await checkImage(t, image)
+})
+
 t.test('skipping: a compressed tar of several images leaves out what they share', async (t) => {
   const dir = await prepare(t, ...images)
   await bench.sh(dir, `rm *.xz *.json; docker save ${app.reference} ${train.reference} >two.tar`)

@@ -33,7 +33,7 @@ async function prepare(t: Test, archive = ARCHIVE): Promise<{ options: SendOptio
     archive: join(dir, 'a.tar.xz'),
     compressor: COMPRESSORS[0],
     threads: 2,
-    prove: () => {},
+    prove: async () => {},
     onProgress: () => {},
     signal: new AbortController().signal,
   }
@@ -47,7 +47,7 @@ for (const compressor of COMPRESSORS) {
       const { options, got } = await prepare(t)
       const proven: object[] = []
       const seen: number[] = []
-      const prove: SendOptions['prove'] = (archive) => proven.push(archive)
+      const prove: SendOptions['prove'] = async (archive) => void proven.push(archive)
       const onProgress = (bytes: number): void => void seen.push(bytes)
       await sendArchive({ ...options, compressor, prove, onProgress }, startSink(got))
       t.ok((await readFile(got)).equals(BYTES))

@@ -3,8 +3,11 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import { readRecord } from '../../lib/carry-directory.ts'
+import type { ArchivedImage } from '../../lib/docker-archive.ts'
 import type { Engine } from '../../lib/engine.ts'
+import { interrupted } from '../../lib/errors.ts'
 import { loadArchive, type LoadTools, type LoadedArchive } from '../../lib/load-archive.ts'
+import type { LoadTurn } from '../../lib/load-queue.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { COMPRESSORS, delivered, write } from '../fixtures/archive-writing.ts'
 import { digest } from '../fixtures/digested-tar.ts'
@@ -22,6 +25,8 @@ const GRAPH: Engine = {
   savesPlatform: false,
   inspectsPlatform: false,
 }
+
+const AT_ONCE: LoadTurn = { before: [], wait: async () => {}, onSent: () => {} }
 
 // A client of no daemon: it tells of the layers in `layers`, and keeps what it
 // is given to load, but for the times that it shall fail.
@@ -43,6 +48,7 @@ interface Bench {
     name: string,
     options?: Partial<LoadTools['options']>,
     engine?: Engine,
+    turn?: LoadTurn,
   ) => Promise<LoadedArchive>
   readonly warnings: string[]
   /** What the client was given, in the order of its runs. */
@@ -78,11 +84,11 @@ async function prepare(
   return {
     dir,
     warnings,
-    async load(name, more = {}, engine = GRAPH) {
+    async load(name, more = {}, engine = GRAPH, turn = AT_ONCE) {
       const archive = join(dir, name)
       const options = { dir, threads: 2, base: undefined, force: false, notify, signal, ...more }
       const { size } = await stat(archive)
-      const tools = { engine, compressor: COMPRESSORS[0], options }
+      const tools = { engine, compressor: COMPRESSORS[0], options, turn }
       return loadArchive({ archive, label: 'a:1' }, size, await readRecord(archive), tools)
     },
     async got() {
@@ -183,6 +189,66 @@ t.test('loadArchive: what fails in full is not tried again', async (t) => {
       t.equal((await got()).length, has.length + 1)
     })
   }
+})
+
+const IMAGE: ArchivedImage = {
+  configDigest: sha256(Buffer.from('before')),
+  repoTags: ['before:1'],
+  platform: 'linux/amd64',
+  manifestDigests: [],
+  layers: [],
+}
+
+// what the engine will have, the layers that it gets
+const TURNS: [Buffer[], string][] = [
+  [[], 'bt'],
+  [[BASE], 't'],
+]
+
+for (const [will, want] of TURNS) {
+  t.test(
+    `loadArchive: an engine that will have ${will.length} layers: no end before`,
+    async (t) => {
+      const { load, got } = await prepare(t, [])
+      const arrived = Promise.withResolvers<void>()
+      const turn = Promise.withResolvers<void>()
+      const sent: unknown[] = []
+      const wait = (): Promise<void> => {
+        arrived.resolve()
+        return turn.promise
+      }
+      const before = [
+        {
+          ...IMAGE,
+          layers: will.map((layer) => ({ diffId: sha256(layer), sizeBytes: layer.length })),
+        },
+      ]
+      const onSent = (images: unknown): void => void sent.push(images)
+      const loading = load('a.tar.xz', {}, GRAPH, { before, wait, onSent })
+      await arrived.promise
+      const [early = Buffer.alloc(0)] = await got()
+      t.notOk(early.includes('manifest.json'))
+      t.strictSame(sent, [])
+      turn.resolve()
+      await loading
+      t.equal(layersIn((await got())[0]), want)
+      t.match(sent, [[{ repoTags: ['a:1'] }]])
+    },
+  )
+}
+
+t.test('loadArchive: a turn that does not come: no end either', async (t) => {
+  const { load, got } = await prepare(t, [])
+  const controller = new AbortController()
+  const { signal } = controller
+  const wait = async (): Promise<void> => {
+    controller.abort()
+    throw interrupted()
+  }
+  const loading = load('a.tar.xz', { signal }, GRAPH, { ...AT_ONCE, wait })
+  await t.rejects(loading, { code: 'INTERRUPTED' })
+  const [bytes] = await got()
+  t.notOk(bytes?.includes('manifest.json'))
 })
 
 // what is damaged, how
