@@ -1,10 +1,8 @@
 // The names of what lies in a carry directory, as the original scripts chose
 // them: `/` → `_` and `:` → `-`.
+import { CODECS, ENDINGS, type Codec } from './codec.ts'
 import { ToolError } from './errors.ts'
 import type { ImageReference } from './image-reference.ts'
-
-/** The ending of an archive's name. */
-export const ARCHIVE_ENDING = '.tar.xz'
 
 const RECORD_ENDING = '.json'
 
@@ -12,8 +10,17 @@ const RECORD_ENDING = '.json'
 export const SUMS_NAME = 'SHA256SUMS'
 
 /** @returns the archive's file name, for instance `nvcr.io_nvidia_pytorch-24.05-py3.tar.xz`. */
-export function archiveName(reference: ImageReference): string {
-  return reference.text.replaceAll('/', '_').replaceAll(':', '-') + ARCHIVE_ENDING
+export function archiveName(reference: ImageReference, codec: Codec): string {
+  return stem(reference) + ENDINGS[codec]
+}
+
+/** @returns the file names that an archive of an image can have. */
+export function archiveNames(reference: ImageReference): string[] {
+  return CODECS.map((codec) => archiveName(reference, codec))
+}
+
+function stem(reference: ImageReference): string {
+  return reference.text.replaceAll('/', '_').replaceAll(':', '-')
 }
 
 /** @returns the file name (or path) of the record of an archive. */
@@ -33,18 +40,20 @@ export function isRecordName(name: string): boolean {
 
 /** @returns the file name (or path) of the increment in place of an archive. */
 export function incrementName(archive: string): string {
-  return `${archive.slice(0, -ARCHIVE_ENDING.length)}.increment${ARCHIVE_ENDING}`
+  return archive.replace(ENDING, '.increment$&')
 }
 
 /** @returns whether a file name or path is that of an increment. */
 export function isIncrementName(name: string): boolean {
-  return name.endsWith(`.increment${ARCHIVE_ENDING}`)
+  return /\.increment\.tar\.(?:xz|zst)$/.test(name)
 }
 
 /** @returns whether a file name or path is that of an archive. */
 export function isArchiveName(name: string): boolean {
-  return name.endsWith(ARCHIVE_ENDING) && name.length > ARCHIVE_ENDING.length
+  return ENDING.test(name) && name.replace(ENDING, '') !== ''
 }
+
+const ENDING = /\.tar\.(?:xz|zst)$/
 
 /**
  * Two references can lead to one name (`a/b:1` and `a_b:1`): the second would
@@ -55,12 +64,12 @@ export function isArchiveName(name: string): boolean {
 export function checkNameClashes(references: readonly ImageReference[]): void {
   const seen = new Map<string, string>()
   for (const reference of references) {
-    const name = archiveName(reference)
+    const name = stem(reference)
     const other = seen.get(name)
     if (other !== undefined) {
       throw new ToolError(
         'NAME_CLASH',
-        `"${other}" and "${reference.text}" would both be written to "${name}"`,
+        `"${other}" and "${reference.text}" have the same archive name "${name}"`,
         { hint: 'save them to different directories with --dir' },
       )
     }

@@ -2,14 +2,15 @@
 // as it goes past. What the bytes were is known, and proven, at their end.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
 import type { Segment } from './archive-record.ts'
 import { withChildren, type Child } from './child.ts'
-import { startDecompressor, type Compressor } from './compressor.ts'
+import type { Decompressors } from './compressor.ts'
+import { startDecompressor } from './decompression.ts'
 import { readImages, type ArchivedImage, type RequiredLayer } from './docker-archive.ts'
 import { sendTar } from './engine-sink.ts'
+import { wholeFile } from './file-range.ts'
 import type { ProgressListener } from './outcome.ts'
 import { digestSegments } from './segment-digest.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
@@ -28,7 +29,7 @@ export interface ReadArchive {
 export interface ReadOptions {
   /** Path of the archive. */
   readonly archive: string
-  readonly compressor: Compressor
+  readonly decompressors: Decompressors
   readonly threads: number | undefined
   /** Whether the content md5 is wanted. */
   readonly md5: boolean
@@ -42,7 +43,8 @@ export interface ReadOptions {
 
 /** Where a tar goes to, and what must hold before it gets the end of it. */
 export interface Sink {
-  readonly child: Child
+  /** Starts what takes it. */
+  readonly start: () => Child
   /** Throws where the archive is not what it should be. */
   readonly prove: (read: ReadArchive) => void
 }
@@ -53,11 +55,10 @@ export interface Sink {
  * @throws BAD_ARCHIVE, TRUNCATED_TAR, BAD_TAR or BAD_IMAGE where it is damaged
  */
 export async function readArchive(options: ReadOptions, sink?: Sink): Promise<ReadArchive> {
-  const { archive, threads } = options
-  const decompressor = startDecompressor(options.compressor, {
-    threads,
-    archive: basename(archive),
-  })
+  const { archive, decompressors, threads } = options
+  const range = await wholeFile(archive)
+  const decompressor = await startDecompressor([range], { decompressors, threads })
+  const child = sink?.start()
   const digester = digestTar({ constant: false, md5: options.md5 })
   const hash = createHash('sha256')
   const segments = digestSegments(options.segments ?? [])
@@ -97,8 +98,8 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
     read = await finish()
   }
   const scanned = tar(decompressor.stdout)
-  const drain = sink ? sendTar(scanned, sink.child, prove) : readAll(scanned, prove)
-  const children = sink ? [decompressor, sink.child] : [decompressor]
+  const drain = child ? sendTar(scanned, child, prove) : readAll(scanned, prove)
+  const children = child ? [decompressor, child] : [decompressor]
   await withChildren(children, options.signal, Promise.all([source, drain]))
   if (!read) throw new Error('the archive was not read to its end')
   return read

@@ -2,6 +2,7 @@
 // came on a disk from elsewhere, so it is input to be validated.
 import * as v from 'valibot'
 
+import { CODECS } from './codec.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import { ToolError } from './errors.ts'
 import { parseReference } from './image-reference.ts'
@@ -67,8 +68,9 @@ const Record = v.object({
     file: FileName,
     sizeBytes: Bytes,
     sha256: Sha256,
-    codec: v.literal('xz'),
-    level: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(9)),
+    codec: v.picklist(CODECS, 'is no codec that is known here'),
+    level: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(22)),
+    windowLog: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(10), v.maxValue(31))),
     compressor: v.object({ name: v.string(), version: v.string() }),
   }),
   tar: v.object({

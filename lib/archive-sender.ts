@@ -3,18 +3,19 @@
 // writes to the engine itself.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
 import { withChildren, type Child } from './child.ts'
-import { startDecompressor, type Compressor } from './compressor.ts'
+import type { Decompressors } from './compressor.ts'
+import { startDecompressor } from './decompression.ts'
+import { wholeFile } from './file-range.ts'
 import { holdBack } from './hold-back.ts'
 
 /** What {@link sendArchive} needs. */
 export interface SendOptions {
   /** Path of the archive. */
   readonly archive: string
-  readonly compressor: Compressor
+  readonly decompressors: Decompressors
   readonly threads: number | undefined
   /** Rejects where the archive is not what its record says; the engine waits for it. */
   readonly prove: (archive: { sizeBytes: number; sha256: string }) => Promise<void>
@@ -27,17 +28,18 @@ export interface SendOptions {
  * Sends the tar of an archive to an engine, the end of it only once every byte
  * of the archive has been proven.
  *
- * @param engine - takes a tar
+ * @param startEngine - starts what takes a tar
  * @throws what `prove` throws, BAD_ARCHIVE, and how the engine failed
  */
-export async function sendArchive(options: SendOptions, engine: Child): Promise<void> {
-  const { archive, threads, signal } = options
-  const decompressor = startDecompressor(options.compressor, {
-    threads,
-    archive: basename(archive),
-    output: engine.stdin,
-  })
+export async function sendArchive(options: SendOptions, startEngine: () => Child): Promise<void> {
+  const { archive, decompressors, threads, signal } = options
+  const range = await wholeFile(archive)
+  const engine = startEngine()
+  const children = [engine]
   const send = async (): Promise<void> => {
+    const output = engine.stdin
+    const decompressor = await startDecompressor([range], { decompressors, threads, output })
+    children.unshift(decompressor)
     await pipeline(
       createReadStream(archive),
       (chunks) => proven(chunks, options),
@@ -47,7 +49,7 @@ export async function sendArchive(options: SendOptions, engine: Child): Promise<
     // Until here the engine cannot take an early end of the tar for its end.
     engine.stdin.end()
   }
-  await withChildren([decompressor, engine], signal, send())
+  await withChildren(children, signal, send())
 }
 
 async function* proven(

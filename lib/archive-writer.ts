@@ -80,7 +80,7 @@ async function writeOnce(
   const images = options.describe(tar)
   const layers = new Set(images.flatMap((image) => image.layers.map(layerDigest)))
   await file.finish()
-  const { modified, compressor, level } = options
+  const { modified, compressor, coding } = options
   const path = cut.leftOut.length > 0 ? incrementName(options.archive) : options.archive
   const segments = written.segments.map(({ layerDigest: digest, ...segment }) =>
     digest !== undefined && layers.has(digest) ? { ...segment, layerDigest: digest } : segment,
@@ -96,8 +96,7 @@ async function writeOnce(
       file: basename(path),
       sizeBytes: written.sizeBytes,
       sha256: written.sha256,
-      codec: 'xz',
-      level,
+      ...coding,
       compressor: { name: compressor.name, version: compressor.version },
     },
     tar: {

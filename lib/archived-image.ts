@@ -2,9 +2,11 @@
 // under its name.
 import { basename, join } from 'node:path'
 
-import { archiveName, incrementName } from './archive-name.ts'
+import { archiveName, archiveNames, incrementName, isIncrementName } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { isUpToDate, readRecord, removeArchive } from './carry-directory.ts'
+import type { Coding } from './codec.ts'
+import type { CompressorName } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
 import { ToolError } from './errors.ts'
 import type { ImageReference } from './image-reference.ts'
@@ -15,8 +17,9 @@ import type { VerbContext } from './outcome.ts'
 export interface ImageArchiveOptions extends VerbContext {
   /** The carry directory. */
   readonly dir: string
-  /** Compression level, 0 to 9. */
-  readonly level: number
+  readonly coding: Coding
+  /** What to compress with; without it the best that is there. */
+  readonly compressor: CompressorName | undefined
   /** How many processors to use; all without it. */
   readonly threads: number | undefined
   /** `os/architecture[/variant]` to pull and to save. */
@@ -59,38 +62,49 @@ export async function checkReplaced(
   options: ImageArchiveOptions,
 ): Promise<void> {
   if (options.force) return
-  const archive = join(options.dir, archiveName(reference))
-  for (const replaced of [archive, incrementName(archive)]) {
-    const record = await readOldRecord(replaced, options)
-    // Another image may have a tag that ends so.
-    if (replaced !== archive && options.since === undefined && !record?.requires) continue
-    checkSameReference(replaced, record, reference)
-    checkSamePlatform(replaced, record, image)
+  const archives = archiveNames(reference).map((name) => join(options.dir, name))
+  for (const archive of archives) {
+    for (const replaced of [archive, incrementName(archive)]) {
+      const record = await readOldRecord(replaced, options)
+      // Another image may have a tag that ends so.
+      if (replaced !== archive && options.since === undefined && !record?.requires) continue
+      checkSameReference(replaced, record, reference)
+      checkSamePlatform(replaced, record, image)
+    }
   }
 }
 
 /**
- * An increment counts as newer than the archive in full: once that is what is
- * wanted, the increment has to go.
+ * One image has one archive, lest the far side take the older one. An increment
+ * counts as newer than the archive in full, which may stay for its layers.
  *
+ * @param archive - path of the one that stays
  * @returns what there is to tell
  */
-export async function removeSuperseding(
+export async function removeReplaced(
+  archive: string,
   reference: ImageReference,
   image: EngineImage,
   { dir }: ImageArchiveOptions,
 ): Promise<string[]> {
-  const increment = join(dir, incrementName(archiveName(reference)))
-  const record = await readRecord(increment).catch(() => undefined)
-  const [old] = record?.images ?? []
-  const isOwn = old?.reference === reference.text && old.platform === image.platform
-  if (!record?.requires || !isOwn || !(await removeArchive(increment))) return []
-  return [`it takes the place of ${basename(increment)}`]
+  const full = archiveNames(reference)
+  const increments = full.map(incrementName)
+  const names = isIncrementName(archive) ? increments : [...increments, ...full]
+  const notes: string[] = []
+  for (const name of names.filter((other) => other !== basename(archive))) {
+    const record = await readRecord(join(dir, name)).catch(() => undefined)
+    const [old] = record?.images ?? []
+    const isOwn = old?.reference === reference.text && old.platform === image.platform
+    // Another image may have a tag that ends as the name of an increment does.
+    if (!isOwn || isIncrementName(name) !== (record?.requires !== undefined)) continue
+    if (await removeArchive(join(dir, name))) notes.push(`it takes the place of ${name}`)
+  }
+  return notes
 }
 
 // An archive in full will do where an increment was asked for.
 function possibleArchives(reference: ImageReference, options: ImageArchiveOptions): string[] {
-  const archive = join(options.dir, archiveName(reference))
+  const archive = join(options.dir, archiveName(reference, options.coding.codec))
   return options.since === undefined ? [archive] : [archive, incrementName(archive)]
 }
 

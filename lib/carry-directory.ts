@@ -15,6 +15,7 @@ import {
   writeFileAtomic,
   type AtomicFile,
 } from './atomic-file.ts'
+import { isSameCoding, type Coding } from './codec.ts'
 import { parseChecksums, updateChecksums } from './checksum-file.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
@@ -70,9 +71,9 @@ export async function readRecord(archive: string): Promise<ArchiveRecord | undef
 export async function isUpToDate(
   archive: string,
   record: ArchiveRecord,
-  wanted: { force: boolean; level: number },
+  wanted: { force: boolean; coding: Coding },
 ): Promise<boolean> {
-  if (wanted.force || record.archive.level !== wanted.level) return false
+  if (wanted.force || !isSameCoding(record.archive, wanted.coding)) return false
   const found = await stat(archive).catch(nothing)
   return found?.size === record.archive.sizeBytes
 }

@@ -1,7 +1,10 @@
 // What the four programs share: arguments, --help, signals, exit status. Only
 // this file, report.ts and the scripts touch the process.
+import { availableParallelism } from 'node:os'
+
 import { formatError, interrupted, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
+import { sizeThreadPool } from './thread-pool.ts'
 import { parseArguments, type Arguments } from './usage.ts'
 
 /** One of the four programs. */
@@ -12,6 +15,8 @@ export interface Program {
   /** Turns the arguments into a verb's options and calls it. */
   readonly run: (args: Arguments, context: VerbContext) => AsyncIterable<Outcome>
 }
+
+const MOST_THREADS = 1024
 
 /** Exit statuses: all done, something failed, wrong usage. */
 const DONE = 0
@@ -40,6 +45,7 @@ export async function main(program: Program): Promise<void> {
 }
 
 async function run(program: Program, args: Arguments): Promise<number> {
+  sizeThreadPool(args.number('threads', 1, MOST_THREADS) ?? availableParallelism())
   const { createReport } = await import('./report.ts')
   const report = await createReport(program.name, { json: args.flag('json') })
   const interruption = listenForSignals()

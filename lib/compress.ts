@@ -14,7 +14,8 @@ import {
   openForWriting,
   readRecord,
 } from './carry-directory.ts'
-import { findCompressor, type Compressor } from './compressor.ts'
+import { ENDINGS, type Coding } from './codec.ts'
+import { findCompressors, type CompressorName, type Compressors } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
 import { ToolError, nothing } from './errors.ts'
 import { findReusable } from './held-layers.ts'
@@ -25,7 +26,9 @@ export interface CompressOptions extends VerbContext {
   /** Paths of tars; without any, all in the carry directory. */
   readonly names: readonly string[]
   readonly dir: string
-  readonly level: number
+  readonly coding: Coding
+  /** What to compress with; without it the best that is there. */
+  readonly compressor: CompressorName | undefined
   readonly threads: number | undefined
   readonly force: boolean
   /** Another directory whose archives hold layers that need not be compressed again. */
@@ -42,19 +45,24 @@ export async function* compress(options: CompressOptions): AsyncGenerator<Outcom
   await checkDirectory(options.dir)
   if (options.reuse !== undefined) await checkDirectory(options.reuse)
   const tars = await findTars(options)
-  const compressor = await findCompressor()
+  const compressors = await findCompressors(options)
   const close = options.dryRun ? async () => {} : await openForWriting(options.dir)
   try {
     for (const tar of tars) {
-      const name = `${basename(tar)}.xz`
-      yield await attempt(basename(tar), name, () => compressTar(tar, compressor, options))
+      const name = nameOf(tar, options)
+      yield await attempt(basename(tar), name, () => compressTar(tar, compressors, options))
     }
   } finally {
     await close()
   }
 }
 
-async function findTars({ names, dir }: CompressOptions): Promise<string[]> {
+function nameOf(tar: string, { coding }: CompressOptions): string {
+  return basename(tar, '.tar') + ENDINGS[coding.codec]
+}
+
+async function findTars(options: CompressOptions): Promise<string[]> {
+  const { names, dir } = options
   const tars = names.length > 0 ? [...new Set(names)] : await listTars(dir)
   const seen = new Map<string, string>()
   for (const tar of tars) {
@@ -68,7 +76,7 @@ async function findTars({ names, dir }: CompressOptions): Promise<string[]> {
     if (other !== undefined) {
       throw new ToolError(
         'NAME_CLASH',
-        `"${other}" and "${tar}" would both be written to "${name}.xz"`,
+        `"${other}" and "${tar}" would both be written to "${nameOf(tar, options)}"`,
         { hint: 'compress them into different directories with --dir' },
       )
     }
@@ -87,10 +95,10 @@ async function listTars(dir: string): Promise<string[]> {
 
 async function compressTar(
   tar: string,
-  compressor: Compressor,
+  compressors: Compressors,
   options: CompressOptions,
 ): Promise<Result> {
-  const archive = join(options.dir, `${basename(tar)}.xz`)
+  const archive = join(options.dir, nameOf(tar, options))
   const before = await stat(tar).catch(nothing)
   if (!before) {
     throw new ToolError('NO_ARCHIVE', `compress "${tar}": there is no such file`, {
@@ -106,7 +114,7 @@ async function compressTar(
   }
   if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
   options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
-  const { level, threads, signal, notify } = options
+  const { coding, threads, signal, notify } = options
   const { record: written, reused } = await writeArchive({
     archive,
     open: () => ({ tar: createReadStream(tar) }),
@@ -119,8 +127,8 @@ async function compressTar(
     reuse: await findReusable(options),
     leaveOut: new Map(),
     onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is read again` }),
-    compressor,
-    level,
+    ...compressors,
+    coding,
     threads,
     signal,
     onProgress: (progress) => {

@@ -1,101 +1,146 @@
-// pixz where it is, else xz: both run as children and use all processors.
+// What compresses and decompresses on this machine: programs on PATH, and where
+// those are missing or slow, what is built in.
 import { availableParallelism } from 'node:os'
-import type { Writable } from 'node:stream'
 import { $ } from 'zx/core'
 
-import { startChild, type Child } from './child.ts'
-import { ToolError, type ErrorCode } from './errors.ts'
+import type { Codec, Coding } from './codec.ts'
+import { ToolError } from './errors.ts'
+import type { VerbContext } from './outcome.ts'
 
-/** A compressor found on PATH. */
+/** What can be asked for by name. */
+export const COMPRESSOR_NAMES = ['pixz', 'xz', 'zstd', 'builtin'] as const
+
+/** The name of a program, or `builtin` for what needs none. */
+export type CompressorName = (typeof COMPRESSOR_NAMES)[number]
+
+/** A compressor that is there. */
 export interface Compressor {
-  readonly name: 'pixz' | 'xz'
+  readonly name: CompressorName
   /** As it says itself, for instance `5.4.1`. */
   readonly version: string
 }
 
+/** What reads each codec. */
+export interface Decompressors extends Readonly<Record<Codec, Compressor>> {
+  /** Told where what is built in has work for one processor only, and why. */
+  readonly onSlow?: (reason: string) => void
+}
+
+const WRITERS: Readonly<Record<Codec, readonly CompressorName[]>> = {
+  xz: ['pixz', 'xz'],
+  zstd: ['zstd', 'builtin'],
+}
+
 /**
- * @returns pixz, else xz
- * @throws NO_COMPRESSOR where neither is on PATH
+ * @param wanted - the only one to take; without it the best that is there
+ * @returns what writes a codec
+ * @throws NO_COMPRESSOR where there is none; USAGE where the one that is wanted does not write it
  */
-export async function findCompressor(): Promise<Compressor> {
-  const [pixz, xz] = await Promise.all([askVersion('pixz', '-h'), askVersion('xz', '--version')])
-  if (pixz !== undefined) return { name: 'pixz', version: pixz }
-  if (xz !== undefined) return { name: 'xz', version: xz }
+export async function findCompressor(codec: Codec, wanted?: CompressorName): Promise<Compressor> {
+  if (wanted !== undefined && !WRITERS[codec].includes(wanted)) {
+    throw new ToolError('USAGE', `--compressor: ${wanted} does not write ${codec}`, {
+      hint: `want ${WRITERS[codec].join(' or ')}, or another --format`,
+    })
+  }
+  for (const name of wanted === undefined ? WRITERS[codec] : [wanted]) {
+    const found = await find(name, codec)
+    if (found) return found
+  }
+  if (wanted !== undefined) throw missing(wanted)
   throw new ToolError('NO_COMPRESSOR', 'find a compressor: neither pixz nor xz is on PATH', {
-    hint: 'install one: sudo apt-get install pixz (or xz-utils)',
+    hint: 'install one: sudo apt-get install pixz (or xz-utils); --format zst needs none',
   })
 }
 
-/**
- * @param options - `level` 0 to 9; `threads` without it all processors
- * @returns a child that turns a tar into one .xz stream
- */
-export function startCompressor(
-  compressor: Compressor,
-  options: { level: number; threads?: number | undefined },
-): Child {
-  const { level, threads } = options
-  const args =
-    compressor.name === 'pixz'
-      ? ['-t', `-${level}`, ...(threads === undefined ? [] : ['-p', `${threads}`])]
-      : ['-c', `-${level}`, xzThreads(compressor, threads)]
-  return start(compressor, args, { code: 'COMPRESSOR_FAILED', action: 'compress' })
+/** What writes an archive, and reads what is taken from others. */
+export interface Compressors {
+  readonly compressor: Compressor
+  readonly decompressors: Decompressors
 }
 
 /**
- * @param options - `output`: another child's stdin to write to
- * @returns a child that turns .xz streams, one after the other, into what was compressed
+ * Finds what writes archives, and says so.
+ *
+ * @throws as {@link findCompressor}
  */
-export function startDecompressor(
-  compressor: Compressor,
-  options: { threads?: number | undefined; archive: string; output?: Writable },
-): Child {
-  const { threads, archive, output } = options
-  const args =
-    compressor.name === 'pixz'
-      ? ['-d', ...(threads === undefined ? [] : ['-p', `${threads}`])]
-      : ['-dc', ...(isFrom54(compressor) ? [`-T${threads ?? 0}`] : [])]
-  return start(compressor, args, {
-    code: 'BAD_ARCHIVE',
-    action: `decompress "${archive}"`,
-    hint: 'it is damaged or was cut off: copy it again from where it was made',
-    output,
-  })
+export async function findCompressors(
+  options: Pick<VerbContext, 'notify'> & {
+    readonly coding: Coding
+    readonly threads: number | undefined
+    readonly compressor: CompressorName | undefined
+  },
+): Promise<Compressors> {
+  const { coding, threads, compressor: wanted, notify } = options
+  const [compressor, decompressors] = await Promise.all([
+    findCompressor(coding.codec, wanted),
+    findDecompressors({ threads, wanted: undefined, notify }),
+  ])
+  const { name, version } = compressor
+  const text = `compressing with ${name} ${version}, level ${coding.level}`
+  notify({ type: 'remark', text })
+  return { compressor, decompressors }
 }
 
-// xz writes other bytes with one thread than with several, unless it is told
-// to work with one thread as if there were more, as it can from 5.4 on. So the
-// same image gives the same archive on every machine.
-function xzThreads(compressor: Compressor, threads = availableParallelism()): string {
-  if (threads > 1) return `-T${threads}`
-  return isFrom54(compressor) ? '-T+1' : '-T2'
+/**
+ * @param options - `threads` without it all processors; `wanted`: the only one
+ *   to take for what it reads; without it the fastest that is there
+ * @throws NO_COMPRESSOR where the one that is wanted is not there
+ */
+export async function findDecompressors(
+  options: Pick<VerbContext, 'notify'> & {
+    readonly threads: number | undefined
+    readonly wanted: CompressorName | undefined
+  },
+): Promise<Decompressors> {
+  const { threads = availableParallelism(), wanted, notify } = options
+  const onSlow = (text: string): void => notify({ type: 'remark', text })
+  if (wanted === 'builtin') return { xz: builtin('xz'), zstd: builtin('zstd'), onSlow }
+  const [only, pixz, xz, zstd] = await Promise.all([
+    wanted && find(wanted, 'xz'),
+    find('pixz', 'xz'),
+    find('xz', 'xz'),
+    find('zstd', 'zstd'),
+  ])
+  if (wanted !== undefined && !only) throw missing(wanted)
+  const isFast = xz && (threads === 1 || usesProcessors(xz))
+  return {
+    xz: wanted !== 'zstd' && only ? only : (pixz ?? (isFast ? xz : builtin('xz'))),
+    zstd: zstd ?? builtin('zstd'),
+    onSlow,
+  }
 }
 
-function isFrom54({ version }: Compressor): boolean {
+/** @returns whether an xz decompresses on several processors, as it does from 5.4 on. */
+export function usesProcessors({ version }: Compressor): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   return major > 5 || (major === 5 && minor >= 4)
 }
 
-function start(
-  { name }: Compressor,
-  args: readonly string[],
-  options: { code: ErrorCode; action: string; hint?: string; output?: Writable | undefined },
-): Child {
-  const { code, action, hint, output } = options
-  return startChild(name, args, {
-    noise: NOISE,
-    stdout: output ?? 'pipe',
-    explain: (stderr) => new ToolError(code, `${action}: ${name}: ${stderr}`, { hint }),
+/** @returns what reads which codec, for people. */
+export function describeDecompressors({ xz, zstd }: Decompressors): string {
+  return `decompressing xz with ${xz.name} ${xz.version}, zst with ${zstd.name} ${zstd.version}`
+}
+
+function builtin(codec: Codec): Compressor {
+  return {
+    name: 'builtin',
+    version: codec === 'xz' ? 'liblzma' : (process.versions['zstd'] ?? 'unknown'),
+  }
+}
+
+function missing(name: CompressorName): ToolError {
+  return new ToolError('NO_COMPRESSOR', `find a compressor: ${name} is not on PATH`, {
+    hint: 'install it, or leave out --compressor',
   })
 }
 
-// pixz says so whenever it reads a pipe; it means nothing.
-const NOISE = /^can not seek in input: Illegal seek$/gm
-
 const NOT_FOUND = 127
+const FLAGS = { pixz: '-h', xz: '--version', zstd: '--version' }
 
-async function askVersion(name: string, flag: string): Promise<string | undefined> {
-  const answer = await $({ nothrow: true, quiet: true })`${name} ${flag}`
+async function find(name: CompressorName, codec: Codec): Promise<Compressor | undefined> {
+  if (name === 'builtin') return builtin(codec)
+  const answer = await $({ nothrow: true, quiet: true })`${name} ${FLAGS[name]}`
   if (answer.exitCode === NOT_FOUND) return undefined
-  return /\b(\d+\.\d+(\.\d+)?\w*)/.exec(answer.stdout + answer.stderr)?.[1] ?? 'unknown'
+  const version = /\bv?(\d+\.\d+(\.\d+)?\w*)/.exec(answer.stdout + answer.stderr)?.[1] ?? 'unknown'
+  return { name, version }
 }

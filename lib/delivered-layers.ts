@@ -13,13 +13,13 @@ export interface DeliveredLayer extends KnownLayer {
 
 /**
  * @param diffIds - of the image that is to be delivered now
- * @param replaced - file name of an archive that will not be there any more
+ * @param replaced - file names of archives that will not be there any more
  * @returns those of its layers that need not go over again, by digest
  */
 export function deliveredLayers(
   records: readonly ArchiveRecord[],
   diffIds: readonly string[],
-  replaced?: string,
+  replaced: readonly string[] = [],
 ): Map<string, DeliveredLayer> {
   const chains = records.flatMap((record) =>
     record.images.map(({ layers }) => {
@@ -34,7 +34,8 @@ export function deliveredLayers(
     for (const layer of layers.filter(({ diffId }) => !above.has(diffId))) {
       const digest = layerDigest(layer)
       const archive = carrier(record, digest)
-      if (archive !== replaced) found.set(digest, { digest, sizeBytes: layer.sizeBytes, archive })
+      if (!replaced.includes(archive))
+        found.set(digest, { digest, sizeBytes: layer.sizeBytes, archive })
     }
   }
   return found

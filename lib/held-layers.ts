@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { isRecordName, recordedName } from './archive-name.ts'
 import type { ArchiveRecord, Segment } from './archive-record.ts'
 import { readRecord } from './carry-directory.ts'
+import { isSameCoding, type Coding } from './codec.ts'
 import { ToolError, toToolError } from './errors.ts'
 import type { KnownLayer } from './layer-guess.ts'
 
@@ -15,8 +16,7 @@ import type { KnownLayer } from './layer-guess.ts'
 export interface HeldLayer extends KnownLayer {
   /** Path of the archive. */
   readonly archive: string
-  readonly codec: string
-  readonly level: number
+  readonly coding: Coding
   readonly segment: Segment
 }
 
@@ -65,10 +65,10 @@ export async function readHeldLayers(
   for (const dir of new Set(dirs)) {
     for (const { record, archive } of await readRecords(dir, warn)) {
       if (!(await isWhole(archive, record, warn))) continue
-      const { codec, level } = record.archive
       for (const segment of record.segments) {
         const { layerDigest: digest, tarSizeBytes: sizeBytes } = segment
-        if (digest !== undefined) layers.push({ digest, sizeBytes, archive, codec, level, segment })
+        if (digest !== undefined)
+          layers.push({ digest, sizeBytes, archive, coding: record.archive, segment })
       }
     }
   }
@@ -90,17 +90,17 @@ export interface ReuseOptions {
   readonly dir: string
   /** Another directory. */
   readonly reuse: string | undefined
-  readonly level: number
+  readonly coding: Coding
   /** Whether all is to be made anew. */
   readonly force: boolean
 }
 
-/** @returns layers of the codec and the level that are asked for. */
+/** @returns layers that are compressed as is asked for. */
 export async function findReusable(options: ReuseOptions): Promise<HeldLayer[]> {
-  const { dir, reuse, level, force } = options
+  const { dir, reuse, coding, force } = options
   if (force) return []
   const held = await readHeldLayers(reuse === undefined ? [dir] : [dir, reuse])
-  return held.filter((layer) => layer.codec === 'xz' && layer.level === level)
+  return held.filter((layer) => isSameCoding(layer.coding, coding))
 }
 
 /**

@@ -8,11 +8,11 @@ import { writeArchive } from './archive-writer.ts'
 import {
   checkReplaced,
   findArchived,
-  removeSuperseding,
+  removeReplaced,
   type ImageArchiveOptions,
 } from './archived-image.ts'
 import { listChecksums } from './carry-directory.ts'
-import type { Compressor } from './compressor.ts'
+import type { Compressors } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import type { Engine } from './engine.ts'
@@ -27,9 +27,8 @@ import { isSameImage } from './same-image.ts'
 import type { TarDigest } from './tar-digest.ts'
 
 /** What {@link saveImage} works with. */
-export interface ArchiveTools {
+export interface ArchiveTools extends Compressors {
   readonly engine: Engine
-  readonly compressor: Compressor
 }
 
 /**
@@ -47,12 +46,15 @@ export async function saveImage(
   if (archived) {
     const { archive, record } = archived
     await listChecksums(archive, record)
-    const notes = record.requires ? [] : await removeSuperseding(reference, image, options)
+    const notes = await removeReplaced(archive, reference, image, options)
     return { result: 'up to date', archive: basename(archive), ...archiveSizes(record), notes }
   }
   await checkReplaced(reference, image, options)
   await checkSpace(options.dir, await bytesToSave(reference, image, options), options.notify)
-  options.notify({ type: 'step', text: `Saving ${archiveName(reference)}...` })
+  options.notify({
+    type: 'step',
+    text: `Saving ${archiveName(reference, options.coding.codec)}...`,
+  })
   return write(reference, image, tools, options)
 }
 
@@ -72,11 +74,11 @@ function untagged({ images: [image] }: ArchiveRecord): string {
 async function write(
   reference: ImageReference,
   image: EngineImage,
-  { engine, compressor }: ArchiveTools,
+  { engine, compressor, decompressors }: ArchiveTools,
   options: ImageArchiveOptions,
 ): Promise<Result> {
-  const { level, threads, signal, notify } = options
-  const archive = join(options.dir, archiveName(reference))
+  const { coding, threads, signal, notify } = options
+  const archive = join(options.dir, archiveName(reference, coding.codec))
   const name = await nameForSave(engine, reference, options)
   const tar = await findTar(engine, name, image, { ...options, label: reference.text })
   const total = tar.sizeBytes
@@ -87,7 +89,8 @@ async function write(
     describe: (digest) => [describe(digest, tar, reference, image, engine)],
     ...(await findKnownLayers(reference, image, options)),
     compressor,
-    level,
+    decompressors,
+    coding,
     threads,
     signal,
     onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is saved again` }),
@@ -101,11 +104,12 @@ async function write(
       })
     },
   })
+  const written = join(options.dir, record.archive.file)
   const notes = [
     ...recompressed(record),
     ...(reference.tag === undefined ? [untagged(record)] : []),
+    ...(await removeReplaced(written, reference, image, options)),
   ]
-  if (!record.requires) notes.push(...(await removeSuperseding(reference, image, options)))
   return {
     result: 'saved',
     archive: record.archive.file,

@@ -1,6 +1,6 @@
 // What is known of an image's layers before it is saved: which need not be
 // compressed again, and which need not go over again.
-import { archiveName, incrementName } from './archive-name.ts'
+import { archiveNames, incrementName } from './archive-name.ts'
 import type { WriteOptions } from './archive-writer.ts'
 import { deliveredLayers, type DeliveredLayer } from './delivered-layers.ts'
 import type { EngineImage } from './engine-image.ts'
@@ -40,7 +40,7 @@ export async function findDelivered(
   const records = (await readRecords(since)).map(({ record }) => record)
   // An increment takes the place of the one before it, here or where the records
   // are kept, and with it goes what that one carried.
-  const replaced = incrementName(archiveName(reference))
+  const replaced = archiveNames(reference).map(incrementName)
   const delivered = deliveredLayers(records, image.diffIds, replaced)
   const plain = new Set(image.diffIds)
   return recompress ? new Map([...delivered].filter(([digest]) => plain.has(digest))) : delivered

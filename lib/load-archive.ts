@@ -10,7 +10,7 @@ import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { sendArchive } from './archive-sender.ts'
 import { sum } from './archive-sizes.ts'
 import { readChecksums } from './carry-directory.ts'
-import type { Compressor } from './compressor.ts'
+import type { Decompressors } from './compressor.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import { startLoad, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
@@ -23,7 +23,7 @@ import type { Target } from './targets.ts'
 /** What it is loaded with. */
 export interface LoadTools {
   readonly engine: Engine
-  readonly compressor: Compressor
+  readonly decompressors: Decompressors
   readonly options: VerbContext & {
     readonly dir: string
     readonly threads: number | undefined
@@ -102,7 +102,7 @@ async function send(
   { archive, label }: Target,
   record: ArchiveRecord,
   { omit, putBack }: LoadPlan,
-  { engine, compressor, options, turn }: LoadTools,
+  { engine, decompressors, options, turn }: LoadTools,
 ): Promise<void> {
   const { threads, signal, notify } = options
   const release = async (): Promise<void> => {
@@ -111,10 +111,10 @@ async function send(
   }
   const onProgress = (progress: Progress & { share: number }): void =>
     notify({ type: 'progress', label, ...progress })
-  const assemble = { compressor, threads, signal, onProgress }
+  const assemble = { decompressors, threads, signal, onProgress }
   if (omit.size > 0 || putBack.length > 0) {
     const assembly = { archive, record, omit, putBack }
-    return assembleTar(assembly, { ...assemble, release }, startLoad(engine, label))
+    return assembleTar(assembly, { ...assemble, release }, () => startLoad(engine, label))
   }
   // What lies between the layers is soon read, and tells whether the record
   // speaks of this archive at all.
@@ -132,15 +132,15 @@ async function send(
     const share = Math.min(1, archiveBytes / record.archive.sizeBytes)
     onProgress({ archiveBytes, tarBytes: share * record.tar.sizeBytes, share })
   }
-  const whole = { archive, compressor, threads, signal, prove, onProgress: onBytes }
-  await sendArchive(whole, startLoad(engine, label))
+  const whole = { archive, decompressors, threads, signal, prove, onProgress: onBytes }
+  await sendArchive(whole, () => startLoad(engine, label))
 }
 
 async function loadWhole(
   { archive, label }: Target,
   sizeBytes: number,
   record: ArchiveRecord | undefined,
-  { engine, compressor, options }: LoadTools,
+  { engine, decompressors, options }: LoadTools,
 ): Promise<ReadArchive> {
   const { threads, signal, notify } = options
   const listed = (await readChecksums(dirname(archive))).get(basename(archive))
@@ -158,8 +158,8 @@ async function loadWhole(
     notify({ type: 'warning', text })
   }
   const segments = record?.segments
-  const read = { archive, compressor, threads, md5: false, segments, signal, onProgress }
-  return readArchive(read, { child: startLoad(engine, label), prove })
+  const read = { archive, decompressors, threads, md5: false, segments, signal, onProgress }
+  return readArchive(read, { start: () => startLoad(engine, label), prove })
 }
 
 /** @returns the error of an archive that cannot be loaded. */

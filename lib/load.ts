@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 
 import { planArchive } from './archive-plan.ts'
 import { checkDirectory, readRecord } from './carry-directory.ts'
-import { findCompressor } from './compressor.ts'
+import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
 import { findEngine, takesParts, type EngineName } from './engine.ts'
 import { areApart, checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
@@ -16,6 +16,8 @@ import { checkExists, findTargets, type Target, type TargetOptions } from './tar
 export interface LoadOptions extends TargetOptions, VerbContext {
   readonly engine: EngineName | undefined
   readonly threads: number | undefined
+  /** What to decompress with; without it the fastest that is there. */
+  readonly compressor: CompressorName | undefined
   /** A directory with more archives to take layers from. */
   readonly base: string | undefined
   /** Whether to load what the engine has already. */
@@ -37,8 +39,13 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   await checkDirectory(options.dir)
   if (options.base !== undefined) await checkDirectory(options.base)
   const targets = await findTargets(options)
-  const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
-  const context = { engine, compressor, options }
+  const { threads, compressor: wanted } = options
+  const [engine, decompressors] = await Promise.all([
+    findEngine(options.engine),
+    findDecompressors({ threads, wanted, notify: options.notify }),
+  ])
+  const context = { engine, decompressors, options }
+  options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
   const queue = createLoadQueue(newest, options, takesParts(engine), (target, verb, turn) =>

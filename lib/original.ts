@@ -3,7 +3,7 @@
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-import { archiveName } from './archive-name.ts'
+import { archiveNames } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { withChildren } from './child.ts'
 import { readImages, type ArchivedImage } from './docker-archive.ts'
@@ -83,7 +83,8 @@ function recordedReference(recorded: RecordedImage | undefined): ImageReference 
 // A name of the engine that leads to the archive's file name.
 async function guess(engine: Engine, target: Target): Promise<ImageReference | undefined> {
   const references = (await listTags(engine)).map(parseReference)
-  return references.find((reference) => archiveName(reference) === basename(target.archive))
+  const name = basename(target.archive)
+  return references.find((reference) => archiveNames(reference).includes(name))
 }
 
 function another(name: string, own: EngineImage, recorded: RecordedImage): ToolError {

@@ -15,7 +15,7 @@ export type ProgressListener = (progress: Progress) => void
 
 /** What a verb says while it runs. */
 export type Notice =
-  | { readonly type: 'step' | 'warning' | 'output'; readonly text: string }
+  | { readonly type: 'step' | 'remark' | 'warning' | 'output'; readonly text: string }
   | (Progress & {
       readonly type: 'progress'
       readonly label: string

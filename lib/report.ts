@@ -58,6 +58,7 @@ export async function createReport(name: string, { json }: { json: boolean }): P
       if (notice.type === 'progress') move(notice)
       else if (notice.type === 'step') print(notice.text)
       else if (notice.type === 'output') warn(notice.text)
+      else if (notice.type === 'remark') warn(`${name}: ${notice.text}`)
       else warn(`${name}: warning: ${notice.text}`)
     },
     add(outcome) {

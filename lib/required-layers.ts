@@ -2,7 +2,7 @@
 import { dirname } from 'node:path'
 
 import type { ArchiveRecord } from './archive-record.ts'
-import type { Compressor } from './compressor.ts'
+import type { Decompressors } from './compressor.ts'
 import { readHeldLayers } from './held-layers.ts'
 import { planLoad } from './load-plan.ts'
 import type { Progress, VerbContext } from './outcome.ts'
@@ -26,7 +26,7 @@ export interface ProveOptions extends VerbContext {
 export async function proveRequired(
   { archive, label }: Target,
   record: ArchiveRecord | undefined,
-  compressor: Compressor,
+  decompressors: Decompressors,
   options: ProveOptions,
 ): Promise<string[]> {
   const { dir, base, threads, signal, notify } = options
@@ -39,7 +39,7 @@ export async function proveRequired(
     notify({ type: 'progress', label, ...progress })
   const layers = putBack.map(({ layer }) => layer)
   if (layers.length > 0) {
-    await proveLayers(layers, { compressor, threads, signal, onProgress })
+    await proveLayers(layers, { decompressors, threads, signal, onProgress })
   }
   const notes = layers.length > 0 ? [`${layers.length} layers of earlier archives are whole`] : []
   if (missing.length === 0) return notes

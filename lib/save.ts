@@ -3,7 +3,7 @@
 import { archiveName } from './archive-name.ts'
 import { archiveSizes } from './archive-sizes.ts'
 import { checkDirectory, openForWriting } from './carry-directory.ts'
-import { findCompressor } from './compressor.ts'
+import { findCompressors } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
 import { findEngine, inspectImage, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
@@ -43,8 +43,11 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, options.reuse, options.since]) {
     if (dir !== undefined) await checkDirectory(dir)
   }
-  const [engine, compressor] = await Promise.all([findEngine(options.engine), findCompressor()])
-  const context = { engine, compressor, options }
+  const [engine, compressors] = await Promise.all([
+    findEngine(options.engine),
+    findCompressors(options),
+  ])
+  const context = { engine, ...compressors, options }
   if (options.dryRun) {
     for (const reference of references) yield await foresee(reference, context)
     return
@@ -69,6 +72,7 @@ async function* saveAll(
   references: readonly ImageReference[],
   context: Context,
 ): AsyncGenerator<Outcome> {
+  const { coding } = context.options
   let next: Promise<EngineImage> | undefined
   for (const [index, reference] of references.entries()) {
     const image = next ?? fetchImage(reference, context, true)
@@ -76,7 +80,7 @@ async function* saveAll(
     const following = references[index + 1]
     next = following && fetchImage(following, context, false)
     next?.catch(() => {})
-    yield await attempt(reference.text, archiveName(reference), async () =>
+    yield await attempt(reference.text, archiveName(reference, coding.codec), async () =>
       saveImage(reference, await image, context, context.options),
     )
   }
@@ -110,7 +114,7 @@ async function checkSpaceForAll(
 
 async function foresee(reference: ImageReference, context: Context): Promise<Outcome> {
   const { engine, options } = context
-  const name = archiveName(reference)
+  const name = archiveName(reference, options.coding.codec)
   return attempt(reference.text, name, async (): Promise<Result> => {
     const image = options.pull
       ? await inspectImage(engine, pullName(reference), options.platform)

@@ -5,21 +5,24 @@
 import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { FileHandle } from 'node:fs/promises'
-import { PassThrough, pipeline, type Readable } from 'node:stream'
 
 import type { Segment } from './archive-record.ts'
 import type { Child } from './child.ts'
-import { startCompressor, type Compressor } from './compressor.ts'
+import type { Coding } from './codec.ts'
+import type { Compressor, Decompressors } from './compressor.ts'
 import { isInterruption, toToolError } from './errors.ts'
 import { readSegment, type HeldLayer } from './held-layers.ts'
 import { WrongGuess } from './layer-guess.ts'
+import { openSegment } from './segment-compression.ts'
 import { createSlots } from './slots.ts'
 import { proveLayers } from './tar-assembler.ts'
 
 /** How to compress. */
 export interface CompressOptions {
   readonly compressor: Compressor
-  readonly level: number
+  /** For layers of other archives, to prove them. */
+  readonly decompressors: Decompressors
+  readonly coding: Coding
   readonly threads: number | undefined
   readonly signal: AbortSignal
 }
@@ -33,8 +36,8 @@ export interface OpenSegment {
 
 /** An archive as it grows. */
 export interface SegmentWriter {
-  /** Begins a segment; one at a time. */
-  begin(tarSizeBytes: number | undefined): Promise<OpenSegment>
+  /** Begins a segment, of a layer of that size where it is one; one at a time. */
+  begin(layerBytes: number | undefined): Promise<OpenSegment>
   /** Takes a segment from another archive, once it was found to hold that layer. */
   copy(layer: HeldLayer): void
   /** Waits until all is written. @returns the segments in their order, and what they are together. */
@@ -102,18 +105,16 @@ export function createSegmentWriter(
     get sizeBytes() {
       return sizeBytes
     },
-    async begin(expectedBytes = 0) {
-      const weight = Math.min(threads, Math.max(1, Math.ceil(expectedBytes / PROCESSOR_BYTES)))
+    async begin(layerBytes) {
+      const processors = Math.ceil((layerBytes ?? 0) / PROCESSOR_BYTES)
+      const weight = Math.min(threads, Math.max(1, processors))
       await Promise.race([slots.take(weight), failure.promise])
-      const child = startCompressor(options.compressor, options)
-      children.push(child)
-      child.stdin.on('error', () => {}) // each write tells its own
+      const segment = openSegment(layerBytes, children, options)
       const closed = Promise.withResolvers<{
         tarSizeBytes: number
         layerDigest?: string | undefined
       }>()
-      enqueue(padded(keep(child)), async () => {
-        await child.exited
+      enqueue(segment.output, async () => {
         slots.give(weight)
         return closed.promise
       })
@@ -121,11 +122,11 @@ export function createSegmentWriter(
       return {
         write(bytes) {
           tarSizeBytes += bytes.length
-          return write(child, bytes)
+          return segment.write(bytes)
         },
-        async close(layerDigest) {
+        close(layerDigest) {
           closed.resolve({ tarSizeBytes, layerDigest })
-          child.stdin.end()
+          return segment.end()
         },
       }
     },
@@ -143,23 +144,6 @@ export function createSegmentWriter(
   }
 }
 
-// Node drops what nobody has begun to read when a child ends.
-function keep({ stdout }: Child): Readable {
-  const kept = new PassThrough()
-  pipeline(stdout, kept, () => {})
-  return kept
-}
-
-// pixz 1.0.7 reads ahead by so much after a stream, and loses it where it is
-// the next one's: vasi/pixz#89. Zeros between two streams are allowed, and mean
-// nothing.
-const PADDING = Buffer.alloc(4096)
-
-async function* padded(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield* chunks
-  yield PADDING
-}
-
 // Another archive's record may be wrong. To decompress a layer costs little
 // beside compressing it, and this archive can be made without it.
 async function* copied(layer: HeldLayer, options: CompressOptions): AsyncGenerator<Buffer> {
@@ -172,10 +156,4 @@ async function* copied(layer: HeldLayer, options: CompressOptions): AsyncGenerat
     if (!reason || isInterruption(reason)) throw error
     throw new WrongGuess(archive, `reuse a layer of "${archive}": ${reason.message}`)
   }
-}
-
-function write({ stdin }: Child, bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    stdin.write(bytes, (error) => (error ? reject(error) : resolve()))
-  })
 }

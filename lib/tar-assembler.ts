@@ -2,14 +2,14 @@
 // earlier archives in place of those that an increment lacks. One decompressor
 // reads them all, one after the other, as if they were one archive.
 import { createHash } from 'node:crypto'
-import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
 import { checkImages } from './archive-check.ts'
 import type { ArchiveRecord, Segment } from './archive-record.ts'
 import { createByteTaker, type ByteTaker } from './byte-taker.ts'
 import { withChildren, type Child } from './child.ts'
-import { startDecompressor, type Compressor } from './compressor.ts'
+import type { Decompressors } from './compressor.ts'
+import { startDecompressor } from './decompression.ts'
 import { readImages } from './docker-archive.ts'
 import { sendTar } from './engine-sink.ts'
 import { ToolError } from './errors.ts'
@@ -30,7 +30,7 @@ export interface Assembly {
 
 /** How to read. */
 export interface AssembleOptions {
-  readonly compressor: Compressor
+  readonly decompressors: Decompressors
   readonly threads: number | undefined
   readonly onProgress: (progress: { archiveBytes: number; tarBytes: number; share: number }) => void
   readonly signal: AbortSignal
@@ -53,7 +53,7 @@ interface Part {
 export async function assembleTar(
   assembly: Assembly,
   options: AssembleOptions,
-  engine?: Child,
+  startEngine?: () => Child,
 ): Promise<void> {
   const { record, archive, omit, putBack } = assembly
   const [skipped, own] = divide(record.segments, omit)
@@ -80,7 +80,7 @@ export async function assembleTar(
     ...putBack.map(({ layer }) => layer),
     ...own.map((segment) => ({ archive, segment })),
   ]
-  await decompress(parts, options, { engine, assemble, prove })
+  await decompress(parts, options, { startEngine, assemble, prove })
 }
 
 /**
@@ -95,24 +95,25 @@ export async function proveLayers(
   async function* assemble(bytes: ByteTaker): AsyncGenerator<Buffer> {
     for (const layer of layers) yield* digestLayer(layer, bytes)
   }
-  await decompress(layers, options, { engine: undefined, assemble, prove: async () => {} })
+  await decompress(layers, options, { assemble, prove: async () => {} })
 }
 
 async function decompress(
   parts: readonly Part[],
-  { compressor, threads, signal, onProgress }: AssembleOptions,
+  { decompressors, threads, signal, onProgress }: AssembleOptions,
   {
-    engine,
+    startEngine,
     assemble,
     prove,
   }: {
-    engine: Child | undefined
+    startEngine?: (() => Child) | undefined
     assemble: (bytes: ByteTaker) => AsyncGenerator<Buffer>
     prove: () => Promise<void>
   },
 ): Promise<void> {
-  const names = [...new Set(parts.map(({ archive }) => basename(archive)))]
-  const decompressor = startDecompressor(compressor, { threads, archive: names.join('", "') })
+  const ranges = parts.map(({ archive, segment }) => ({ path: archive, ...segment }))
+  const decompressor = await startDecompressor(ranges, { decompressors, threads })
+  const engine = startEngine?.()
   const total = parts.reduce((sum, { segment }) => sum + segment.sizeBytes, 0)
   let archiveBytes = 0
   let tarBytes = 0

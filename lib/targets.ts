@@ -3,7 +3,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
-import { archiveName, checkNameClashes, incrementName, isArchiveName } from './archive-name.ts'
+import { archiveNames, checkNameClashes, incrementName, isArchiveName } from './archive-name.ts'
 import { listArchives } from './carry-directory.ts'
 import { ToolError, isSystemError } from './errors.ts'
 import { parseImageList } from './image-list.ts'
@@ -88,17 +88,31 @@ export async function checkExists({ archive, label }: Target): Promise<number> {
 }
 
 async function namedTarget(name: string, dir: string): Promise<Target> {
-  if (!isArchiveName(name)) return imageTarget(parseReference(name), dir)
-  return { archive: name.includes('/') ? name : join(dir, name), label: basename(name) }
+  const archive = name.includes('/') ? name : join(dir, name)
+  if (isArchiveName(name) || (await isFile(archive))) return { archive, label: basename(name) }
+  return imageTarget(parseReference(name), dir)
 }
 
 // Where both are there, the increment came later, and what it needs of the
 // archive in full it takes from there.
 async function imageTarget(reference: ImageReference, dir: string): Promise<Target> {
-  const archive = join(dir, archiveName(reference))
-  const increment = incrementName(archive)
-  const path = (await isFile(increment)) ? increment : archive
-  return { archive: path, label: reference.text, reference }
+  const names = archiveNames(reference)
+  const archive =
+    (await findOne(names.map(incrementName), dir)) ?? (await findOne(names, dir)) ?? names[0] ?? ''
+  return { archive: join(dir, archive), label: reference.text, reference }
+}
+
+async function findOne(names: readonly string[], dir: string): Promise<string | undefined> {
+  const found: string[] = []
+  for (const name of names) if (await isFile(join(dir, name))) found.push(name)
+  if (found.length < 2) return found[0]
+  throw new ToolError('NAME_CLASH', `look into "${dir}": there are ${quote(found)}`, {
+    hint: 'they may hold different images: name the one to take, or remove the other',
+  })
+}
+
+function quote(names: readonly string[]): string {
+  return names.map((name) => `"${name}"`).join(' and ')
 }
 
 async function isFile(path: string): Promise<boolean> {

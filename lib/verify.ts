@@ -11,7 +11,12 @@ import {
 } from './archive-check.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
-import { findCompressor, type Compressor } from './compressor.ts'
+import {
+  describeDecompressors,
+  findDecompressors,
+  type CompressorName,
+  type Decompressors,
+} from './compressor.ts'
 import { findEngine, type Engine, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { digestEngineImage, findOriginal, type EngineDigest, type Original } from './original.ts'
@@ -23,6 +28,8 @@ import { checkExists, findTargets, type Target, type TargetOptions } from './tar
 export interface VerifyOptions extends TargetOptions, VerbContext {
   readonly engine: EngineName | undefined
   readonly threads: number | undefined
+  /** What to decompress with; without it the fastest that is there. */
+  readonly compressor: CompressorName | undefined
   /** A directory with the earlier archives that increments need. */
   readonly base: string | undefined
   /** What to check against; without it the engine where it has the image, else the record. */
@@ -34,7 +41,7 @@ export interface VerifyOptions extends TargetOptions, VerbContext {
 
 interface Context {
   readonly engine: Engine | undefined
-  readonly compressor: Compressor
+  readonly decompressors: Decompressors
   readonly options: VerifyOptions
 }
 
@@ -58,8 +65,13 @@ export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
 }
 
 async function prepare(options: VerifyOptions): Promise<Context> {
-  const [engine, compressor] = await Promise.all([chooseEngine(options), findCompressor()])
-  return { engine, compressor, options }
+  const { threads, compressor: wanted } = options
+  const [engine, decompressors] = await Promise.all([
+    chooseEngine(options),
+    findDecompressors({ threads, wanted, notify: options.notify }),
+  ])
+  options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
+  return { engine, decompressors, options }
 }
 
 // Without an engine that answers, the record still proves the archive.
@@ -106,7 +118,7 @@ async function verifyTarget(
     const notes = [...(record ? [] : ['it has no record']), ...unlisted]
     notes.push(
       ...compare(read, digest, record),
-      ...(await proveRequired(target, record, context.compressor, options)),
+      ...(await proveRequired(target, record, context.decompressors, options)),
     )
     return { result: 'verified', ...found, notes }
   } catch (error) {
@@ -139,14 +151,14 @@ async function readBoth(
   archiveBytes: number,
   record: ArchiveRecord | undefined,
   original: Original | undefined,
-  { engine, compressor, options }: Context,
+  { engine, decompressors, options }: Context,
 ): Promise<[ReadArchive, EngineDigest | undefined]> {
   const failed = new AbortController()
   const signal = AbortSignal.any([options.signal, failed.signal])
   const { threads, notify } = options
   const reading = readArchive({
     archive: target.archive,
-    compressor,
+    decompressors,
     threads,
     md5: true,
     segments: record?.segments,

@@ -8,14 +8,12 @@ import type { Writable } from 'node:stream'
 import type { Child } from './child.ts'
 import { interrupted } from './errors.ts'
 import { formatBytes } from './quantity.ts'
+import type { FileRange } from './file-range.ts'
 import { startTransform } from './transform-child.ts'
 import { createTurns } from './turns.ts'
 import { badBlock } from './xz-fault.ts'
 import { feedBlocks, type BeginBlock } from './xz-feeder.ts'
-import type { FileRange } from './xz-file.ts'
 import { createXzWorkers, type XzWorkers } from './xz-workers.ts'
-
-export type { FileRange }
 
 /** What {@link startXzDecoder} needs. */
 export interface XzDecoderOptions {

@@ -2,15 +2,9 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 
+import type { FileRange } from './file-range.ts'
 import { badXz } from './xz-fault.ts'
 import { readLayout, type XzSource, type XzStream } from './xz-layout.ts'
-
-/** A part of a file. */
-export interface FileRange {
-  readonly path: string
-  readonly offsetBytes: number
-  readonly sizeBytes: number
-}
 
 // Small streams are many to a read.
 const WINDOW_BYTES = 64 * 1024

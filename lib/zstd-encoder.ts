@@ -1,13 +1,13 @@
 // zstd without any program: what comes is cut into pieces, and each becomes a frame
 // by itself, so that all processors have work: the runtime's own way to use several
 // loses data. What a piece becomes depends on nothing but its bytes.
-import { availableParallelism } from 'node:os'
 import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { constants, createZstdCompress } from 'node:zlib'
 
 import type { Child } from './child.ts'
 import { cutEqually } from './equal-pieces.ts'
+import { fitThreads } from './thread-memory.ts'
 import { startTransform } from './transform-child.ts'
 
 /** How {@link startZstdEncoder} compresses. */
@@ -39,7 +39,7 @@ async function* encode(
   options: ZstdOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  const { threads = availableParallelism() } = options
+  const threads = fitThreads(options.threads, PIECE_MEMORY_BYTES)
   const frames: Promise<Buffer>[] = []
   const begin = (piece: Buffer): void => {
     const frame = compress(piece, options, signal)
@@ -66,6 +66,7 @@ async function* encode(
 // one library to the next; larger ones leave processors idle, and each takes memory:
 // of itself, of as much again, and of some 50 MiB.
 const PIECE_BYTES = 128 * 1024 * 1024
+const PIECE_MEMORY_BYTES = 2 * PIECE_BYTES + 50 * 1024 * 1024
 
 function compress(
   piece: Buffer,

@@ -6,11 +6,15 @@ import { main } from '../lib/cli.ts'
 const USAGE = `usage: compress_tars [OPTION]... [FILE.tar]...
 
 Compresses every *.tar of the carry directory (or those named) into
-FILE.tar.xz, with its record. The tar stays, and comes out again as it is.
+FILE.tar.xz or FILE.tar.zst, with its record. The tar stays, and comes out
+again as it is.
 
   --dir DIR          where the archives go (default: the current directory)
   --reuse DIR        more archives to take layers from
-  --level N          compression level, 0 to 9 (default: 6)
+  --format FORMAT    xz or zst (default: xz)
+  --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 9)
+  --long N           zst: look back over 2^N bytes, 10 to 31 (default: 27)
+  --compressor NAME  pixz, xz, zstd or builtin (default: the best there is)
   --threads N        processors to use (default: all)
   --force            do again what is up to date
   --dry-run          only say what would be done
@@ -27,11 +31,18 @@ void main({
   usage: USAGE,
   async *run(args, context) {
     const { compress } = await import('../lib/compress.ts')
+    const { FORMATS, chooseCoding } = await import('../lib/codec.ts')
+    const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
     yield* compress({
       ...context,
       names: args.names,
       dir: args.text('dir') ?? '.',
-      level: args.number('level', 0, 9) ?? 6,
+      coding: chooseCoding({
+        format: args.choice('format', FORMATS),
+        level: args.number('level', 0, 19),
+        long: args.number('long', 10, 31),
+      }),
+      compressor: args.choice('compressor', COMPRESSOR_NAMES),
       threads: args.number('threads', 1, 1024),
       reuse: args.text('reuse'),
       force: args.flag('force'),

@@ -14,6 +14,7 @@ images_list.txt; without that list, all archives of the carry directory.
   --base DIR         earlier archives, for layers that increments lack
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
+  --compressor NAME  pixz, xz, zstd or builtin (default: the fastest there is)
   --force            load what the engine has already
   --dry-run          only say what would be done
   --json             print one JSON object for each archive
@@ -30,6 +31,7 @@ void main({
   async *run(args, context) {
     const { load } = await import('../lib/load.ts')
     const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
     yield* load({
       ...context,
       names: args.names,
@@ -38,6 +40,7 @@ void main({
       base: args.text('base'),
       engine: args.choice('engine', ENGINE_NAMES),
       threads: args.number('threads', 1, 1024),
+      compressor: args.choice('compressor', COMPRESSOR_NAMES),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),
     })

@@ -10,7 +10,10 @@ each into one archive, and writes its record and SHA256SUMS beside it.
 
   --list FILE        the images, one a line (default: images_list.txt)
   --dir DIR          where the archives go (default: the current directory)
-  --level N          compression level, 0 to 9 (default: 6)
+  --format FORMAT    xz or zst (default: xz)
+  --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 9)
+  --long N           zst: look back over 2^N bytes, 10 to 31 (default: 27)
+  --compressor NAME  pixz, xz, zstd or builtin (default: the best there is)
   --platform OS/ARCH the platform to pull, for instance linux/arm64
   --no-pull          save the images as they are on this machine
   --recompress       store compressed layers (containerd store) as plain tars
@@ -34,13 +37,20 @@ void main({
   async *run(args, context) {
     const { save } = await import('../lib/save.ts')
     const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    const { FORMATS, chooseCoding } = await import('../lib/codec.ts')
+    const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
     yield* save({
       ...context,
       names: args.names,
       list: args.text('list'),
       dir: args.text('dir') ?? '.',
       engine: args.choice('engine', ENGINE_NAMES),
-      level: args.number('level', 0, 9) ?? 6,
+      coding: chooseCoding({
+        format: args.choice('format', FORMATS),
+        level: args.number('level', 0, 19),
+        long: args.number('long', 10, 31),
+      }),
+      compressor: args.choice('compressor', COMPRESSOR_NAMES),
       threads: args.number('threads', 1, 1024),
       platform: args.text('platform'),
       pull: args.flag('pull'),

@@ -16,6 +16,7 @@ of images_list.txt; without that list, all archives of the carry directory.
   --quick            only check the sha256 of each archive
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
+  --compressor NAME  pixz, xz, zstd or builtin (default: the fastest there is)
   --dry-run          only say what would be done
   --json             print one JSON object for each archive
   -h, --help         print this
@@ -37,6 +38,7 @@ void main({
     }
     const { verify } = await import('../lib/verify.ts')
     const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
     yield* verify({
       ...context,
       names: args.names,
@@ -47,6 +49,7 @@ void main({
       against: args.choice('against', ['engine', 'record']),
       quick: args.flag('quick'),
       threads: args.number('threads', 1, 1024),
+      compressor: args.choice('compressor', COMPRESSOR_NAMES),
       dryRun: args.flag('dry-run'),
     })
   },

@@ -103,7 +103,7 @@ const LISTS: readonly [name: string, text: string, error: string, hint: string][
   [
     'a list with two names for one archive',
     'sample/small:1.0\nsample_small:1.0\n',
-    '"sample/small:1.0" and "sample_small:1.0" would both be written to "sample_small-1.0.tar.xz"',
+    '"sample/small:1.0" and "sample_small:1.0" have the same archive name "sample_small-1.0"',
     'different directories',
   ],
 ]
@@ -139,14 +139,16 @@ t.test(`${SAVE}: refuses to run without any list`, (t) =>
 t.test(`${SAVE}: refuses two arguments for one archive`, (t) =>
   refuses(t, SAVE, {
     args: ['sample/small:1.0', 'sample_small:1.0'],
-    error: 'would both be written to "sample_small-1.0.tar.xz"',
+    error: 'have the same archive name "sample_small-1.0"',
     hint: 'different directories',
   }),
 )
 
 const OPTIONS: readonly [program: Program, option: string, value: string, error: string][] = [
-  [SAVE, '--level', '10', 'got "10", want a whole number from 0 to 9'],
-  [SAVE, '--level', 'best', 'got "best", want a whole number from 0 to 9'],
+  [SAVE, '--level', '10', 'got 10, want 0 to 9 for xz'],
+  [COMPRESS, '--long', '27', 'is for --format zst'],
+  [COMPRESS, '--format', 'gz', 'got "gz", want one of xz, zst'],
+  [SAVE, '--level', 'best', 'got "best", want a whole number from 0 to 19'],
   [SAVE, '--threads', '0', 'got "0", want a whole number from 1'],
   [COMPRESS, '--threads', '1.5', 'got "1.5", want a whole number from 1'],
   [VERIFY, '--threads', 'all', 'got "all", want a whole number from 1'],
@@ -204,17 +206,40 @@ for (const { name, args = [], ...bad } of ENGINES) {
   }
 }
 
-for (const [program, ...args] of [[SAVE, reference], [COMPRESS], [VERIFY], [LOAD]] as const) {
-  t.test(`${program}: says how to install a compressor where none is`, (t) =>
+for (const [program, ...args] of [[SAVE, reference], [COMPRESS]] as const) {
+  t.test(`${program}: says how to install a compressor where none is, or what needs none`, (t) =>
     refuses(t, program, {
       args,
       env: noCompressor,
       prepare: (dir) => writeFile(join(dir, 'some.tar'), ''),
       error: 'neither pixz nor xz is on PATH',
-      hint: 'apt-get install pixz',
+      hint: 'apt-get install pixz (or xz-utils); --format zst needs none',
     }),
   )
 
+  t.test(`${program}: refuses a compressor that does not write the format`, (t) =>
+    refuses(t, program, {
+      args: [...args, '--compressor', 'zstd'],
+      prepare: (dir) => writeFile(join(dir, 'some.tar'), ''),
+      error: '--compressor: zstd does not write xz',
+      hint: 'want pixz or xz, or another --format',
+      status: 2,
+    }),
+  )
+}
+
+for (const [program, ...args] of [[VERIFY], [LOAD]] as const) {
+  t.test(`${program}: refuses a compressor that is not there`, (t) =>
+    refuses(t, program, {
+      args: [...args, '--compressor', 'pixz'],
+      env: noCompressor,
+      error: 'find a compressor: pixz is not on PATH',
+      hint: 'install it, or leave out --compressor',
+    }),
+  )
+}
+
+for (const [program, ...args] of [[SAVE, reference], [COMPRESS], [VERIFY], [LOAD]] as const) {
   t.test(`${program}: refuses a carry directory that is absent`, (t) =>
     refuses(t, program, {
       args: [...args, '--dir', 'absent'],

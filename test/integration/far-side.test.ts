@@ -1,13 +1,19 @@
 // The whole way with the executables: saved and verified here with pixz, then
 // verified, loaded and run on a bare machine behind the air gap.
-import { chown, readdir, writeFile } from 'node:fs/promises'
+import { chown, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 
 import { arm64Root } from '../fixtures/bare-root.ts'
 import { runFarSide, STICK, type FarSideOptions } from '../fixtures/far-side.ts'
 import { executables, PROGRAMS, run, startFile, type Program } from '../fixtures/run.ts'
-import { buildImage, busyboxLayer, dataLayer, GREETING } from '../fixtures/sample-images.ts'
+import {
+  buildImage,
+  busyboxLayer,
+  dataLayer,
+  GREETING,
+  type SampleImage,
+} from '../fixtures/sample-images.ts'
 import { archiveOf, recordOf, setUp } from '../fixtures/workbench.ts'
 
 const bench = await setUp(t)
@@ -64,8 +70,16 @@ t.test('far side: it has loopback only, an old C library and no Node', async (t)
   t.match(stdout, "\n0\ntouch: cannot touch '/tmp/x': Read-only file system\n")
 })
 
-for (const compressors of [['pixz', 'xz'], ['xz']] as const) {
-  t.test(`far side: with ${compressors.join(' and ')} it verifies, loads and runs`, async (t) => {
+// what is installed, what reads .xz with it; there is no zstd
+const MACHINES: [FarSideOptions['compressors'], string][] = [
+  [['pixz', 'xz'], 'pixz 1.0.7'],
+  [['xz'], 'builtin liblzma'],
+  [[], 'builtin liblzma'],
+]
+
+for (const [compressors, reader] of MACHINES) {
+  const what = compressors.join(' and ') || 'nothing'
+  t.test(`far side: with ${what} it verifies, loads and runs`, async (t) => {
     await bench.removeImages()
     const far = { ...machine, compressors }
     const { stdout: names } = await runFarSide('for n in pixz xz; do type -t $n; done', far)
@@ -73,31 +87,43 @@ for (const compressors of [['pixz', 'xz'], ['xz']] as const) {
     const sums = await runFarSide(`cd '${STICK}/tools' && sha256sum --strict -c SHA256SUMS`, far)
     t.match(sums, { status: 0, stderr: '' })
     const verified = await runFarSide(tool('verify_checksums'), far)
-    t.match(verified, { status: 0, stderr: '' })
+    t.match(verified, { status: 0, stderr: remark('verify_checksums', reader) })
     t.equal(verified.stdout.split('OK (checked against its record)\n').length, 3)
     const loaded = await runFarSide(tool('load_compressed_tars'), far)
-    t.match(loaded, { status: 0, stderr: '', stdout: /\nDone!\n$/ })
-    for (const { reference, configDigest } of images) {
-      const id = await engine.docker('image', 'inspect', '--format', '{{.Id}}', reference)
-      t.equal(id, configDigest, reference)
-      const ran = await runFarSide(`docker run --rm --network none ${reference}`, far)
-      t.equal(ran.stdout, GREETING.content)
-    }
+    const stderr = remark('load_compressed_tars', reader)
+    t.match(loaded, { status: 0, stderr, stdout: /\nDone!\n$/ })
+    for (const each of images) await runs(t, each, far)
   })
 }
 
-t.test('far side: with no compressor it says so, and loads nothing', async (t) => {
-  await bench.removeImages()
-  for (const program of ['verify_checksums', 'load_compressed_tars'] as const) {
-    const { status, stderr } = await runFarSide(tool(program), { ...machine, compressors: [] })
-    t.equal(status, 1)
-    t.equal(
-      stderr,
-      `${program}: error: find a compressor: neither pixz nor xz is on PATH\n` +
-        `${program}: hint: install one: sudo apt-get install pixz (or xz-utils)\n`,
-    )
+function remark(program: Program, reader: string): string {
+  const zstd = `builtin ${process.versions['zstd']}`
+  return `${program}: decompressing xz with ${reader}, zst with ${zstd}\n`
+}
+
+async function runs(t: Test, each: SampleImage, far: FarSideOptions): Promise<void> {
+  const { reference, configDigest } = each
+  const id = await engine.docker('image', 'inspect', '--format', '{{.Id}}', reference)
+  t.equal(id, configDigest, reference)
+  const ran = await runFarSide(`docker run --rm --network none ${reference}`, far)
+  t.equal(ran.stdout, GREETING.content)
+}
+
+t.test('far side: with nothing, archives of zst, whatever saved them', async (t) => {
+  for (const compressor of ['zstd', 'builtin']) {
+    const dir = join(stick, compressor)
+    await mkdir(dir)
+    const args = ['--no-pull', '--format', 'zst', '--compressor', compressor, ...references]
+    t.match(await here('save_compressed_tars', dir, ...args), { status: 0 })
+    await bench.removeImages()
+    const far = { ...machine, compressors: [] }
+    const at = `--dir '${STICK}/${compressor}'`
+    const verified = await runFarSide(`'${STICK}/tools/verify_checksums' ${at}`, far)
+    t.equal(verified.stdout.split('OK (checked against its record)\n').length, 3)
+    const loaded = await runFarSide(`'${STICK}/tools/load_compressed_tars' ${at}`, far)
+    t.match(loaded, { status: 0, stdout: /\nLoading sample_train-24\.05-py3\.tar\.zst\.\.\.\n/ })
+    for (const each of images) await runs(t, each, far)
   }
-  t.equal(await bench.listImages(), '')
 })
 
 t.test('far side: a tar that was compressed loads, by the name of its archive', async (t) => {
@@ -120,7 +146,7 @@ t.test('far side: a user of the socket loads through a link, from any directory'
     cd 'a b' && id -u && ../load --dir '${STICK}/images'`
   const user = { id: 1000, groups: [group] }
   const loaded = await runFarSide(script, { ...machine, user })
-  t.match(loaded, { status: 0, stderr: '', stdout: /^1000\nLoading [^]*\nDone!\n$/ })
+  t.match(loaded, { status: 0, stdout: /^1000\nLoading [^]*\nDone!\n$/ })
 
   const other = await runFarSide(script, { ...machine, user: { id: 1000, groups: [] } })
   t.equal(other.status, 1)

@@ -22,7 +22,7 @@ const NAMES: [string, string][] = [
 
 for (const [text, want] of NAMES) {
   t.test(`archiveName: of ${text}`, async (t) => {
-    t.equal(archiveName(parseReference(text)), want)
+    t.equal(archiveName(parseReference(text), 'xz'), want)
   })
 }
 
@@ -75,7 +75,7 @@ t.test('checkNameClashes: names both references and the file', async (t) => {
   const references = ['c/d:1', 'a/b:1', 'a_b:1'].map(parseReference)
   t.throws(() => checkNameClashes(references), {
     code: 'NAME_CLASH',
-    message: '"a/b:1" and "a_b:1" would both be written to "a_b-1.tar.xz"',
+    message: '"a/b:1" and "a_b:1" have the same archive name "a_b-1"',
   })
 })
 

@@ -83,7 +83,7 @@ const BAD_VALUES: [string, unknown][] = [
   ['archive.sizeBytes', '1'],
   ['archive.sha256', `sha256:${'a1'.repeat(32)}`],
   ['archive.codec', 'gzip'],
-  ['archive.level', 10],
+  ['archive.level', 23],
   ['archive.level', -1],
   ['archive.level', 5.5],
   ['archive.compressor.name', 1],

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { sendArchive, type SendOptions } from '../../lib/archive-sender.ts'
 import { startChild, type Child } from '../../lib/child.ts'
 import { ToolError } from '../../lib/errors.ts'
-import { COMPRESSORS, write } from '../fixtures/archive-writing.ts'
+import { COMPRESSORS, readers, write } from '../fixtures/archive-writing.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
@@ -31,7 +31,7 @@ async function prepare(t: Test, archive = ARCHIVE): Promise<{ options: SendOptio
   await writeFile(join(dir, 'a.tar.xz'), archive)
   const options = {
     archive: join(dir, 'a.tar.xz'),
-    compressor: COMPRESSORS[0],
+    decompressors: readers(),
     threads: 2,
     prove: async () => {},
     onProgress: () => {},
@@ -49,7 +49,9 @@ for (const compressor of COMPRESSORS) {
       const seen: number[] = []
       const prove: SendOptions['prove'] = async (archive) => void proven.push(archive)
       const onProgress = (bytes: number): void => void seen.push(bytes)
-      await sendArchive({ ...options, compressor, prove, onProgress }, startSink(got))
+      await sendArchive({ ...options, decompressors: readers(compressor), prove, onProgress }, () =>
+        startSink(got),
+      )
       t.ok((await readFile(got)).equals(BYTES))
       t.strictSame(proven, [{ sizeBytes: ARCHIVE.length, sha256: hexOf(sha256(ARCHIVE)) }])
       t.equal(seen.at(-1), ARCHIVE.length)
@@ -62,7 +64,10 @@ for (const compressor of COMPRESSORS) {
       throw new ToolError('MISMATCH', 'it was changed')
     }
     const engine = startSink(got)
-    await t.rejects(sendArchive({ ...options, compressor, prove }, engine), { code: 'MISMATCH' })
+    await t.rejects(
+      sendArchive({ ...options, decompressors: readers(compressor), prove }, () => engine),
+      { code: 'MISMATCH' },
+    )
     await t.rejects(engine.exited, { code: 'INTERRUPTED' })
     t.ok((await readFile(got)).length <= BYTES.length - MIB)
   })
@@ -73,7 +78,10 @@ for (const compressor of COMPRESSORS) {
     for (const archive of [changed, ARCHIVE.subarray(0, 2 * MIB)]) {
       const { options, got } = await prepare(t, archive)
       const engine = startSink(got)
-      await t.rejects(sendArchive({ ...options, compressor }, engine), { code: 'BAD_ARCHIVE' })
+      await t.rejects(
+        sendArchive({ ...options, decompressors: readers(compressor) }, () => engine),
+        { code: 'BAD_ARCHIVE' },
+      )
       await t.rejects(engine.exited, { code: 'INTERRUPTED' })
       t.ok((await readFile(got)).length < BYTES.length - 1024)
     }
@@ -88,10 +96,19 @@ t.test(
       explain: (stderr) => new ToolError('ENGINE_FAILED', stderr),
     })
     full.stdout.resume()
-    await t.rejects(sendArchive(options, full), { code: 'ENGINE_FAILED', message: 'full' })
+    await t.rejects(
+      sendArchive(options, () => full),
+      { code: 'ENGINE_FAILED', message: 'full' },
+    )
     const gone = { ...options, archive: `${options.archive}.gone` }
-    await t.rejects(sendArchive(gone, startSink(got)), { code: 'ENOENT' })
+    await t.rejects(
+      sendArchive(gone, () => startSink(got)),
+      { code: 'ENOENT' },
+    )
     const stopped = { ...options, signal: AbortSignal.abort() }
-    await t.rejects(sendArchive(stopped, startSink(got)), { code: 'INTERRUPTED' })
+    await t.rejects(
+      sendArchive(stopped, () => startSink(got)),
+      { code: 'INTERRUPTED' },
+    )
   },
 )

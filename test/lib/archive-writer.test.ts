@@ -15,7 +15,7 @@ import { ToolError } from '../../lib/errors.ts'
 import { readHeldLayers } from '../../lib/held-layers.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import type { Layout } from '../fixtures/archive-layouts.ts'
-import { COMPRESSORS, delivered, sha256OfTar, write } from '../fixtures/archive-writing.ts'
+import { COMPRESSORS, delivered, readers, sha256OfTar, write } from '../fixtures/archive-writing.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { sh } from '../fixtures/run.ts'
@@ -124,7 +124,7 @@ for (const layout of LAYOUTS) {
         if (!found) throw new Error(`no record of ${path}`)
         const read = await readArchive({
           archive: path,
-          compressor,
+          decompressors: readers(compressor),
           threads: 2,
           md5: true,
           onProgress: () => {},

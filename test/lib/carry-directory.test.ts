@@ -5,6 +5,7 @@ import t from 'tap'
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
 import { formatRecord } from '../../lib/archive-record.ts'
 import { createAtomicFile } from '../../lib/atomic-file.ts'
+import type { Coding } from '../../lib/codec.ts'
 import {
   checkDirectory,
   commitArchive,
@@ -170,12 +171,12 @@ t.test('readChecksums: none where there is no file', async (t) => {
 })
 
 // what, the archive's bytes, what is wanted, whether it is up to date
-const WANTED: [string, string | undefined, { force: boolean; level: number }, boolean][] = [
-  ['as it was asked for', 'archive', { force: false, level: 6 }, true],
-  ['forced', 'archive', { force: true, level: 6 }, false],
-  ['of another level', 'archive', { force: false, level: 9 }, false],
-  ['of another size', 'archive+', { force: false, level: 6 }, false],
-  ['gone', undefined, { force: false, level: 6 }, false],
+const WANTED: [string, string | undefined, { force: boolean; coding: Coding }, boolean][] = [
+  ['as it was asked for', 'archive', { force: false, coding: { codec: 'xz', level: 6 } }, true],
+  ['forced', 'archive', { force: true, coding: { codec: 'xz', level: 6 } }, false],
+  ['of another level', 'archive', { force: false, coding: { codec: 'xz', level: 9 } }, false],
+  ['of another size', 'archive+', { force: false, coding: { codec: 'xz', level: 6 } }, false],
+  ['gone', undefined, { force: false, coding: { codec: 'xz', level: 6 } }, false],
 ]
 
 for (const [what, bytes, wanted, want] of WANTED) {

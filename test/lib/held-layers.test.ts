@@ -11,7 +11,7 @@ import {
   type HeldLayer,
 } from '../../lib/held-layers.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
-import { write } from '../fixtures/archive-writing.ts'
+import { write, xzCoding } from '../fixtures/archive-writing.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { sh } from '../fixtures/run.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
@@ -24,7 +24,7 @@ async function carry(t: Test): Promise<string> {
   const dir = t.testdir({ more: {} })
   for (const [index, layer] of LAYERS.entries()) {
     const { archive } = dockerArchive({ layers: [layer], tags: [], layout: 'oci' })
-    await write(join(dir, `${index}.tar.xz`), archive, { level: index })
+    await write(join(dir, `${index}.tar.xz`), archive, { coding: xzCoding(index) })
   }
   await mkdir(join(dir, 'none'))
   return dir
@@ -64,8 +64,7 @@ t.test('readHeldLayers: each with the archive that holds it', async (t) => {
       digest: sha256(layer),
       sizeBytes: layer.length,
       archive: join(dir, `${level}.tar.xz`),
-      codec: 'xz',
-      level,
+      coding: xzCoding(level),
     })),
   )
   t.equal(held.length, 2, 'a directory that is named twice is looked at once')
@@ -86,10 +85,10 @@ t.test('readHeldLayers: not of archives that are gone, or of another size', asyn
 
 // what is asked for, the layers that are found
 const WANTED: [string, object, number[]][] = [
-  ['level 0', { level: 0 }, [0]],
-  ['level 1', { level: 1 }, [1]],
-  ['level 2', { level: 2 }, []],
-  ['everything anew', { level: 0, force: true }, []],
+  ['level 0', { coding: xzCoding(0) }, [0]],
+  ['level 1', { coding: xzCoding(1) }, [1]],
+  ['level 2', { coding: xzCoding(2) }, []],
+  ['everything anew', { coding: xzCoding(0), force: true }, []],
 ]
 
 for (const [what, wanted, want] of WANTED) {
@@ -100,7 +99,13 @@ for (const [what, wanted, want] of WANTED) {
       [join(dir, 'none'), dir],
       [dir, join(dir, 'none')],
     ] as const) {
-      const found = await findReusable({ dir: own ?? '', reuse, level: 0, force: false, ...wanted })
+      const found = await findReusable({
+        dir: own ?? '',
+        reuse,
+        coding: xzCoding(0),
+        force: false,
+        ...wanted,
+      })
       t.strictSame(
         found.map(({ digest }) => digest),
         want.map((index) => sha256(LAYERS[index] ?? '')),
@@ -111,7 +116,7 @@ for (const [what, wanted, want] of WANTED) {
 
 t.test('findReusable: a directory that was named has to be there', async (t) => {
   const dir = t.testdir({})
-  const options = { dir, reuse: join(dir, 'none'), level: 0, force: false }
+  const options = { dir, reuse: join(dir, 'none'), coding: xzCoding(0), force: false }
   await t.rejects(findReusable(options), { code: 'NO_DIRECTORY' })
 })
 

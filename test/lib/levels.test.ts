@@ -12,6 +12,7 @@ const PURE = [
   'archive-sizes',
   'byte-taker',
   'chain-id',
+  'codec',
   'checksum-file',
   'delivered-layers',
   'docker-archive',

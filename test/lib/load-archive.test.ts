@@ -9,7 +9,7 @@ import { interrupted } from '../../lib/errors.ts'
 import { loadArchive, type LoadTools, type LoadedArchive } from '../../lib/load-archive.ts'
 import type { LoadTurn } from '../../lib/load-queue.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
-import { COMPRESSORS, delivered, write } from '../fixtures/archive-writing.ts'
+import { delivered, readers, write } from '../fixtures/archive-writing.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { sh } from '../fixtures/run.ts'
@@ -88,7 +88,7 @@ async function prepare(
       const archive = join(dir, name)
       const options = { dir, threads: 2, base: undefined, force: false, notify, signal, ...more }
       const { size } = await stat(archive)
-      const tools = { engine, compressor: COMPRESSORS[0], options, turn }
+      const tools = { engine, decompressors: readers(), options, turn }
       return loadArchive({ archive, label: 'a:1' }, size, await readRecord(archive), tools)
     },
     async got() {

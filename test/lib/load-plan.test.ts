@@ -55,7 +55,7 @@ function diffIdOf(letter: string): string {
 function heldOf(letter: string): HeldLayer {
   if (!SEGMENT) throw new Error('the sample has no segment')
   const layer = { digest: sha256(letter), sizeBytes: sizeOf(letter) }
-  return { ...layer, archive: 'x', codec: 'xz', level: 6, segment: SEGMENT }
+  return { ...layer, archive: 'x', coding: { codec: 'xz', level: 6 }, segment: SEGMENT }
 }
 
 interface Want {

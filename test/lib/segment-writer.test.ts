@@ -9,6 +9,7 @@ import { withChildren } from '../../lib/child.ts'
 import type { HeldLayer } from '../../lib/held-layers.ts'
 import { WrongGuess } from '../../lib/layer-guess.ts'
 import { createSegmentWriter, type SegmentWriter } from '../../lib/segment-writer.ts'
+import { readers, xzCoding } from '../fixtures/archive-writing.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { sh } from '../fixtures/run.ts'
@@ -19,7 +20,12 @@ const NEVER = new AbortController().signal
 const MIB = 1024 * 1024
 const XZ = { name: 'xz', version: '5.4.1' } as const
 const COMPRESSORS = [XZ, { name: 'pixz', version: '1.0.7' }] as const
-const OPTIONS = { compressor: XZ, level: 0, signal: new AbortController().signal }
+const OPTIONS = {
+  compressor: XZ,
+  decompressors: readers(),
+  coding: xzCoding(0),
+  signal: new AbortController().signal,
+}
 
 interface Opened {
   readonly path: string
@@ -276,5 +282,5 @@ function heldLayer(
   const segment = segments[index]
   if (!segment) throw new Error(`no segment ${index}`)
   const layer = { digest: sha256(content), sizeBytes: content.length }
-  return { ...layer, archive, codec: 'xz', level: 0, segment }
+  return { ...layer, archive, coding: xzCoding(0), segment }
 }

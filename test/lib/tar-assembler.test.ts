@@ -12,7 +12,7 @@ import { planLoad } from '../../lib/load-plan.ts'
 import { assembleTar, proveLayers, type Assembly } from '../../lib/tar-assembler.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import type { Layout } from '../fixtures/archive-layouts.ts'
-import { COMPRESSORS, delivered, write } from '../fixtures/archive-writing.ts'
+import { COMPRESSORS, delivered, readers, write } from '../fixtures/archive-writing.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { sh } from '../fixtures/run.ts'
@@ -26,7 +26,7 @@ const LAYOUTS: Layout[] = ['legacy', 'oci', 'podman']
 
 const progress: number[] = []
 const OPTIONS = {
-  compressor: COMPRESSORS[0],
+  decompressors: readers(),
   threads: 2,
   onProgress: ({ share }: { share: number }) => progress.push(share),
   signal: new AbortController().signal,
@@ -91,7 +91,7 @@ for (const layout of LAYOUTS) {
     const carried = await carry(t, layout, false)
     const { engine, path } = startSink(t)
     progress.length = 0
-    await assembleTar(assembly(carried, []), OPTIONS, engine)
+    await assembleTar(assembly(carried, []), OPTIONS, () => engine)
     t.ok((await readFile(path)).equals(carried.tar))
     t.equal(progress.at(-1), 1)
   })
@@ -99,7 +99,7 @@ for (const layout of LAYOUTS) {
   t.test(`assembleTar: ${layout}: without a layer it is the tar without it`, async (t) => {
     const carried = await carry(t, layout, false)
     const { engine, path } = startSink(t)
-    await assembleTar(assembly(carried, [TOP]), OPTIONS, engine)
+    await assembleTar(assembly(carried, [TOP]), OPTIONS, () => engine)
     const got = await readFile(path)
     const before = (await sh('tar t', { input: carried.tar })).split('\n')
     const after = (await sh('tar t', { input: got })).split('\n')
@@ -111,7 +111,7 @@ for (const layout of LAYOUTS) {
     const carried = await carry(t, layout, true)
     t.match(carried.record.requires, [{ digest: sha256(BASE) }])
     const { engine, path } = startSink(t)
-    await assembleTar(assembly(carried, []), OPTIONS, engine)
+    await assembleTar(assembly(carried, []), OPTIONS, () => engine)
     const got = await readFile(path)
     t.strictSame(readImages(digest(got).tar), readImages(digest(carried.tar).tar))
     t.equal(got.length, carried.tar.length)
@@ -242,8 +242,8 @@ for (const compressor of COMPRESSORS) {
     t.test(`assembleTar: ${compressor.name}: ${what}: the engine never gets the end`, async (t) => {
       const carried = await damage(await carry(t, 'oci', true))
       const { engine, path } = startSink(t)
-      const options = { ...OPTIONS, compressor }
-      const assembling = assembleTar(assembly(carried, []), options, engine)
+      const options = { ...OPTIONS, decompressors: readers(compressor) }
+      const assembling = assembleTar(assembly(carried, []), options, () => engine)
       const error: unknown = await assembling.catch((thrown: unknown) => thrown)
       t.match(error, { code, message })
       await t.rejects(engine.exited, { code: 'INTERRUPTED' })
@@ -264,7 +264,10 @@ t.test('assembleTar: an engine that fails is told', async (t) => {
       explain: (stderr) => new ToolError('ENGINE_FAILED', stderr),
     })
     engine.stdout.resume()
-    await t.rejects(assembleTar(assembly(carried, []), OPTIONS, engine), { code: 'ENGINE_FAILED' })
+    await t.rejects(
+      assembleTar(assembly(carried, []), OPTIONS, () => engine),
+      { code: 'ENGINE_FAILED' },
+    )
   }
 })
 
@@ -272,13 +275,16 @@ t.test('assembleTar: told to stop', async (t) => {
   const carried = await carry(t, 'oci', false)
   const { engine } = startSink(t)
   const options = { ...OPTIONS, signal: AbortSignal.abort() }
-  await t.rejects(assembleTar(assembly(carried, []), options, engine), { code: 'INTERRUPTED' })
+  await t.rejects(
+    assembleTar(assembly(carried, []), options, () => engine),
+    { code: 'INTERRUPTED' },
+  )
 })
 
 for (const compressor of COMPRESSORS) {
   t.test(`proveLayers: ${compressor.name}: layers of other archives`, async (t) => {
     const { held } = await carry(t, 'podman', false)
-    const options = { ...OPTIONS, compressor }
+    const options = { ...OPTIONS, decompressors: readers(compressor) }
     t.equal(held.length, 2)
     await t.resolves(proveLayers(held, options))
     await t.resolves(proveLayers(held.toReversed(), options))

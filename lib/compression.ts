@@ -1,0 +1,100 @@
+// Tar bytes into one segment, by a child that uses all processors.
+import { availableParallelism } from 'node:os'
+
+import { startChild, type Child } from './child.ts'
+import type { Coding } from './codec.ts'
+import { usesProcessors, type Compressor } from './compressor.ts'
+import { ToolError } from './errors.ts'
+import { fitThreads } from './thread-memory.ts'
+import { startZstdEncoder } from './zstd-encoder.ts'
+
+/** How to compress. */
+export interface CompressionOptions {
+  readonly coding: Coding
+  /** All processors without it. */
+  readonly threads?: number | undefined
+  /** Of what is compressed, where it is known before. */
+  readonly sizeBytes?: number | undefined
+}
+
+/** @returns a child that turns bytes into one .xz stream, or into .zst frames */
+export function startCompressor(compressor: Compressor, options: CompressionOptions): Child {
+  const { name } = compressor
+  if (name === 'builtin') return startEncoder(options)
+  return startChild(name, commandArguments(compressor, options), {
+    noise: NOISE,
+    explain: (stderr) => new ToolError('COMPRESSOR_FAILED', `compress: ${name}: ${stderr}`),
+  })
+}
+
+/** What pixz says whenever it reads a pipe; it means nothing. */
+export const NOISE = /^can not seek in input: Illegal seek$/gm
+
+function startEncoder({ coding, threads }: CompressionOptions): Child {
+  const { level, windowLog } = coding
+  if (windowLog === undefined) throw new Error(`nothing built in writes ${coding.codec}`)
+  return startZstdEncoder({ level, windowLog, threads })
+}
+
+function commandArguments(compressor: Compressor, options: CompressionOptions): string[] {
+  const { level, windowLog } = options.coding
+  const { threads } = options
+  switch (compressor.name) {
+    case 'pixz':
+      return ['-t', `-${level}`, ...pixzBlocks(options), ...(threads ? ['-p', `${threads}`] : [])]
+    case 'xz':
+      return ['-c', `-${level}`, xzThreads(compressor, threads), ...xzBlocks(options)]
+    default:
+      return ['-qc', `-${level}`, `--long=${windowLog}`, ...zstdJobs(threads)]
+  }
+}
+
+// xz writes other bytes with one thread than with several, unless it is told
+// to work with one thread as if there were more, as it can from 5.4 on. So the
+// same image gives the same archive on every machine.
+function xzThreads(compressor: Compressor, threads = availableParallelism()): string {
+  if (threads > 1) return `-T${threads}`
+  return usesProcessors(compressor) ? '-T+1' : '-T2'
+}
+
+// Each processor gets a job of as much as the window reaches, which zstd would
+// make much smaller: the archive is some percent smaller so.
+function zstdJobs(threads: number | undefined): string[] {
+  return [`-B${ZSTD_JOB_BYTES}`, `-T${fitThreads(threads, 1.5 * ZSTD_JOB_BYTES)}`]
+}
+
+const MIB = 1024 * 1024
+const ZSTD_JOB_BYTES = 128 * MIB
+// Dictionaries of the levels, in MiB, and what each program makes blocks of by itself.
+const DICTIONARY_MIB = [0.25, 1, 2, 4, 4, 8, 8, 16, 32, 64]
+const PIXZ_DICTIONARIES = 2
+const XZ_DICTIONARIES = 3
+
+function pixzBlocks({ coding, sizeBytes }: CompressionOptions): string[] {
+  const dictionary = dictionaryBytes(coding)
+  const block = smallBlockBytes(sizeBytes, PIXZ_DICTIONARIES * dictionary)
+  return block === undefined ? [] : ['-f', `${block / dictionary}`]
+}
+
+function xzBlocks({ coding, sizeBytes }: CompressionOptions): string[] {
+  const block = smallBlockBytes(sizeBytes, XZ_DICTIONARIES * dictionaryBytes(coding))
+  return block === undefined ? [] : [`--block-size=${block}`]
+}
+
+function dictionaryBytes({ level }: Coding): number {
+  return (DICTIONARY_MIB[level] ?? 8) * MIB
+}
+
+const LEAST_BLOCK_BYTES = 4 * MIB
+const MOST_BLOCKS = 4
+const BLOCK_UNIT_BYTES = 64 * 1024
+
+// A layer of a block or two would keep a processor or two busy, and all wait
+// for it where it is the last one. Depends on nothing but the layer's size, as
+// the archive's bytes must not.
+function smallBlockBytes(sizeBytes = 0, usualBytes: number): number | undefined {
+  const blocks = Math.min(MOST_BLOCKS, Math.floor(sizeBytes / LEAST_BLOCK_BYTES))
+  if (blocks < 2) return undefined
+  const block = Math.ceil(sizeBytes / blocks / BLOCK_UNIT_BYTES) * BLOCK_UNIT_BYTES
+  return block < usualBytes ? block : undefined
+}

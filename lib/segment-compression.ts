@@ -1,0 +1,94 @@
+// One segment, from tar bytes to compressed ones. What is compressed already, as
+// layers of a containerd store are, is stored as it is: it would only cost time.
+import { PassThrough, pipeline, type Readable } from 'node:stream'
+
+import type { Child } from './child.ts'
+import type { Codec, Coding } from './codec.ts'
+import { startCompressor } from './compression.ts'
+import type { Compressor } from './compressor.ts'
+import { isCompressed, storeXz, storeZstd } from './stored-segment.ts'
+import { startTransform } from './transform-child.ts'
+
+/** A segment being compressed. */
+export interface SegmentCompression {
+  write(bytes: Buffer): Promise<void>
+  end(): Promise<void>
+  /** The compressed bytes; they end when all is well. */
+  readonly output: AsyncIterable<Buffer>
+}
+
+/** How to compress. */
+export interface SegmentOptions {
+  readonly compressor: Compressor
+  readonly coding: Coding
+  readonly threads: number | undefined
+}
+
+// As many as tell what is compressed.
+const HEAD_BYTES = 4
+
+/**
+ * @param sizeBytes - of the layer that it is; undefined for what lies between layers
+ * @param children - is told of the child that is started
+ */
+export function openSegment(
+  sizeBytes: number | undefined,
+  children: Child[],
+  options: SegmentOptions,
+): SegmentCompression {
+  const started = Promise.withResolvers<AsyncIterable<Buffer>>()
+  const { codec } = options.coding
+  let child: Child | undefined
+  let head: Buffer = Buffer.alloc(0)
+
+  function begin(): Child {
+    child = isCompressed(head)
+      ? startTransform(codec === 'xz' ? storeXz : storeZstd)
+      : startCompressor(options.compressor, { ...options, sizeBytes })
+    children.push(child)
+    child.stdin.on('error', () => {}) // each write tells its own
+    started.resolve(compressed(child, keep(child), codec))
+    return child
+  }
+  if (sizeBytes === undefined) begin()
+  return {
+    output: later(started.promise),
+    async write(bytes) {
+      if (child) return write(child, bytes)
+      head = Buffer.concat([head, bytes])
+      if (head.length >= HEAD_BYTES) await write(begin(), head)
+    },
+    async end() {
+      if (!child) await write(begin(), head)
+      child?.stdin.end()
+    },
+  }
+}
+
+// pixz 1.0.7 reads ahead by so much after a stream, and loses it where it is
+// the next one's: vasi/pixz#89. Zeros between two streams are allowed, and mean
+// nothing.
+const XZ_PADDING = Buffer.alloc(4096)
+
+async function* compressed(child: Child, kept: Readable, codec: Codec): AsyncGenerator<Buffer> {
+  yield* kept as AsyncIterable<Buffer>
+  await child.exited
+  if (codec === 'xz') yield XZ_PADDING
+}
+
+async function* later(started: Promise<AsyncIterable<Buffer>>): AsyncGenerator<Buffer> {
+  yield* await started
+}
+
+// Node drops what nobody has begun to read when a child ends.
+function keep({ stdout }: Child): Readable {
+  const kept = new PassThrough()
+  pipeline(stdout, kept, () => {})
+  return kept
+}
+
+function write({ stdin }: Child, bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stdin.write(bytes, (error) => (error ? reject(error) : resolve()))
+  })
+}

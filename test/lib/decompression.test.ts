@@ -1,0 +1,153 @@
+import { writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import { startChild } from '../../lib/child.ts'
+import type { Decompressors } from '../../lib/compressor.ts'
+import { startDecompressor } from '../../lib/decompression.ts'
+import { ToolError } from '../../lib/errors.ts'
+import type { FileRange } from '../../lib/file-range.ts'
+import { useScripts } from '../fixtures/programs-on-path.ts'
+import { sh } from '../fixtures/run.ts'
+import { tar } from '../fixtures/tar-builder.ts'
+import { through } from '../fixtures/through.ts'
+
+const BYTES = tar([
+  { path: 'a', content: randomBytes(300_000) },
+  { path: 'b', content: 'x'.repeat(9e5) },
+])
+const HALVES = [BYTES.subarray(0, 1000), BYTES.subarray(1000)]
+
+const builtin = { name: 'builtin', version: '5.8.4' } as const
+const zstd = { name: 'zstd', version: '1.5.4' } as const
+const READERS = {
+  pixz: { xz: { name: 'pixz', version: '1.0.7' }, zstd },
+  xz: { xz: { name: 'xz', version: '5.4.1' }, zstd },
+  'xz 5.2': { xz: { name: 'xz', version: '5.2.5' }, zstd },
+  'an xz of unknown version': { xz: { name: 'xz', version: 'unknown' }, zstd },
+  builtin: { xz: builtin, zstd: builtin },
+} satisfies Record<string, Decompressors>
+
+/** Writes what these programs make of both halves of the bytes into one file, as two parts of it. */
+async function parts(t: Test, programs: readonly string[]): Promise<FileRange[]> {
+  const path = join(t.testdir({}), 'a.tar')
+  const pieces = await Promise.all(
+    programs.map(async (program, index) => {
+      const file = join(t.testdirName, `${index}`)
+      await writeFile(file, HALVES[index] ?? '')
+      await sh(`(${program}) <${file} >${file}.out`)
+      return sh(`base64 -w0 <${file}.out`).then((text) => Buffer.from(text, 'base64'))
+    }),
+  )
+  await writeFile(path, Buffer.concat(pieces))
+  const [first, second] = pieces.map((piece) => piece.length)
+  return [
+    { path, offsetBytes: 0, sizeBytes: first ?? 0 },
+    { path, offsetBytes: first ?? 0, sizeBytes: second ?? 0 },
+  ]
+}
+
+async function bytesOf([range]: readonly FileRange[]): Promise<Buffer> {
+  return Buffer.from(await sh(`base64 -w0 <${range?.path}`), 'base64')
+}
+
+// what made the two halves
+const MADE: string[][] = [
+  ['xz -0', 'pixz -t -0; head -c 4096 /dev/zero'],
+  ['zstd -3', 'zstd -19 --long=31'],
+  ['xz -0', 'zstd -1'],
+  ['zstd -1', 'xz -0'],
+]
+
+for (const [name, decompressors] of Object.entries(READERS)) {
+  for (const programs of MADE) {
+    for (const threads of [undefined, 1, 2]) {
+      const title = `${programs.join(' and ')} by ${name} with ${threads ?? 'all'} threads`
+      t.test(`startDecompressor: ${title}`, async (t) => {
+        const ranges = await parts(t, programs)
+        const child = await startDecompressor(ranges, { decompressors, threads })
+        t.ok((await through(child, await bytesOf(ranges), 100_003)).equals(BYTES))
+      })
+    }
+  }
+
+  t.test(`startDecompressor: ${name}: into another output`, async (t) => {
+    for (const programs of [
+      ['xz -0', 'xz -0'],
+      ['xz -0', 'zstd'],
+    ]) {
+      const ranges = await parts(t, programs)
+      const file = join(t.testdirName, 'out')
+      const sink = startChild('tee', [file], {
+        explain: (text) => new ToolError('IO_FAILED', text),
+      })
+      sink.stdout.resume()
+      const child = await startDecompressor(ranges, { decompressors, output: sink.stdin })
+      child.stdout.resume()
+      child.stdin.end(await bytesOf(ranges))
+      await child.exited
+      sink.stdin.end()
+      await sink.exited
+      t.equal(await sh(`sha256sum <${file}`), await sh('sha256sum', { input: BYTES }))
+    }
+  })
+}
+
+// what, how it is made of a good one
+const DAMAGES: [string, (archive: Buffer) => Buffer][] = [
+  ['is none', () => Buffer.from('no archive at all, but long enough to look at')],
+  ['is cut off', (archive) => archive.subarray(0, archive.length / 2)],
+  ['has one bit changed', (archive) => {
+    const changed = Buffer.from(archive)
+    changed[100_000] = (changed[100_000] ?? 0) ^ 1
+    return changed
+  }],
+] // prettier-ignore
+
+for (const name of ['pixz', 'xz', 'builtin'] as const) {
+  for (const [what, damage] of DAMAGES) {
+    for (const programs of [
+      ['xz -0', 'xz -0'],
+      ['zstd', 'zstd'],
+      ['zstd', 'xz -0'],
+    ]) {
+      const title = `${name}: an archive by ${programs.join(' and ')} that ${what}`
+      t.test(`startDecompressor: ${title}`, async (t) => {
+        const whole = await parts(t, programs)
+        const archive = damage(await bytesOf(whole))
+        const path = join(t.testdirName, 'a.tar')
+        await writeFile(path, archive)
+        const ranges =
+          programs[0] === programs[1]
+            ? [{ path, offsetBytes: 0, sizeBytes: archive.length }]
+            : whole
+        const child = await startDecompressor(ranges, { decompressors: READERS[name] })
+        const work = through(child, archive)
+        await t.rejects(work, {
+          code: /^(BAD_ARCHIVE|TRUNCATED_TAR)$/,
+          message: /(?!.*Illegal seek)/,
+        })
+      })
+    }
+  }
+}
+
+t.test('startDecompressor: a failure is told', async (t) => {
+  const ranges = await parts(t, ['xz -0', 'xz -0'])
+  await useScripts(t, { xz: 'echo why >&2; exit 1' })
+  const child = await startDecompressor(ranges, { decompressors: READERS.xz })
+  child.stdin.on('error', () => {})
+  child.stdout.resume()
+  await t.rejects(child.exited, {
+    code: 'BAD_ARCHIVE',
+    message: 'decompress "a.tar": xz: why',
+    hint: /copy it again/,
+  })
+})
+
+t.test('startDecompressor: a file that is gone', async (t) => {
+  const range = { path: join(t.testdir({}), 'gone'), offsetBytes: 0, sizeBytes: 1 }
+  const starting = startDecompressor([range], { decompressors: READERS.xz })
+  await t.rejects(starting, { code: 'ENOENT' })
+})
