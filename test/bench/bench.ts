@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 
 import { sh } from '../fixtures/run.ts'
+import { benchAdvice } from './advice-bench.ts'
 import { benchHelp } from './help-bench.ts'
 import { benchHuge } from './huge-bench.ts'
 import { benchLayers } from './layers-bench.ts'
@@ -11,6 +12,7 @@ import { benchMemory } from './memory-bench.ts'
 import { benchLoad, benchSave, benchVerify } from './pipeline-bench.ts'
 import { killRunning, say } from './measured-run.ts'
 import { formatTable, isMissed, type Row } from './result-table.ts'
+import { benchZst } from './zst-bench.ts'
 import { withWorkbench, type Workbench } from './workbench.ts'
 import { benchXz } from './xz-bench.ts'
 
@@ -22,6 +24,8 @@ const BENCHES: Readonly<Record<string, (workbench: Workbench) => Promise<Row[]>>
   layers: benchLayers,
   memory: benchMemory,
   huge: benchHuge,
+  zst: benchZst,
+  advice: benchAdvice,
   xz: benchXz,
 }
 
