@@ -43,6 +43,12 @@ export function incrementName(archive: string): string {
   return archive.replace(ENDING, '.increment$&')
 }
 
+/** @returns the names of the increments, in any format, that would take the place of an archive. */
+export function incrementNames(archive: string): string[] {
+  const bare = archive.replace(ENDING, '')
+  return CODECS.map((codec) => incrementName(bare + ENDINGS[codec]))
+}
+
 /** @returns whether a file name or path is that of an increment. */
 export function isIncrementName(name: string): boolean {
   return /\.increment\.tar\.(?:xz|zst)$/.test(name)

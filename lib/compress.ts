@@ -13,8 +13,9 @@ import {
   listChecksums,
   openForWriting,
   readRecord,
+  removeArchive,
 } from './carry-directory.ts'
-import { ENDINGS, type Coding } from './codec.ts'
+import { CODECS, ENDINGS, type Coding } from './codec.ts'
 import { findCompressors, type CompressorName, type Compressors } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
 import { ToolError, nothing } from './errors.ts'
@@ -109,8 +110,9 @@ async function compressTar(
   const record = await readRecord(archive).catch(() => undefined)
   const isUnchanged = record?.tar.modified === modified && record.tar.sizeBytes === before.size
   if (record && isUnchanged && (await isUpToDate(archive, record, options))) {
-    if (!options.dryRun) await listChecksums(archive, record)
-    return result('up to date', record)
+    if (options.dryRun) return result('up to date', record)
+    await listChecksums(archive, record)
+    return result('up to date', record, await removeOther(tar, options))
   }
   if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
   options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
@@ -136,7 +138,21 @@ async function compressTar(
       notify({ type: 'progress', label: basename(tar), ...progress, share })
     },
   })
-  return { ...result('compressed', written), ...spared(written, reused) }
+  const notes = await removeOther(tar, options)
+  return { ...result('compressed', written, notes), ...spared(written, reused) }
+}
+
+// The one in the other format would be of the tar as it was.
+async function removeOther(tar: string, options: CompressOptions): Promise<string[]> {
+  const notes: string[] = []
+  for (const codec of CODECS.filter((other) => other !== options.coding.codec)) {
+    const name = basename(tar, '.tar') + ENDINGS[codec]
+    const archive = join(options.dir, name)
+    const record = await readRecord(archive).catch(() => undefined)
+    if (record?.tar.modified === undefined || !(await removeArchive(archive))) continue
+    notes.push(`it takes the place of ${name}`)
+  }
+  return notes
 }
 
 function checkSize(tar: string, got: number, want: number): void {
@@ -146,7 +162,11 @@ function checkSize(tar: string, got: number, want: number): void {
   })
 }
 
-function result(what: Result['result'], record: ArchiveRecord): Result {
-  const notes = record.images.length === 0 ? ['it is no saved image: it cannot be loaded'] : []
-  return { result: what, ...archiveSizes(record), notes }
+function result(
+  what: Result['result'],
+  record: ArchiveRecord,
+  notes: readonly string[] = [],
+): Result {
+  const no = record.images.length === 0 ? ['it is no saved image: it cannot be loaded'] : []
+  return { result: what, ...archiveSizes(record), notes: [...no, ...notes] }
 }

@@ -60,6 +60,8 @@ export async function loadArchive(
     return loadSegments(target, record, tools)
   }
   if (!record) checkNotIncrement('load', target.archive)
+  // Nothing but its end tells what is in it: it cannot be begun ahead.
+  await tools.turn?.wait()
   const read = await loadWhole(target, archiveBytes, record, tools)
   return { images: read.images, tarBytes: read.tar.sizeBytes, skippedBytes: 0 }
 }

@@ -8,7 +8,7 @@ import type { FileHandle } from 'node:fs/promises'
 
 import type { Segment } from './archive-record.ts'
 import type { Child } from './child.ts'
-import type { Coding } from './codec.ts'
+import type { Codec, Coding } from './codec.ts'
 import type { Compressor, Decompressors } from './compressor.ts'
 import { isInterruption, toToolError } from './errors.ts'
 import { readSegment, type HeldLayer } from './held-layers.ts'
@@ -48,8 +48,9 @@ export interface SegmentWriter {
   readonly sizeBytes: number
 }
 
-// About what pixz and xz give to one processor at a time.
-const PROCESSOR_BYTES = 16 * 1024 * 1024
+// About what a processor gets at a time.
+const MIB = 1024 * 1024
+const PROCESSOR_BYTES: Readonly<Record<Codec, number>> = { xz: 16 * MIB, zstd: 128 * MIB }
 
 /**
  * @param handle - of an empty file
@@ -106,7 +107,7 @@ export function createSegmentWriter(
       return sizeBytes
     },
     async begin(layerBytes) {
-      const processors = Math.ceil((layerBytes ?? 0) / PROCESSOR_BYTES)
+      const processors = Math.ceil((layerBytes ?? 0) / PROCESSOR_BYTES[options.coding.codec])
       const weight = Math.min(threads, Math.max(1, processors))
       await Promise.race([slots.take(weight), failure.promise])
       const segment = openSegment(layerBytes, children, options)

@@ -3,7 +3,13 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
-import { archiveNames, checkNameClashes, incrementName, isArchiveName } from './archive-name.ts'
+import {
+  archiveNames,
+  checkNameClashes,
+  incrementName,
+  incrementNames,
+  isArchiveName,
+} from './archive-name.ts'
 import { listArchives } from './carry-directory.ts'
 import { ToolError, isSystemError } from './errors.ts'
 import { parseImageList } from './image-list.ts'
@@ -66,7 +72,7 @@ export async function findTargets(options: TargetOptions): Promise<Target[]> {
   const archives = await listArchives(dir)
   if (archives.length > 0) {
     return archives.map((name) => {
-      const isSuperseded = archives.includes(incrementName(name))
+      const isSuperseded = incrementNames(name).some((other) => archives.includes(other))
       return { archive: join(dir, name), label: name, isSuperseded }
     })
   }

@@ -29,7 +29,7 @@ export function startTransform(
     stdout,
     exited,
     kill() {
-      if (result.closed || result.readableEnded) return
+      if (result.closed || result.readableEnded || result.errored) return
       wasKilled = true
       stdin.destroy()
       result.destroy()

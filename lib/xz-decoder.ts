@@ -50,8 +50,9 @@ async function* decode(
   const turns = createTurns()
   const workers = createXzWorkers(threads, turns)
   const input: { isOver: boolean; failure?: { readonly reason: unknown } } = { isOver: false }
-  const begin = createBeginner(workers, { ...options, threads })
-  void feedBlocks(chunks, options.parts, begin)
+  const slow = createSlowTeller({ ...options, threads })
+  const begin = createBeginner(workers, slow, { ...options, threads })
+  void feedBlocks(chunks, options.parts, begin, slow)
     .catch((reason: unknown) => (input.failure = { reason }))
     .finally(() => {
       input.isOver = true
@@ -70,23 +71,32 @@ async function* decode(
   }
 }
 
-// Decides which blocks are too large to be held, and tells of the first.
+// One note is enough, and none where one processor is all that there is.
+function createSlowTeller({
+  threads,
+  onSlow,
+}: XzDecoderOptions & { threads: number }): (archive: string, blockBytes: number) => void {
+  let isTold = threads === 1
+  return (archive, blockBytes) => {
+    if (isTold) return
+    isTold = true
+    const block = `a block of ${formatBytes(blockBytes)}`
+    onSlow?.(`"${archive}" has ${block}: only one processor can decompress it`)
+  }
+}
+
+// Decides which blocks are too large to be held.
 function createBeginner(
   workers: XzWorkers,
-  { threads, onSlow, mostBlockBytes }: XzDecoderOptions & { threads: number },
+  tellSlow: (archive: string, blockBytes: number) => void,
+  { threads, mostBlockBytes }: XzDecoderOptions & { threads: number },
 ): BeginBlock {
   const fits = Math.floor(process.availableMemory() / 3 / (threads + 1))
   const most = mostBlockBytes ?? Math.min(MOST_BLOCK_BYTES, Math.max(LEAST_BLOCK_BYTES, fits))
-  let isTold = threads === 1
   return (record, number, place) => {
     const { sizeBytes, unpaddedBytes } = record
     const isHuge = Math.max(sizeBytes, unpaddedBytes) > most
-    if (isHuge && !isTold) {
-      isTold = true
-      onSlow?.(
-        `"${place.archive}" has a block of ${formatBytes(sizeBytes)}: only one processor can decompress it`,
-      )
-    }
+    if (isHuge) tellSlow(place.archive, sizeBytes)
     return workers.begin({
       sizeBytes,
       isHuge,

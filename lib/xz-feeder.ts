@@ -19,12 +19,14 @@ export type BeginBlock = (record: BlockRecord, number: number, place: XzPlace) =
  * indexes were read from.
  *
  * @param parts - where the bytes come from
+ * @param onSingle - told where all of it is one block
  * @throws BAD_ARCHIVE with the place
  */
 export async function feedBlocks(
   chunks: AsyncIterable<Buffer>,
   parts: readonly FileRange[],
   begin: BeginBlock,
+  onSingle: (archive: string, blockBytes: number) => void,
 ): Promise<void> {
   let place: XzPlace = { archive: '', offsetBytes: 0 }
   const bytes = createByteTaker(chunks, (what) =>
@@ -32,7 +34,10 @@ export async function feedBlocks(
   )
   for (const part of parts) {
     const archive = basename(part.path)
-    for (const stream of await readStreams(part)) {
+    const streams = await readStreams(part)
+    const [only, another] = streams
+    if (parts.length === 1 && only && !another) tellSingle(archive, only, onSingle)
+    for (const stream of streams) {
       const at = (offsetBytes: number): XzPlace => (place = { archive, offsetBytes })
       await expect(bytes, stream.header, at(stream.offsetBytes))
       await feedStream(bytes, stream, begin, at)
@@ -44,6 +49,19 @@ export async function feedBlocks(
     }
   }
   await bytes.end()
+}
+
+// So little that nobody waits for it is not worth a word.
+const LEAST_SINGLE_BYTES = 32 * 1024 * 1024
+
+function tellSingle(
+  archive: string,
+  { blocks, index, indexOffsetBytes }: XzStream,
+  onSingle: (archive: string, blockBytes: number) => void,
+): void {
+  if (blocks !== 1) return
+  const [record] = readRecords(index, { archive, offsetBytes: indexOffsetBytes })
+  if (record && record.sizeBytes >= LEAST_SINGLE_BYTES) onSingle(archive, record.sizeBytes)
 }
 
 async function feedStream(

@@ -91,8 +91,11 @@ function isOfZstd(error: unknown): error is Error {
 
 function badFrame(archive: string, { offsetBytes }: FramePiece, cause: Error): ToolError {
   const message = `decompress "${archive}": in the frame at byte ${offsetBytes}: ${cause.message}`
+  const isMemory = /memory/i.test(cause.message)
   return new ToolError('BAD_ARCHIVE', message, {
-    hint: 'it is damaged or was cut off: copy it again from where it was made',
+    hint: isMemory
+      ? 'its window is larger than the memory that is free here: end other programs'
+      : 'it is damaged or was cut off: copy it again from where it was made',
     cause,
   })
 }

@@ -104,13 +104,19 @@ t.test('findTargets: else all archives of the directory', async (t) => {
   ])
 })
 
-t.test('findTargets: an archive in full beside an increment is superseded', async (t) => {
-  enter(t, { carry: { 'a.tar.xz': '', 'a.increment.tar.xz': '' } })
-  t.match(await findTargets(NONE), [
-    { label: 'a.increment.tar.xz', isSuperseded: false },
-    { label: 'a.tar.xz', isSuperseded: true },
-  ])
-})
+for (const increment of ['xz', 'zst']) {
+  for (const full of ['xz', 'zst']) {
+    const title = `an archive in full, ${full}, beside an increment, ${increment}, is superseded`
+    t.test(`findTargets: ${title}`, async (t) => {
+      const names = [`a.increment.tar.${increment}`, `a.tar.${full}`]
+      enter(t, { carry: Object.fromEntries(names.map((name) => [name, ''])) })
+      t.match(await findTargets(NONE), [
+        { label: names[0], isSuperseded: false },
+        { label: names[1], isSuperseded: true },
+      ])
+    })
+  }
+}
 
 t.test('findTargets: a list that was asked for, or is bad, is not passed over', async (t) => {
   const carry = { 'a.tar.xz': '', 'images_list.txt': 'B\n' }

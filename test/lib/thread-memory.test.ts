@@ -13,8 +13,9 @@ for (const [threads, free, want] of CASES) {
   t.test(`fitThreads: ${threads ?? 'all 6'} threads, ${free} GiB free`, async (t) => {
     const { fitThreads } = await t.mockImport<typeof import('../../lib/thread-memory.ts')>(
       '../../lib/thread-memory.ts',
-      { 'node:os': { availableParallelism: () => 6, freemem: () => free * 2 ** 30 } },
+      { 'node:os': { availableParallelism: () => 6 } },
     )
+    t.intercept(process, 'availableMemory', { value: () => free * 2 ** 30 })
     t.equal(fitThreads(threads, 2 ** 30), want)
   })
 }

@@ -94,6 +94,19 @@ t.test('decode: blocks too large to be held, with a note', async (t) => {
   t.equal(notes.length, 1, 'none where there is only one thread anyway')
 })
 
+t.test('decode: all of it one block, with a note where that takes long', async (t) => {
+  const bytes = Buffer.alloc(40 * 1024 ** 2)
+  const notes: string[] = []
+  const how = { onSlow: (reason: string) => notes.push(reason) }
+  const [one, two] = [xz(bytes, '-0', '-T1'), xz(bytes, '-0', '-T2')]
+  for (const archive of [xz(SMALL), two, Buffer.concat([one, one])]) {
+    await decode(join(t.testdir(), 'a.xz'), archive, how)
+  }
+  t.strictSame(notes, [])
+  t.ok((await decode(join(t.testdir(), 'a.xz'), one, how)).equals(bytes))
+  t.strictSame(notes, ['"a.xz" has a block of 41.9 MB: only one processor can decompress it'])
+})
+
 const TINY = xz(sampleBytes(40))
 
 t.test('decode: cut off at every place', async (t) => {
