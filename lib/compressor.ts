@@ -56,6 +56,8 @@ export async function findCompressor(codec: Codec, wanted?: CompressorName): Pro
 export interface Compressors {
   readonly compressor: Compressor
   readonly decompressors: Decompressors
+  /** The segments, by sha256, that are known to hold what is said of them: grows with the run. */
+  readonly proven: Set<string>
 }
 
 /**
@@ -78,7 +80,7 @@ export async function findCompressors(
   const { name, version } = compressor
   const text = `compressing with ${name} ${version}, level ${coding.level}`
   notify({ type: 'remark', text })
-  return { compressor, decompressors }
+  return { compressor, decompressors, proven: new Set() }
 }
 
 /**

@@ -74,7 +74,7 @@ function untagged({ images: [image] }: ArchiveRecord): string {
 async function write(
   reference: ImageReference,
   image: EngineImage,
-  { engine, compressor, decompressors }: ArchiveTools,
+  { engine, compressor, decompressors, proven }: ArchiveTools,
   options: ImageArchiveOptions,
 ): Promise<Result> {
   const { coding, threads, signal, notify } = options
@@ -90,6 +90,7 @@ async function write(
     ...(await findKnownLayers(reference, image, options)),
     compressor,
     decompressors,
+    proven,
     coding,
     threads,
     signal,

@@ -9,7 +9,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Segment } from './archive-record.ts'
 import type { Child } from './child.ts'
 import type { Codec, Coding } from './codec.ts'
-import type { Compressor, Decompressors } from './compressor.ts'
+import type { Compressors } from './compressor.ts'
 import { isInterruption, toToolError } from './errors.ts'
 import { readSegment, type HeldLayer } from './held-layers.ts'
 import { WrongGuess } from './layer-guess.ts'
@@ -18,10 +18,7 @@ import { createSlots } from './slots.ts'
 import { proveLayers } from './tar-assembler.ts'
 
 /** How to compress. */
-export interface CompressOptions {
-  readonly compressor: Compressor
-  /** For layers of other archives, to prove them. */
-  readonly decompressors: Decompressors
+export interface CompressOptions extends Compressors {
   readonly coding: Coding
   readonly threads: number | undefined
   readonly signal: AbortSignal
@@ -86,14 +83,16 @@ export function createSegmentWriter(
       await handle.writeFile(chunk)
     }
     const { tarSizeBytes, layerDigest } = await describe()
-    segments.push({
+    const segment = {
       offsetBytes,
       sizeBytes: sizeBytes - offsetBytes,
       sha256: hash.digest('hex'),
       tarOffsetBytes,
       tarSizeBytes,
       ...(layerDigest !== undefined && { layerDigest }),
-    })
+    }
+    segments.push(segment)
+    if (layerDigest !== undefined) options.proven.add(provenKey({ digest: layerDigest, segment }))
     tarOffsetBytes += tarSizeBytes
   }
   function enqueue(...args: Parameters<typeof append>): void {
@@ -145,12 +144,21 @@ export function createSegmentWriter(
   }
 }
 
+// The same compressed bytes are the same layer: those that this run has written
+// or decompressed need not be again.
+function provenKey({ digest, segment }: Pick<HeldLayer, 'digest' | 'segment'>): string {
+  return `${segment.sha256} ${digest}`
+}
+
 // Another archive's record may be wrong. To decompress a layer costs little
 // beside compressing it, and this archive can be made without it.
 async function* copied(layer: HeldLayer, options: CompressOptions): AsyncGenerator<Buffer> {
   const { archive, segment } = layer
   try {
-    await proveLayers([layer], { ...options, onProgress: () => {} })
+    if (!options.proven.has(provenKey(layer))) {
+      await proveLayers([layer], { ...options, onProgress: () => {} })
+      options.proven.add(provenKey(layer))
+    }
     yield* readSegment(archive, segment)
   } catch (error) {
     const reason = toToolError(error)

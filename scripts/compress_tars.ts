@@ -12,7 +12,7 @@ again as it is.
   --dir DIR          where the archives go (default: the current directory)
   --reuse DIR        more archives to take layers from
   --format FORMAT    xz or zst (default: xz)
-  --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 9)
+  --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 8)
   --long N           zst: look back over 2^N bytes, 10 to 31 (default: 27)
   --compressor NAME  pixz, xz, zstd or builtin (default: the best there is)
   --threads N        processors to use (default: all)

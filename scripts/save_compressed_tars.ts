@@ -11,7 +11,7 @@ each into one archive, and writes its record and SHA256SUMS beside it.
   --list FILE        the images, one a line (default: images_list.txt)
   --dir DIR          where the archives go (default: the current directory)
   --format FORMAT    xz or zst (default: xz)
-  --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 9)
+  --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 8)
   --long N           zst: look back over 2^N bytes, 10 to 31 (default: 27)
   --compressor NAME  pixz, xz, zstd or builtin (default: the best there is)
   --platform OS/ARCH the platform to pull, for instance linux/arm64

@@ -15,7 +15,7 @@ const CHOSEN: [Partial<Wanted>, Coding][] = [
     { format: 'xz', level: 9 },
     { codec: 'xz', level: 9 },
   ],
-  [{ format: 'zst' }, { codec: 'zstd', level: 9, windowLog: 27 }],
+  [{ format: 'zst' }, { codec: 'zstd', level: 8, windowLog: 27 }],
   [
     { format: 'zst', level: 19, long: 31 },
     { codec: 'zstd', level: 19, windowLog: 31 },

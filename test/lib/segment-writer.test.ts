@@ -23,6 +23,7 @@ const COMPRESSORS = [XZ, { name: 'pixz', version: '1.0.7' }] as const
 const OPTIONS = {
   compressor: XZ,
   decompressors: readers(),
+  proven: new Set<string>(),
   coding: xzCoding(0),
   signal: new AbortController().signal,
 }
@@ -176,6 +177,28 @@ t.test('copy: takes a segment of another archive, digest and all', async (t) => 
   t.equal(segments[1]?.sha256, old.segments[5]?.sha256)
   const want = hexOf(sha256(Buffer.concat([small, layer, layer])))
   t.equal(await sh('xz -dc | sha256sum | cut -c-64', { input: await readFile(path) }), want)
+})
+
+t.test('copy: what this run has written or read is proven, by its sha256', async (t) => {
+  const source = await openFile(t)
+  const options = { ...OPTIONS, threads: 2, proven: new Set<string>() }
+  const layer = PARTS[5] ?? Buffer.alloc(0)
+  const before = createSegmentWriter(source.handle, [], options)
+  const segment = await before.begin(layer.length)
+  await segment.write(layer)
+  await segment.close(sha256(layer))
+  const held = heldLayer(source.path, (await before.finish()).segments, 0, layer)
+  // It reads no .xz: whoever asks it finds the archive damaged.
+  const zstd = { name: 'zstd', version: '1.5.4' } as const
+  const copy = async (proven: Set<string>): Promise<unknown> => {
+    const { handle } = await openFile(t)
+    const own = { ...options, decompressors: { xz: zstd, zstd }, proven }
+    const writer = createSegmentWriter(handle, [], own)
+    writer.copy(held)
+    return writer.finish()
+  }
+  await t.resolves(copy(options.proven))
+  await t.rejects(copy(new Set()), { message: /^reuse a layer of / })
 })
 
 // what is wrong with the other archive, what is done to it
