@@ -2,6 +2,7 @@ import { mkdtemp, open, readFile, rm, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 
 import type { Child } from '../../lib/child.ts'
@@ -151,6 +152,29 @@ t.test('createSegmentWriter: no more children at a time than are allowed', async
   t.equal(counts.length, 12)
   t.ok(Math.max(...counts) <= 4, `at most ${Math.max(...counts)}`)
 })
+
+// the codec, what reads it, and a compressor that does not write it
+const STORED = [
+  ['xz', 'xz -dc', { name: 'builtin', version: '1.5.7' }],
+  ['zstd', 'zstd -dc', XZ],
+] as const
+
+for (const [codec, read, compressor] of STORED) {
+  t.test(`begin: ${codec}: what is compressed already is stored as it is`, async (t) => {
+    const layer = gzipSync(pseudoRandom('layer', 30_000))
+    const { path, handle, children } = await openFile(t)
+    const coding = codec === 'xz' ? xzCoding(6) : { codec, level: 8, windowLog: 27 }
+    const options = { ...OPTIONS, compressor, coding, threads: 2 }
+    const writer = createSegmentWriter(handle, children, options)
+    const segment = await writer.begin(layer.length)
+    for (const chunk of chunked(layer, 1)) await segment.write(chunk)
+    await segment.close(sha256(layer))
+    await writer.finish()
+    const input = await readFile(path)
+    t.ok(input.includes(layer.subarray(100, 1000)))
+    t.equal(await sh(`${read} | sha256sum | cut -c-64`, { input }), hexOf(sha256(layer)))
+  })
+}
 
 t.test('copy: takes a segment of another archive, digest and all', async (t) => {
   const source = await openFile(t)
