@@ -22,8 +22,8 @@ export interface Coding {
 /** The ending of an archive's name, by its codec. */
 export const ENDINGS: Readonly<Record<Codec, string>> = { xz: '.tar.xz', zstd: '.tar.zst' }
 
-/** The largest window that `zstd -d` takes without being told to. */
-export const PLAIN_WINDOW_LOG = 27
+// The largest window that `zstd -d` takes without being told to.
+const PLAIN_WINDOW_LOG = 27
 
 const XZ_LEVELS = { least: 0, most: 9, usual: 6 }
 // As small as is at least eight times as fast as xz (test/bench/zst-bench.ts).
@@ -62,9 +62,18 @@ export function isSameCoding(one: Coding, other: Coding): boolean {
 /** How many bytes {@link codecOf} looks at. */
 export const MAGIC_BYTES = 6
 
-const XZ_MAGIC = Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00])
-const ZSTD_MAGIC = 0xfd2fb528
+/** What an .xz stream begins with. */
+export const XZ_MAGIC = Buffer.from('fd377a585a00', 'hex')
+
+/** What a zstd frame begins with. */
+export const ZSTD_MAGIC = Buffer.from('28b52ffd', 'hex')
+
 const SKIPPABLE_MAGIC = 0x184d2a50
+
+/** @returns whether a zstd frame that begins so is to be skipped: it holds something else. */
+export function isSkippable(magic: Buffer): boolean {
+  return (magic.readUInt32LE() & ~0xf) >>> 0 === SKIPPABLE_MAGIC
+}
 
 /**
  * @param bytes - the first of a file, or of a segment
@@ -74,7 +83,7 @@ const SKIPPABLE_MAGIC = 0x184d2a50
  */
 export function codecOf(bytes: Buffer): Codec | undefined {
   if (bytes.subarray(0, XZ_MAGIC.length).equals(XZ_MAGIC)) return 'xz'
-  if (bytes.length < 4) return undefined
-  const magic = bytes.readUInt32LE()
-  return magic === ZSTD_MAGIC || (magic & ~0xf) >>> 0 === SKIPPABLE_MAGIC ? 'zstd' : undefined
+  const magic = bytes.subarray(0, ZSTD_MAGIC.length)
+  if (magic.length < ZSTD_MAGIC.length) return undefined
+  return magic.equals(ZSTD_MAGIC) || isSkippable(magic) ? 'zstd' : undefined
 }

@@ -1,9 +1,10 @@
 // Bytes as they are, in the form of a compressed stream: a layer that is compressed
 // already would take the time of a compression and become no smaller. Decoders
 // need no memory to speak of for it.
-import { crc32 } from 'node:zlib'
-
+import { ZSTD_MAGIC } from './codec.ts'
 import { cutEqually } from './equal-pieces.ts'
+import { formatFooter, formatHeader, sumOf } from './xz-header.ts'
+import { formatIndex, formatNumber, type BlockRecord } from './xz-index.ts'
 
 /**
  * @param firstBytes - of a layer
@@ -16,7 +17,6 @@ export function isCompressed(firstBytes: Buffer): boolean {
 }
 
 const GZIP_MAGIC = Buffer.from('1f8b08', 'hex')
-const ZSTD_MAGIC = Buffer.from('28b52ffd', 'hex')
 
 /**
  * @returns a zstd frame of raw blocks
@@ -40,36 +40,35 @@ const ZSTD_BLOCK_BYTES = 128 * 1024
  * @see https://tukaani.org/xz/xz-file-format.txt
  */
 export async function* storeXz(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const records: Buffer[] = []
-  yield Buffer.concat([XZ_MAGIC, withCrc(XZ_FLAGS)])
+  const records: BlockRecord[] = []
+  yield formatHeader(XZ_CHECK)
   for await (const content of cutEqually(chunks, XZ_BLOCK_BYTES)) {
     const data = [...lzma2Chunks(content)]
     const sizeBytes = data.reduce((sum, { length }) => sum + length, 0)
     const header = blockHeader(sizeBytes, content.length)
+    const check = sumOf(content)
     yield header
     yield* data
-    yield Buffer.concat([padding(sizeBytes), littleEndian(crc32(content), CRC_BYTES)])
-    records.push(variable(header.length + sizeBytes + CRC_BYTES), variable(content.length))
+    yield Buffer.concat([padding(sizeBytes), check])
+    const unpaddedBytes = header.length + sizeBytes + check.length
+    records.push({ unpaddedBytes, sizeBytes: content.length })
   }
-  const index = padded(Buffer.concat([Buffer.of(0), variable(records.length / 2), ...records]))
-  yield withCrc(index)
-  const tail = Buffer.concat([littleEndian((index.length + CRC_BYTES) / 4 - 1, 4), XZ_FLAGS])
-  yield Buffer.concat([littleEndian(crc32(tail), CRC_BYTES), tail, Buffer.from('YZ')])
+  const index = formatIndex(records)
+  yield index
+  yield formatFooter(XZ_CHECK, index.length)
 }
 
-const XZ_MAGIC = Buffer.from('fd377a585a00', 'hex')
-const XZ_FLAGS = Buffer.of(0, 1) // each block has a CRC32
+const XZ_CHECK = 1 // each block has a CRC32
 const XZ_BLOCK_BYTES = 16 * 1024 * 1024
 const LZMA2_CHUNK_BYTES = 64 * 1024
-const CRC_BYTES = 4
 
 // Both sizes are told, and one filter: LZMA2 with a dictionary of 4 KiB.
 function blockHeader(sizeBytes: number, contentBytes: number): Buffer {
-  const fields = [Buffer.of(0xc0), variable(sizeBytes), variable(contentBytes)]
-  const header = Buffer.concat([Buffer.of(0), ...fields, Buffer.of(0x21, 1, 0)])
-  const whole = padded(header)
-  whole[0] = whole.length / 4 // its own size with the CRC, in fours, less one
-  return withCrc(whole)
+  const sizes = [...formatNumber(sizeBytes), ...formatNumber(contentBytes)]
+  const fields = Buffer.of(0, 0xc0, ...sizes, 0x21, 1, 0)
+  const header = Buffer.concat([fields, padding(fields.length)])
+  header[0] = header.length / 4 // its own size with the CRC, in fours, less one
+  return Buffer.concat([header, sumOf(header)])
 }
 
 // The first one resets the dictionary.
@@ -81,21 +80,6 @@ function* lzma2Chunks(content: Buffer): Generator<Buffer> {
     yield bytes
   }
   yield Buffer.of(0)
-}
-
-// A number in sevens of bits, the lowest first.
-function variable(value: number): Buffer {
-  const bytes: number[] = []
-  for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value % 0x80) | 0x80)
-  return Buffer.of(...bytes, value)
-}
-
-function withCrc(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes, littleEndian(crc32(bytes), CRC_BYTES)])
-}
-
-function padded(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes, padding(bytes.length)])
 }
 
 function padding(sizeBytes: number): Buffer {

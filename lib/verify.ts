@@ -19,6 +19,7 @@ import {
 } from './compressor.ts'
 import { findEngine, type Engine, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
+import { compareImages } from './image-comparison.ts'
 import { digestEngineImage, findOriginal, type EngineDigest, type Original } from './original.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { proveRequired } from './required-layers.ts'
@@ -117,7 +118,7 @@ async function verifyTarget(
     const unlisted = await checkAgainstSums(archive, read, sums)
     const notes = [...(record ? [] : ['it has no record']), ...unlisted]
     notes.push(
-      ...compare(read, digest, record),
+      ...compareImages(read, digest, record),
       ...(await proveRequired(target, record, context.decompressors, options)),
     )
     return { result: 'verified', ...found, notes }
@@ -179,30 +180,4 @@ async function readBoth(
     await Promise.allSettled([reading, digesting])
     throw error
   }
-}
-
-// The md5 tells most; an engine of another version lays the same image out
-// differently, and then the digests of config and layers decide.
-function compare(
-  read: ReadArchive,
-  engine: EngineDigest | undefined,
-  record: ArchiveRecord | undefined,
-): string[] {
-  if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
-  if (engine.tar.contentMd5 === read.tar.contentMd5) return ['checked against the engine']
-  const got = read.images.map((image) => image.configDigest).join()
-  const want = engine.images.map((image) => image.configDigest).join()
-  if (got !== want) {
-    throw new ToolError('MISMATCH', `verify: config digest: got ${got}, the engine has ${want}`, {
-      hint: 'the engine has another image of that name: --against record proves the archive alone',
-    })
-  }
-  const layers = read.images.reduce((sum, image) => sum + image.layers.length, 0)
-  return [`the engine lays it out differently: config digest and ${layers} layers are the same`]
-}
-
-function nothingToCompare({ images }: ReadArchive): string {
-  return images.length > 0
-    ? 'no image to compare it with: only its own digests of config and layers were checked'
-    : 'it is no saved image: only the check sums of the compression were checked'
 }

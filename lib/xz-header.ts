@@ -2,12 +2,12 @@
 // 12 bytes, which both tell the kind of check, read and written.
 import { crc32 } from 'node:zlib'
 
+import { XZ_MAGIC } from './codec.ts'
 import { badXz, type XzPlace } from './xz-fault.ts'
 
 /** How long a stream header is, and a stream footer. */
 export const HEADER_BYTES = 12
 
-const HEADER_MAGIC = Buffer.from('fd377a585a00', 'hex')
 const FOOTER_MAGIC = Buffer.from('YZ')
 // None, CRC32, CRC64, SHA-256.
 const CHECKS = new Set([0, 1, 4, 10])
@@ -18,7 +18,7 @@ const CHECKS = new Set([0, 1, 4, 10])
  * @see https://tukaani.org/xz/xz-file-format.txt 2.1.1
  */
 export function parseHeader(bytes: Buffer, place: XzPlace): number {
-  compare('stream header', bytes.subarray(0, 6), HEADER_MAGIC, place)
+  compare('stream header', bytes.subarray(0, 6), XZ_MAGIC, place)
   const flags = bytes.subarray(6, 8)
   compareSum('stream header', flags, bytes.readUInt32LE(8), place)
   return parseFlags('stream header', flags, place)
@@ -43,7 +43,7 @@ export function parseFooter(
 /** @returns the header of a stream with that kind of check. */
 export function formatHeader(check: number): Buffer {
   const flags = Buffer.of(0, check)
-  return Buffer.concat([HEADER_MAGIC, flags, sumOf(flags)])
+  return Buffer.concat([XZ_MAGIC, flags, sumOf(flags)])
 }
 
 /** @returns the footer of a stream with that kind of check, and so long an index. */

@@ -69,18 +69,19 @@ export function padded(unpaddedBytes: number): number {
  * @returns what goes before it, and what goes after it
  */
 export function frameBlock(check: number, record: BlockRecord): { head: Buffer; tail: Buffer } {
-  const body = Buffer.from([
-    0,
-    1,
-    ...formatNumber(record.unpaddedBytes),
-    ...formatNumber(record.sizeBytes),
-  ])
-  const padding = Buffer.alloc(-body.length & 3)
-  const index = Buffer.concat([body, padding, sumOf(Buffer.concat([body, padding]))])
+  const index = formatIndex([record])
   return {
     head: formatHeader(check),
     tail: Buffer.concat([index, formatFooter(check, index.length)]),
   }
+}
+
+/** @returns the index of a stream of these blocks. */
+export function formatIndex(records: readonly BlockRecord[]): Buffer {
+  const numbers = records.flatMap(({ unpaddedBytes, sizeBytes }) => [unpaddedBytes, sizeBytes])
+  const body = Buffer.from([0, ...[records.length, ...numbers].flatMap(formatNumber)])
+  const whole = Buffer.concat([body, Buffer.alloc(-body.length & 3)])
+  return Buffer.concat([whole, sumOf(whole)])
 }
 
 // Gives the place after the last record.
@@ -117,7 +118,8 @@ function parseNumber(body: Buffer, at: number, place: XzPlace): [value: number, 
   throw badXz(place, 'index: a number in it is not written as it should be')
 }
 
-function formatNumber(value: number): number[] {
+/** @returns a number as .xz writes it: seven bits a byte, the lowest first. */
+export function formatNumber(value: number): number[] {
   return value < 0x80 ? [value] : [(value % 0x80) | 0x80, ...formatNumber(Math.floor(value / 0x80))]
 }
 

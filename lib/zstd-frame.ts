@@ -1,6 +1,7 @@
 // .zst bytes into their frames: the runtime's decoder stops at the end of the first
 // one without a word, so where each begins and ends is found out here. Only headers
 // are looked at, and no block is kept: what is in them is the decoder's business.
+import { isSkippable, ZSTD_MAGIC } from './codec.ts'
 import { ToolError } from './errors.ts'
 
 /** Bytes of a frame. */
@@ -34,8 +35,6 @@ interface Want {
 
 type Fail = (what: string, hint?: string) => ToolError
 
-const MAGIC = Buffer.from('28b52ffd', 'hex')
-const SKIPPABLE_MAGIC = 0x184d2a50
 const MAX_WINDOW_BYTES = 2 ** 31
 const MAX_BLOCK_BYTES = 128 * 1024
 
@@ -61,13 +60,13 @@ export function createFrameSplitter(archive: string): FrameSplitter {
     header = Buffer.alloc(0)
     want = next
     if (want.what !== 'begin') return
-    frame = { offsetBytes: wantedAt - MAGIC.length, isFirst: true }
+    frame = { offsetBytes: wantedAt - ZSTD_MAGIC.length, isFirst: true }
     frames++
   }
   function piece(bytes: Buffer, isLast: boolean): FramePiece {
     const { offsetBytes = 0, isFirst = false } = frame ?? {}
     frame = isLast ? undefined : { offsetBytes, isFirst: false }
-    return { offsetBytes, bytes: isFirst ? Buffer.concat([MAGIC, bytes]) : bytes, isLast }
+    return { offsetBytes, bytes: isFirst ? Buffer.concat([ZSTD_MAGIC, bytes]) : bytes, isLast }
   }
 
   return {
@@ -100,16 +99,16 @@ const AGAIN = 'decompress it where it was made, and compress it again with'
 // Reads what is wanted in its turn, as the specification has it.
 function* readHeaders(fail: Fail): Generator<Want, never, Buffer> {
   for (;;) {
-    const magic = yield { what: 'magic', sizeBytes: MAGIC.length }
-    if (magic.equals(MAGIC)) {
+    const magic = yield { what: 'magic', sizeBytes: ZSTD_MAGIC.length }
+    if (magic.equals(ZSTD_MAGIC)) {
       yield { what: 'begin', sizeBytes: 0 }
       yield* readFrame(fail)
       yield { what: 'end', sizeBytes: 0 }
-    } else if ((magic.readUInt32LE() & ~0xf) === SKIPPABLE_MAGIC) {
+    } else if (isSkippable(magic)) {
       const size = yield { what: 'header', sizeBytes: 4 }
       yield { what: 'content', sizeBytes: size.readUInt32LE() }
     } else {
-      throw fail(`frame: got ${magic.toString('hex')}, want ${MAGIC.toString('hex')}`)
+      throw fail(`frame: got ${magic.toString('hex')}, want ${ZSTD_MAGIC.toString('hex')}`)
     }
   }
 }

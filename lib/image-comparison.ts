@@ -1,0 +1,36 @@
+// What was read of an archive against the image that the engine has. The md5
+// tells most; an engine of another version lays the same image out differently,
+// and then the digests of config and layers decide.
+import type { ReadArchive } from './archive-reader.ts'
+import type { ArchiveRecord } from './archive-record.ts'
+import { ToolError } from './errors.ts'
+import type { EngineDigest } from './original.ts'
+
+/**
+ * @param engine - the engine's image, where it has it
+ * @returns what the archive was checked against, a sentence
+ * @throws MISMATCH where the engine has another image
+ */
+export function compareImages(
+  read: ReadArchive,
+  engine: EngineDigest | undefined,
+  record: ArchiveRecord | undefined,
+): string[] {
+  if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
+  if (engine.tar.contentMd5 === read.tar.contentMd5) return ['checked against the engine']
+  const got = read.images.map((image) => image.configDigest).join()
+  const want = engine.images.map((image) => image.configDigest).join()
+  if (got !== want) {
+    throw new ToolError('MISMATCH', `verify: config digest: got ${got}, the engine has ${want}`, {
+      hint: 'the engine has another image of that name: --against record proves the archive alone',
+    })
+  }
+  const layers = read.images.reduce((sum, image) => sum + image.layers.length, 0)
+  return [`the engine lays it out differently: config digest and ${layers} layers are the same`]
+}
+
+function nothingToCompare({ images }: ReadArchive): string {
+  return images.length > 0
+    ? 'no image to compare it with: only its own digests of config and layers were checked'
+    : 'it is no saved image: only the check sums of the compression were checked'
+}
