@@ -145,10 +145,12 @@ function isSymptom(error: unknown): boolean {
   }
   if (error instanceof AggregateError) return true
   return isSystemError(error)
-    ? error.code === 'EPIPE' || error.code === 'ECONNRESET'
+    ? PIPE_ENDED.has(error.code)
     : error instanceof Error && 'code' in error && STREAM_ENDED.has(error.code)
 }
 
+// The last: a write was on its way when the pipe was closed from here.
+const PIPE_ENDED = new Set<unknown>(['EPIPE', 'ECONNRESET', 'ECANCELED'])
 const STREAM_ENDED = new Set<unknown>(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
 
 async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown): Promise<unknown> {

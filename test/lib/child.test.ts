@@ -186,6 +186,17 @@ t.test('withChildren: a tar that stops short by itself is told as that', async (
   await t.rejects(withChildren([fine], NEVER, work), { code: 'TRUNCATED_TAR' })
 })
 
+for (const code of ['EPIPE', 'ECONNRESET', 'ECANCELED']) {
+  t.test(`withChildren: of a write that ends with ${code}, tells what died`, async (t) => {
+    const dead = shell('sleep 0.2; echo out of memory >&2; exit 1', 'pixz')
+    dead.stdout.resume()
+    const broken = Object.assign(new Error(`write ${code}`), { code, syscall: 'write' })
+    await t.rejects(withChildren([dead], NEVER, Promise.reject(broken)), {
+      message: 'pixz: out of memory',
+    })
+  })
+}
+
 t.test('withChildren: a broken pipe that nothing explains is told, in a while', async (t) => {
   const endless = shell('exec sleep 60')
   const broken = Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' })
