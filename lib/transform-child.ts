@@ -47,6 +47,7 @@ async function settle(done: Promise<void>, wasKilled: () => boolean): Promise<vo
 }
 
 async function writeAll(chunks: AsyncIterable<Buffer>, output: Writable): Promise<void> {
+  output.on('error', () => {}) // each write tells its own, or its owner's end does
   for await (const chunk of chunks) {
     await new Promise<void>((resolve, reject) => {
       output.write(chunk, (error) => (error ? reject(error) : resolve()))

@@ -48,7 +48,6 @@ t.test('startTransform: what it throws is how the child fails', async (t) => {
 
 t.test('startTransform: an output that breaks ends it', async (t) => {
   const output = new PassThrough()
-  output.on('error', () => {})
   const child = startTransform(upperCase, output)
   const writing = pipeline(endless, child.stdin).catch(() => {})
   output.destroy(new Error('broken'))

@@ -36,9 +36,9 @@ for (const { form, program } of CASES) {
     const { version } = JSON.parse(await readText('package.json'))
     const { status, stdout, stderr } = await run(['--version'])
     t.strictSame([status, stderr], [0, ''])
-    const commit = await sh('git describe --always --dirty --abbrev=12 --exclude="*"').catch(
-      () => '',
-    )
+    const commit = await sh(
+      'git --no-optional-locks describe --always --dirty --abbrev=12 --exclude="*"',
+    ).catch(() => '')
     const made = commit === '' ? '' : `commit ${commit}, `
     const node = `node ${process.version}, linux-${process.arch}`
     t.equal(stdout, `${program} ${version} (${made}${node})\n`)
