@@ -30,6 +30,17 @@ export function startCompressor(compressor: Compressor, options: CompressionOpti
 /** What pixz says whenever it reads a pipe; it means nothing. */
 export const NOISE = /^can not seek in input: Illegal seek$/gm
 
+/**
+ * @param sizeBytes - of what is compressed
+ * @returns the bytes of it that a processor gets at a time
+ */
+export function blockBytes(compressor: Compressor, coding: Coding, sizeBytes: number): number {
+  if (coding.codec === 'zstd') return ZSTD_JOB_BYTES
+  const dictionaries = compressor.name === 'pixz' ? PIXZ_DICTIONARIES : XZ_DICTIONARIES
+  const usual = dictionaries * dictionaryBytes(coding)
+  return smallBlockBytes(sizeBytes, usual) ?? usual
+}
+
 function startEncoder({ coding, threads }: CompressionOptions): Child {
   const { level, windowLog } = coding
   if (windowLog === undefined) throw new Error(`nothing built in writes ${coding.codec}`)

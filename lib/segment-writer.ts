@@ -8,12 +8,13 @@ import type { FileHandle } from 'node:fs/promises'
 
 import type { Segment } from './archive-record.ts'
 import type { Child } from './child.ts'
-import type { Codec, Coding } from './codec.ts'
+import type { Coding } from './codec.ts'
 import type { Compressors } from './compressor.ts'
 import { isInterruption, toToolError } from './errors.ts'
 import { readSegment, type HeldLayer } from './held-layers.ts'
 import { WrongGuess } from './layer-guess.ts'
 import { openSegment } from './segment-compression.ts'
+import { releaseSlots, weighSegment } from './segment-weight.ts'
 import { createSlots } from './slots.ts'
 import { proveLayers } from './tar-assembler.ts'
 
@@ -45,10 +46,6 @@ export interface SegmentWriter {
   readonly sizeBytes: number
 }
 
-// About what a processor gets at a time.
-const MIB = 1024 * 1024
-const PROCESSOR_BYTES: Readonly<Record<Codec, number>> = { xz: 16 * MIB, zstd: 128 * MIB }
-
 /**
  * @param handle - of an empty file
  * @param children - is told of the children that are started
@@ -59,9 +56,9 @@ export function createSegmentWriter(
   options: CompressOptions,
 ): SegmentWriter {
   const threads = options.threads ?? availableParallelism()
-  // What is nearly done, what begins, and what lies between the two; just what
-  // was asked for, where somebody did.
-  const slots = createSlots(1 + (options.threads ?? 2 * threads))
+  // A layer may begin once there is a processor free for it, and so may what
+  // lies between it and the one before.
+  const slots = createSlots(1 + threads)
   const archive = createHash('sha256')
   const segments: Segment[] = []
   const failure = Promise.withResolvers<never>()
@@ -106,18 +103,14 @@ export function createSegmentWriter(
       return sizeBytes
     },
     async begin(layerBytes) {
-      const processors = Math.ceil((layerBytes ?? 0) / PROCESSOR_BYTES[options.coding.codec])
-      const weight = Math.min(threads, Math.max(1, processors))
-      await Promise.race([slots.take(weight), failure.promise])
+      const work = weighSegment(layerBytes, threads, options)
+      await Promise.race([slots.take(work.weight), failure.promise])
       const segment = openSegment(layerBytes, children, options)
       const closed = Promise.withResolvers<{
         tarSizeBytes: number
         layerDigest?: string | undefined
       }>()
-      enqueue(segment.output, async () => {
-        slots.give(weight)
-        return closed.promise
-      })
+      enqueue(releaseSlots(segment.output, work, slots), () => closed.promise)
       let tarSizeBytes = 0
       return {
         write(bytes) {

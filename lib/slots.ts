@@ -1,21 +1,22 @@
-// Lets so much work begin as fits at a time, in the order that it was asked for.
+// Lets work begin as long as there is any room, in the order that it was asked
+// for: what is heavier than the room takes more for a while, lest a part of it
+// stay empty.
 
 /** Room for work of several weights. */
 export interface Slots {
-  /** Waits until there is room; work that is too heavy for all of it gets all of it. */
+  /** Waits until there is some room. */
   take(weight: number): Promise<void>
   /** Gives the room of some work back. */
   give(weight: number): void
 }
 
-/** @param capacity - the weights that may be at work together */
+/** @param capacity - the weight that is at work when nothing else may begin */
 export function createSlots(capacity: number): Slots {
   const waiting: { readonly weight: number; readonly begin: () => void }[] = []
   let taken = 0
-  const fits = (weight: number): boolean => taken === 0 || taken + weight <= capacity
 
   function admit(): void {
-    for (let next = waiting[0]; next && fits(next.weight); next = waiting[0]) {
+    for (let next = waiting[0]; next && taken < capacity; next = waiting[0]) {
       waiting.shift()
       taken += next.weight
       next.begin()
