@@ -108,8 +108,8 @@ async function send(
 ): Promise<void> {
   const { threads, signal, notify } = options
   const release = async (): Promise<void> => {
-    await turn?.wait()
     turn?.onSent(record.images)
+    await turn?.wait()
   }
   const onProgress = (progress: Progress & { share: number }): void =>
     notify({ type: 'progress', label, ...progress })

@@ -1,6 +1,6 @@
 // Archives are loaded one after the other, but while the engine unpacks one the
-// next is on its way to it already. Only the end of its tar has to wait: what
-// the engine has by then decides whether it may be taken.
+// next few are on their way to it already. Only the ends of their tars have to
+// wait: what the engine has by then decides whether they may be taken.
 import type { ArchivedImage } from './docker-archive.ts'
 import { ToolError } from './errors.ts'
 import type { Result, VerbContext } from './outcome.ts'
@@ -11,7 +11,7 @@ import { beginAhead, type Ahead, type Turn } from './work-ahead.ts'
 export interface LoadTurn extends Turn {
   /** The images that the engine will have by then. */
   readonly before: readonly ArchivedImage[]
-  /** Told of its images when all that is left is for the engine to do. */
+  /** Told of its images when all but the end of its tar is sent. */
   readonly onSent: (images: readonly ArchivedImage[]) => void
 }
 
@@ -22,9 +22,12 @@ export type LoadOne = (target: Target, context: VerbContext, turn?: LoadTurn) =>
 export interface LoadQueue {
   /** Loads one, those before it being done. */
   readonly load: (target: Target) => Promise<Result>
-  /** Ends what was begun of the next, and waits for its end. */
+  /** Ends what was begun of the next ones, and waits for its end. */
   readonly end: () => Promise<void>
 }
+
+// The engine keeps what was sent of each in its directory for temporary files.
+const MOST_AHEAD = 3
 
 /**
  * @param targets - each to be loaded, or passed over, in this order
@@ -36,30 +39,38 @@ export function createLoadQueue(
   isParallel: boolean,
   loadOne: LoadOne,
 ): LoadQueue {
-  let ahead: { readonly target: Target; readonly work: Ahead<Result> } | undefined
+  const begun = new Map<Target, Ahead<Result>>()
+  let postponed: (() => void) | undefined
 
   function begin(target: Target | undefined, before: readonly ArchivedImage[]): void {
-    if (!target || !isParallel || ahead) return
+    if (!target || !isParallel || begun.has(target)) return
+    if (begun.size >= MOST_AHEAD) {
+      postponed = () => begin(target, before)
+      return
+    }
     const work = beginAhead(context, (own, { wait }) =>
-      loadOne(target, own, { before, wait, onSent: onSentOf(target) }),
+      loadOne(target, own, { before, wait, onSent: onSentOf(target, before) }),
     )
-    ahead = { target, work }
+    begun.set(target, work)
   }
-  function onSentOf(target: Target): LoadTurn['onSent'] {
+  function onSentOf(target: Target, before: readonly ArchivedImage[]): LoadTurn['onSent'] {
     const next = targets[targets.indexOf(target) + 1]
-    return (images) => begin(next, images)
+    return (images) => begin(next, [...before, ...images])
   }
   function take(target: Target): Promise<Result> {
-    const begun = ahead?.target === target ? ahead.work : undefined
-    if (begun) ahead = undefined
-    const now = { before: [], wait: async () => {}, onSent: onSentOf(target) }
-    return begun?.take() ?? loadOne(target, context, now)
+    const work = begun.get(target)
+    begun.delete(target)
+    postponed?.()
+    postponed = undefined
+    const now = { before: [], wait: async () => {}, onSent: onSentOf(target, []) }
+    return work?.take() ?? loadOne(target, context, now)
   }
   async function end(): Promise<boolean> {
-    const begun = ahead
-    await begun?.work.cancel()
-    ahead = undefined
-    return begun !== undefined
+    const works = [...begun.values()]
+    begun.clear()
+    postponed = undefined
+    await Promise.all(works.map((work) => work.cancel()))
+    return works.length > 0
   }
   return {
     async load(target) {
@@ -68,7 +79,7 @@ export function createLoadQueue(
       } catch (error) {
         const wasAlone = !(await end())
         if (wasAlone || !(error instanceof ToolError) || error.code !== 'NO_SPACE') throw error
-        // It may be the next one that took the room.
+        // It may be one of the next that took the room.
         context.notify({ type: 'warning', text: `${error.message}; it is loaded again, alone` })
         return loadOne(target, context)
       }

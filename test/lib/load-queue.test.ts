@@ -5,21 +5,27 @@ import { ToolError, type ErrorCode } from '../../lib/errors.ts'
 import { createLoadQueue, type LoadOne, type LoadQueue } from '../../lib/load-queue.ts'
 import type { Notice } from '../../lib/outcome.ts'
 
-const TARGETS = ['a', 'b', 'c'].map((label) => ({ label, archive: `${label}.tar.xz` }))
+const TARGETS = ['a', 'b', 'c', 'd', 'e', 'f'].map((label) => ({
+  label,
+  archive: `${label}.tar.xz`,
+}))
 
-/** Loads three archives; gives what was done, in its order. */
+/** Loads archives, three if not told; gives what was done, in its order. */
 function queueOf(
   t: Test,
-  options: { isParallel?: boolean; fails?: Record<string, ErrorCode> } = {},
+  options: { isParallel?: boolean; fails?: Record<string, ErrorCode>; count?: number } = {},
 ): { queue: LoadQueue; done: string[]; loadAll: () => Promise<unknown[]> } {
-  const { isParallel = true, fails = {} } = options
+  const { isParallel = true, fails = {}, count = 3 } = options
+  const targets = TARGETS.slice(0, count)
   const done: string[] = []
   const loadOne: LoadOne = async ({ label }, { notify, signal }, turn) => {
     done.push(`${label} begins before ${turn ? turn.before.length : 'none'}`)
     notify({ type: 'step', text: label })
-    await turn?.wait()
-    turn?.onSent([IMAGE])
     await new Promise(setImmediate)
+    turn?.onSent([IMAGE])
+    await turn?.wait()
+    // The engine unpacks it: long enough for all that may begin meanwhile.
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate)
     const code = fails[label]
     delete fails[label]
     if (code) throw new ToolError(code, label)
@@ -31,10 +37,10 @@ function queueOf(
     if ('text' in notice) done.push(`${notice.type} ${notice.text}`)
   }
   const context = { notify, signal: new AbortController().signal }
-  const queue = createLoadQueue(TARGETS, context, isParallel, loadOne)
+  const queue = createLoadQueue(targets, context, isParallel, loadOne)
   const loadAll = async (): Promise<unknown[]> => {
     const results: unknown[] = []
-    for (const target of TARGETS) {
+    for (const target of targets) {
       results.push(
         await queue.load(target).then(
           ({ result }) => result,
@@ -55,19 +61,39 @@ const IMAGE: ArchivedImage = {
   layers: [],
 }
 
-t.test('createLoadQueue: the next begins while one is taken, and speaks in its turn', async (t) => {
+t.test('createLoadQueue: the next begin while one is taken, and speak in their turn', async (t) => {
   const { done, loadAll } = queueOf(t)
   t.strictSame(await loadAll(), ['loaded', 'loaded', 'loaded'])
   t.strictSame(done, [
     'a begins before 0',
     'step a',
     'b begins before 1',
+    'c begins before 2',
     'a ends',
     'step b',
-    'c begins before 1',
     'b ends',
     'step c',
     'c ends',
+  ])
+})
+
+t.test('createLoadQueue: no more than three begin ahead', async (t) => {
+  const { done, loadAll } = queueOf(t, { count: 6 })
+  await loadAll()
+  const begun = done.filter((line) => /begins|ends/.test(line))
+  t.strictSame(begun, [
+    'a begins before 0',
+    'b begins before 1',
+    'c begins before 2',
+    'd begins before 3',
+    'a ends',
+    'e begins before 4',
+    'b ends',
+    'f begins before 5',
+    'c ends',
+    'd ends',
+    'e ends',
+    'f ends',
   ])
 })
 
@@ -87,17 +113,18 @@ t.test('createLoadQueue: after a failure the next begins anew', async (t) => {
     'a begins before 0',
     'step a',
     'b begins before 1',
+    'c begins before 2',
     'b begins before 0',
     'step b',
-    'c begins before 1',
   ])
 })
 
 t.test('createLoadQueue: one that lacked room is tried again alone', async (t) => {
   const { done, loadAll } = queueOf(t, { fails: { a: 'NO_SPACE' } })
   t.strictSame(await loadAll(), ['loaded', 'loaded', 'loaded'])
-  t.strictSame(done.slice(2, 6), [
+  t.strictSame(done.slice(2, 7), [
     'b begins before 1',
+    'c begins before 2',
     'warning a; it is loaded again, alone',
     'a begins before none',
     'step a',
