@@ -1,6 +1,5 @@
 // What was read of an archive against what its record and SHA256SUMS say.
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -11,6 +10,7 @@ import type { ArchiveRecord } from './archive-record.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import type { Checksums } from './checksum-file.ts'
 import { ToolError, interrupted, nothing } from './errors.ts'
+import { streamFile } from './file-range.ts'
 
 /** @throws MISMATCH where it is not what its record says */
 export function checkAgainstRecord(read: ReadArchive, record: ArchiveRecord): void {
@@ -101,7 +101,7 @@ export async function quickCheck(
     )
   }
   const hash = createHash('sha256')
-  await pipeline(createReadStream(archive), hash, { signal }).catch((error: unknown) => {
+  await pipeline(streamFile(archive), hash, { signal }).catch((error: unknown) => {
     throw signal.aborted ? interrupted() : error
   })
   const sha256 = hash.digest('hex')

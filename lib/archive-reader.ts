@@ -1,7 +1,6 @@
 // Archive in, tar out: the file is hashed, decompressed and the tar digested
 // as it goes past. What the bytes were is known, and proven, at their end.
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 
 import type { Segment } from './archive-record.ts'
@@ -10,7 +9,7 @@ import type { Decompressors } from './compressor.ts'
 import { startDecompressor } from './decompression.ts'
 import { readImages, type ArchivedImage, type RequiredLayer } from './docker-archive.ts'
 import { sendTar } from './engine-sink.ts'
-import { wholeFile } from './file-range.ts'
+import { streamFile, wholeFile } from './file-range.ts'
 import type { ProgressListener } from './outcome.ts'
 import { digestSegments } from './segment-digest.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
@@ -80,7 +79,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
       for (const { bytes } of digester.write(chunk)) yield bytes
     }
   }
-  const source = pipeline(createReadStream(archive), hashed, decompressor.stdin)
+  const source = pipeline(streamFile(archive), hashed, decompressor.stdin)
   const finish = async (): Promise<ReadArchive> => {
     const digest = digester.end()
     await Promise.all([source, decompressor.exited])

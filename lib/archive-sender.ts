@@ -2,13 +2,12 @@
 // its compressed bytes are all that has to be looked at here. The decompressor
 // writes to the engine itself.
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 
 import { withChildren, type Child } from './child.ts'
 import type { Decompressors } from './compressor.ts'
 import { startDecompressor } from './decompression.ts'
-import { wholeFile } from './file-range.ts'
+import { streamFile, wholeFile } from './file-range.ts'
 import { holdBack } from './hold-back.ts'
 
 /** What {@link sendArchive} needs. */
@@ -40,11 +39,7 @@ export async function sendArchive(options: SendOptions, startEngine: () => Child
     const output = engine.stdin
     const decompressor = await startDecompressor([range], { decompressors, threads, output })
     children.unshift(decompressor)
-    await pipeline(
-      createReadStream(archive),
-      (chunks) => proven(chunks, options),
-      decompressor.stdin,
-    )
+    await pipeline(streamFile(archive), (chunks) => proven(chunks, options), decompressor.stdin)
     await decompressor.exited
     // Until here the engine cannot take an early end of the tar for its end.
     engine.stdin.end()

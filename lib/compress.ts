@@ -1,6 +1,5 @@
 // Tar files that were saved already → archives beside them. The bytes stay
 // just as they are; any tar will do, and an image's facts go into the record.
-import { createReadStream } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
@@ -19,6 +18,7 @@ import { CODECS, ENDINGS, type Coding } from './codec.ts'
 import { findCompressors, type CompressorName, type Compressors } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
 import { ToolError, nothing } from './errors.ts'
+import { streamFile } from './file-range.ts'
 import { findReusable } from './held-layers.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 
@@ -119,7 +119,7 @@ async function compressTar(
   const { coding, threads, signal, notify } = options
   const { record: written, reused } = await writeArchive({
     archive,
-    open: () => ({ tar: createReadStream(tar) }),
+    open: () => ({ tar: streamFile(tar) }),
     constant: false,
     describe: (digest) => {
       checkSize(tar, digest.sizeBytes, before.size)

@@ -1,7 +1,6 @@
 // The layers that lie in the archives of some directories, each as a segment
 // that can be read on its own, as their records tell.
 import { readdir, stat } from 'node:fs/promises'
-import { createReadStream } from 'node:fs'
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 
@@ -10,6 +9,7 @@ import type { ArchiveRecord, Segment } from './archive-record.ts'
 import { readRecord } from './carry-directory.ts'
 import { isSameCoding, type Coding } from './codec.ts'
 import { ToolError, toToolError } from './errors.ts'
+import { streamFile } from './file-range.ts'
 import type { KnownLayer } from './layer-guess.ts'
 
 /** A layer in an archive. */
@@ -109,10 +109,10 @@ export async function findReusable(options: ReuseOptions): Promise<HeldLayer[]> 
  * @throws MISMATCH at their end where they are not what the record says
  */
 export async function* readSegment(archive: string, segment: Segment): AsyncGenerator<Buffer> {
-  const { offsetBytes: start, sizeBytes, sha256 } = segment
+  const { offsetBytes, sizeBytes, sha256 } = segment
   if (sizeBytes === 0) return
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(archive, { start, end: start + sizeBytes - 1 })) {
+  for await (const chunk of streamFile(archive, segment)) {
     hash.update(chunk)
     yield chunk
   }
@@ -120,7 +120,7 @@ export async function* readSegment(archive: string, segment: Segment): AsyncGene
   if (got === sha256) return
   throw new ToolError(
     'MISMATCH',
-    `check "${archive}", ${sizeBytes} bytes at ${start}: sha256: got ${got}, want ${sha256}`,
+    `check "${archive}", ${sizeBytes} bytes at ${offsetBytes}: sha256: got ${got}, want ${sha256}`,
     { hint: 'it was changed or damaged: copy the archive again from where it was made' },
   )
 }
