@@ -6,6 +6,7 @@ import { formatError, interrupted, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
 import { sizeThreadPool } from './thread-pool.ts'
 import { parseArguments, type Arguments } from './usage.ts'
+import { keepYoungHeapSmall } from './young-heap.ts'
 
 /** One of the four programs. */
 export interface Program {
@@ -45,6 +46,7 @@ export async function main(program: Program): Promise<void> {
 }
 
 async function run(program: Program, args: Arguments): Promise<number> {
+  keepYoungHeapSmall()
   sizeThreadPool(args.number('threads', 1, MOST_THREADS) ?? availableParallelism())
   const { createReport } = await import('./report.ts')
   const report = await createReport(program.name, { json: args.flag('json') })
