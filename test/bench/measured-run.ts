@@ -17,7 +17,7 @@ export function killRunning(): void {
 }
 
 /**
- * Runs one of the four programs to its end.
+ * Runs the executable of one of the four programs to its end.
  * @returns the greatest resident size of its own process, in bytes: the last
  *   VmHWM that was seen, which only grows; its children are not in it
  * @throws an error with its stderr where its status is not 0
@@ -27,7 +27,8 @@ export async function runProgram(
   args: string[],
   options: RunOptions & { readonly sampleMemory?: boolean },
 ): Promise<number> {
-  return watch(`${program} ${args.join(' ')}`, start(program, args, options), options.sampleMemory)
+  const started = start(program, args, { form: 'executable', ...options })
+  return watch(`${program} ${args.join(' ')}`, started, options.sampleMemory)
 }
 
 /** Runs any executable to its end, as {@link runProgram} does a program. */
@@ -71,8 +72,6 @@ async function succeed(what: string, process: Running): Promise<void> {
 
 const SAMPLE_MS = 50
 
-// The shell at the head of a program becomes node under the same process id,
-// and with that its VmHWM starts anew.
 function samplePeak(pid: number | undefined): { peakBytes: () => number; stop: () => void } {
   let peakBytes = 0
   const sample = async (): Promise<void> => {
