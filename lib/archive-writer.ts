@@ -39,6 +39,8 @@ export interface WriteOptions extends CompressOptions {
   /** The layers of the image, where they are known before. */
   readonly expected?: ReadonlySet<string>
   readonly onProgress: ProgressListener
+  /** Told when all of the tar was read, though not all is written; again where a second try is made. */
+  readonly onRead?: () => void
   /** Told where a second try is made, and why. */
   readonly onRetry: (reason: string) => void
   readonly signal: AbortSignal
@@ -139,6 +141,7 @@ async function compress(
       options.onProgress({ tarBytes, archiveBytes: writer.sizeBytes })
       await cutter.write(chunk)
     }
+    options.onRead?.()
     const { tar, cut } = await cutter.end()
     return { tar, cut, written: await writer.finish() }
   }

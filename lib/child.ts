@@ -2,7 +2,7 @@
 // status is checked, and the end of its stderr is part of the error: a plain
 // pipeline would call a `docker save` that died half way a success.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { PassThrough, Readable, type Writable } from 'node:stream'
+import { PassThrough, pipeline, Readable, type Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { ToolError, interrupted, isInterruption, isSystemError } from './errors.ts'
@@ -80,6 +80,13 @@ export function startChild(command: string, args: readonly string[], options: Ch
       exited.catch(() => {}).finally(() => clearTimeout(timer))
     },
   }
+}
+
+/** @returns the output of a child that is not read at once: Node drops what nobody has begun to read when it ends. */
+export function keepOutput({ stdout }: Pick<Child, 'stdout'>): Readable {
+  const kept = new PassThrough()
+  pipeline(stdout, kept, () => {})
+  return kept
 }
 
 /**

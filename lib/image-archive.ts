@@ -29,6 +29,10 @@ import type { TarDigest } from './tar-digest.ts'
 /** What {@link saveImage} works with. */
 export interface ArchiveTools extends Compressors {
   readonly engine: Engine
+  /** The image's tar, where that was begun ahead. */
+  readonly tar?: ImageTar | undefined
+  /** Told when the engine has nothing more to do for it. */
+  readonly onRead?: () => void
 }
 
 /**
@@ -74,13 +78,13 @@ function untagged({ images: [image] }: ArchiveRecord): string {
 async function write(
   reference: ImageReference,
   image: EngineImage,
-  { engine, compressor, decompressors, proven }: ArchiveTools,
+  tools: ArchiveTools,
   options: ImageArchiveOptions,
 ): Promise<Result> {
+  const { engine, compressor, decompressors, proven, onRead } = tools
   const { coding, threads, signal, notify } = options
   const archive = join(options.dir, archiveName(reference, coding.codec))
-  const name = await nameForSave(engine, reference, options)
-  const tar = await findTar(engine, name, image, { ...options, label: reference.text })
+  const tar = tools.tar ?? (await findImageTar(reference, image, engine, options))
   const total = tar.sizeBytes
   const { record, reused } = await writeArchive({
     archive,
@@ -94,6 +98,7 @@ async function write(
     coding,
     threads,
     signal,
+    ...(onRead && { onRead }),
     onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is saved again` }),
     onProgress: (progress) => {
       const share = total > 0 ? Math.min(1, progress.tarBytes / total) : undefined
@@ -118,6 +123,20 @@ async function write(
     ...spared(record, reused),
     notes,
   }
+}
+
+/**
+ * @returns the engine's tar of an image
+ * @throws what {@link findTar} throws
+ */
+export async function findImageTar(
+  reference: ImageReference,
+  image: EngineImage,
+  engine: Engine,
+  options: ImageArchiveOptions,
+): Promise<ImageTar> {
+  const name = await nameForSave(engine, reference, options)
+  return findTar(engine, name, image, { ...options, label: reference.text })
 }
 
 // What was saved must be what was looked at before: somebody may have pulled

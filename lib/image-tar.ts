@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream'
 
 import type { RecordedImage } from './archive-record.ts'
-import { withChildren, type Child } from './child.ts'
+import { endChildren, keepOutput, withChildren, type Child } from './child.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { startSave, type Engine } from './engine.ts'
@@ -19,6 +19,12 @@ export interface ImageTar {
   readonly open: () => { readonly tar: Readable; readonly child: Child }
   /** @returns the image in it, with what it was before. */
   readonly complete: (image: ArchivedImage) => ArchivedImage & Pick<RecordedImage, 'recompressed'>
+}
+
+/** A tar that the engine is at work on before anybody reads it. */
+export interface BegunTar extends ImageTar {
+  /** Ends that, where it was not opened. */
+  readonly end: () => Promise<void>
 }
 
 /** What {@link findTar} needs. */
@@ -51,6 +57,23 @@ export async function findTar(
       return { tar: child.stdout, child }
     },
     complete: (archived) => archived,
+  }
+}
+
+/** Starts the engine at a tar: it lays out all of an image before the first byte comes. */
+export function beginTar(tar: ImageTar): BegunTar {
+  const { tar: stdout, child } = tar.open()
+  let begun: ReturnType<ImageTar['open']> | undefined = { tar: keepOutput({ stdout }), child }
+  return {
+    ...tar,
+    open() {
+      const opened = begun ?? tar.open()
+      begun = undefined
+      return opened
+    },
+    async end() {
+      if (begun) await endChildren([child])
+    },
   }
 }
 

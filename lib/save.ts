@@ -9,10 +9,11 @@ import { findEngine, inspectImage, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
 import { findArchived, type ImageArchiveOptions } from './archived-image.ts'
-import { saveImage, type ArchiveTools } from './image-archive.ts'
+import { findImageTar, saveImage, type ArchiveTools } from './image-archive.ts'
 import { bytesToSave } from './known-layers.ts'
 import { findImage, pullImage } from './image-pull.ts'
 import { pullName, type ImageReference } from './image-reference.ts'
+import { beginTar, type BegunTar } from './image-tar.ts'
 import { attempt, type Outcome, type Result } from './outcome.ts'
 import { formatBytes } from './quantity.ts'
 import { findReferences, type TargetOptions } from './targets.ts'
@@ -72,17 +73,56 @@ async function* saveAll(
   references: readonly ImageReference[],
   context: Context,
 ): AsyncGenerator<Outcome> {
-  const { coding } = context.options
   let next: Promise<EngineImage> | undefined
-  for (const [index, reference] of references.entries()) {
-    const image = next ?? fetchImage(reference, context, true)
-    await image.catch(() => {})
-    const following = references[index + 1]
-    next = following && fetchImage(following, context, false)
-    next?.catch(() => {})
-    yield await attempt(reference.text, archiveName(reference, coding.codec), async () =>
-      saveImage(reference, await image, context, context.options),
+  let begun: Promise<BegunTar | undefined> | undefined
+  try {
+    for (const [index, reference] of references.entries()) {
+      const image = next ?? fetchImage(reference, context, true)
+      await image.catch(() => {})
+      const following = references[index + 1]
+      next = following && fetchImage(following, context, false)
+      next?.catch(() => {})
+      const tar = await begun
+      begun = undefined
+      const onRead = (): void => {
+        if (following && next) begun ??= beginNext(following, next, context)
+      }
+      yield await saveOne(reference, image, { ...context, tar, onRead })
+    }
+  } finally {
+    await (await begun)?.end()
+  }
+}
+
+async function saveOne(
+  reference: ImageReference,
+  image: Promise<EngineImage>,
+  context: Context & { readonly tar: BegunTar | undefined },
+): Promise<Outcome> {
+  const { options, tar } = context
+  try {
+    return await attempt(reference.text, archiveName(reference, options.coding.codec), async () =>
+      saveImage(reference, await image, context, options),
     )
+  } finally {
+    await tar?.end()
+  }
+}
+
+// While the end of one image is compressed the engine lays out the next one.
+// What goes wrong is told in its turn; and so is what a digest does to tags.
+async function beginNext(
+  reference: ImageReference,
+  image: Promise<EngineImage>,
+  { engine, options }: Context,
+): Promise<BegunTar | undefined> {
+  if (reference.digest !== undefined || options.recompress) return undefined
+  try {
+    const own = await image
+    if (await findArchived(reference, own, options)) return undefined
+    return beginTar(await findImageTar(reference, own, engine, options))
+  } catch {
+    return undefined
   }
 }
 

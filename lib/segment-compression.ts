@@ -1,8 +1,8 @@
 // One segment, from tar bytes to compressed ones. What is compressed already, as
 // layers of a containerd store are, is stored as it is: it would only cost time.
-import { PassThrough, pipeline, type Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 
-import type { Child } from './child.ts'
+import { keepOutput, type Child } from './child.ts'
 import type { Codec, Coding } from './codec.ts'
 import { startCompressor } from './compression.ts'
 import type { Compressor } from './compressor.ts'
@@ -47,7 +47,7 @@ export function openSegment(
       : startCompressor(options.compressor, { ...options, sizeBytes })
     children.push(child)
     child.stdin.on('error', () => {}) // each write tells its own
-    started.resolve(compressed(child, keep(child), codec))
+    started.resolve(compressed(child, keepOutput(child), codec))
     return child
   }
   if (sizeBytes === undefined) begin()
@@ -78,13 +78,6 @@ async function* compressed(child: Child, kept: Readable, codec: Codec): AsyncGen
 
 async function* later(started: Promise<AsyncIterable<Buffer>>): AsyncGenerator<Buffer> {
   yield* await started
-}
-
-// Node drops what nobody has begun to read when a child ends.
-function keep({ stdout }: Child): Readable {
-  const kept = new PassThrough()
-  pipeline(stdout, kept, () => {})
-  return kept
 }
 
 function write({ stdin }: Child, bytes: Buffer): Promise<void> {
