@@ -1,6 +1,6 @@
-// What was read of an archive against the image that the engine has. The md5
-// tells most; an engine of another version lays the same image out differently,
-// and then the digests of config and layers decide.
+// What was read of an archive against the image that the engine has. The same
+// content tells most; an engine of another version lays the same image out
+// differently, and then the digests of config and layers decide.
 import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import { ToolError } from './errors.ts'
@@ -17,7 +17,7 @@ export function compareImages(
   record: ArchiveRecord | undefined,
 ): string[] {
   if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
-  if (engine.tar.contentMd5 === read.tar.contentMd5) return ['checked against the engine']
+  if (hasSameContent(read, engine)) return ['checked against the engine']
   const got = read.images.map((image) => image.configDigest).join()
   const want = engine.images.map((image) => image.configDigest).join()
   if (got !== want) {
@@ -27,6 +27,18 @@ export function compareImages(
   }
   const layers = read.images.reduce((sum, image) => sum + image.layers.length, 0)
   return [`the engine lays it out differently: config digest and ${layers} layers are the same`]
+}
+
+/** @returns whether the content of both tars is the same. */
+export function hasSameContent(read: Pick<ReadArchive, 'tar'>, engine: EngineDigest): boolean {
+  const { membersSha256, contentMd5 } = engine.tar
+  if (membersSha256 === read.tar.membersSha256) return true
+  return contentMd5 !== undefined && contentMd5 === read.tar.contentMd5
+}
+
+/** @returns the content md5 of the engine's side, which is not made anew where it is the archive's. */
+export function engineMd5(read: ReadArchive, engine: EngineDigest): string | undefined {
+  return hasSameContent(read, engine) ? read.tar.contentMd5 : engine.tar.contentMd5
 }
 
 function nothingToCompare({ images }: ReadArchive): string {

@@ -55,18 +55,20 @@ export async function findOriginal(
 }
 
 /**
- * @param leftOut - paths of members whose content is not to count for the md5
+ * @param leftOut - paths of members whose content is not to count
+ * @param md5 - whether the content md5 is wanted
  * @throws what {@link startSave} and {@link readImages} throw
  */
 export async function digestEngineImage(
   engine: Engine,
   original: Original,
   leftOut: ReadonlySet<string>,
+  md5: boolean,
   signal: AbortSignal,
 ): Promise<EngineDigest> {
   const child = startSave(engine, original.name, original.image.platform)
   const treat = ({ path }: TarMember): Treatment => (leftOut.has(path) ? 'left out' : 'together')
-  const digester = digestTar({ constant: false, md5: true, treat })
+  const digester = digestTar({ constant: false, md5, treat })
   const work = pipeline(child.stdout, async (chunks: AsyncIterable<Buffer>) => {
     for await (const chunk of chunks) digester.write(chunk)
     return digester.end()

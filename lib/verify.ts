@@ -2,7 +2,6 @@
 // and compares. On the far side the archive and its record are enough.
 import { basename, dirname } from 'node:path'
 
-import { readArchive, type ReadArchive } from './archive-reader.ts'
 import {
   checkAgainstRecord,
   checkAgainstSums,
@@ -11,19 +10,15 @@ import {
 } from './archive-check.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
-import {
-  describeDecompressors,
-  findDecompressors,
-  type CompressorName,
-  type Decompressors,
-} from './compressor.ts'
+import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
 import { findEngine, type Engine, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
-import { compareImages } from './image-comparison.ts'
-import { digestEngineImage, findOriginal, type EngineDigest, type Original } from './original.ts'
+import { compareImages, engineMd5 } from './image-comparison.ts'
+import { findOriginal } from './original.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { proveRequired } from './required-layers.ts'
 import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
+import { readSides, type SideTools } from './verify-sides.ts'
 
 /** What {@link verify} takes. */
 export interface VerifyOptions extends TargetOptions, VerbContext {
@@ -40,9 +35,7 @@ export interface VerifyOptions extends TargetOptions, VerbContext {
   readonly dryRun: boolean
 }
 
-interface Context {
-  readonly engine: Engine | undefined
-  readonly decompressors: Decompressors
+interface Context extends SideTools {
   readonly options: VerifyOptions
 }
 
@@ -72,7 +65,7 @@ async function prepare(options: VerifyOptions): Promise<Context> {
     findDecompressors({ threads, wanted, notify: options.notify }),
   ])
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
-  return { engine, decompressors, options }
+  return { engine, decompressors, options, laysOutDifferently: false }
 }
 
 // Without an engine that answers, the record still proves the archive.
@@ -108,9 +101,10 @@ async function verifyTarget(
   const original = engine && isNamed ? await findOriginal(engine, target, record) : undefined
   if (!original) checkRecordWanted(target, record, options)
   if (!record) checkNotIncrement('verify', archive)
-  const [read, digest] = await readBoth(target, archiveBytes, record, original, context)
-  const expected = digest ? digest.tar.contentMd5 : record?.tar.contentMd5
+  const side = { target, archiveBytes, record, original }
+  const { read, digest } = await readSides(side, context)
   const { contentMd5, sizeBytes } = read.tar
+  const expected = digest ? engineMd5(read, digest) : record?.tar.contentMd5
   const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
   const found = { tarBytes: sizeBytes, archiveBytes, md5 }
   try {
@@ -143,41 +137,5 @@ function checkRecordWanted(
     throw new ToolError('NO_RECORD', `verify "${target.label}": there is no record beside it`, {
       hint: 'leave out --against to check what the archive itself can prove',
     })
-  }
-}
-
-// What fails first ends the other: nobody waits for 40 GB to hear of byte 3.
-async function readBoth(
-  target: Target,
-  archiveBytes: number,
-  record: ArchiveRecord | undefined,
-  original: Original | undefined,
-  { engine, decompressors, options }: Context,
-): Promise<[ReadArchive, EngineDigest | undefined]> {
-  const failed = new AbortController()
-  const signal = AbortSignal.any([options.signal, failed.signal])
-  const { threads, notify } = options
-  const reading = readArchive({
-    archive: target.archive,
-    decompressors,
-    threads,
-    md5: true,
-    segments: record?.segments,
-    requires: record?.requires,
-    signal,
-    onProgress: (progress) => {
-      const share = progress.archiveBytes / archiveBytes
-      notify({ type: 'progress', label: target.label, ...progress, share })
-    },
-  })
-  const leftOut = new Set(record?.requires?.map(({ path }) => path))
-  const digesting =
-    engine && original ? digestEngineImage(engine, original, leftOut, signal) : undefined
-  try {
-    return await Promise.all([reading, digesting])
-  } catch (error) {
-    failed.abort()
-    await Promise.allSettled([reading, digesting])
-    throw error
   }
 }

@@ -123,7 +123,7 @@ for (const [what, entries] of NO_IMAGES) {
 }
 
 t.test('readImages: too many members mean no saved image', async (t) => {
-  t.strictSame(readImages({ sizeBytes: 1024, endBytes: 0 }), [])
+  t.strictSame(readImages({ sizeBytes: 1024, endBytes: 0, membersSha256: '' }), [])
 })
 
 t.test('readImages: more or fewer layers than the config has are told', async (t) => {

@@ -163,6 +163,24 @@ t.test('constant: not unless it was asked for', async (t) => {
   for (const bytes of SAVED_TWICE) t.ok(digest(bytes, { constant: false }).out.equals(bytes))
 })
 
+// what differs, the tar, whether its content is that of one with `a` and `b` still
+const A: TarEntry = { path: 'a', content: 'a' }
+const B: TarEntry = { path: 'b', content: 'b' }
+const SAME_OR_NOT: [string, TarEntry[], boolean][] = [
+  ['nothing', [A, B], true],
+  ['their names and what is empty', [{ path: 'd/' }, { ...A, path: 'c' }, { path: 'e' }, B], true],
+  ['their order', [B, A], false],
+  ['a byte', [A, { ...B, content: 'c' }], false],
+  ['that one is missing', [A], false],
+]
+
+for (const [what, entries, isSame] of SAME_OR_NOT) {
+  t.test(`membersSha256: ${what} differs: ${isSame ? 'the same' : 'another'}`, async (t) => {
+    const got = digest(tar(entries), { md5: false }).tar.membersSha256
+    t.equal(got === digest(tar([A, B])).tar.membersSha256, isSame)
+  })
+}
+
 const MEMBERS: TarEntry[] = [
   { path: 'first', content: 'first' },
   { path: `out/${'n'.repeat(200)}`, content: '[1]', format: 'pax' },
@@ -180,10 +198,11 @@ for (const kind of ['left out', 'apart', 'together'] as const) {
       onMember: (member) => told.push(member),
     })
     const out = digester.write(tar(MEMBERS)).map(({ bytes }) => Buffer.from(bytes))
-    const { contentMd5, members, sizeBytes } = digester.end()
+    const { contentMd5, members, membersSha256, sizeBytes } = digester.end()
     const left = tar(MEMBERS.filter(({ path }) => kind !== 'left out' || !path.startsWith('out/')))
     t.ok(Buffer.concat(out).equals(left))
     t.equal(contentMd5, await md5OfTar(left), 'the md5 of what is handed on')
+    t.equal(membersSha256, digest(left).tar.membersSha256)
     t.equal(sizeBytes, tar(MEMBERS).length)
     t.strictSame(told, [...(members?.values() ?? [])])
     t.strictSame(

@@ -1,0 +1,85 @@
+// The two sides of a verification, read at the same time: the archive, and the
+// engine's own image where it is checked against that.
+import { readArchive, type ReadArchive } from './archive-reader.ts'
+import type { ArchiveRecord } from './archive-record.ts'
+import type { Decompressors } from './compressor.ts'
+import type { Engine } from './engine.ts'
+import { hasSameContent } from './image-comparison.ts'
+import { digestEngineImage, type EngineDigest, type Original } from './original.ts'
+import type { VerbContext } from './outcome.ts'
+import type { Target } from './targets.ts'
+
+/** What is verified. */
+export interface Side {
+  readonly target: Target
+  /** Size of its archive. */
+  readonly archiveBytes: number
+  readonly record: ArchiveRecord | undefined
+  /** The engine's image, where it has it. */
+  readonly original: Original | undefined
+}
+
+/** What both sides are read with. */
+export interface SideTools {
+  readonly engine: Engine | undefined
+  readonly decompressors: Decompressors
+  readonly options: VerbContext & { readonly threads: number | undefined }
+  /** Whether the engine was found to lay an image out in another way than its archive. */
+  laysOutDifferently: boolean
+}
+
+/** What both sides were found to be. */
+export interface ReadSides {
+  readonly read: ReadArchive
+  /** Of the engine's image. */
+  readonly digest: EngineDigest | undefined
+}
+
+/**
+ * @returns what each is; of the engine's side, the content md5 only where that is not the archive's
+ * @throws what {@link readArchive} and {@link digestEngineImage} throw
+ */
+export async function readSides(side: Side, tools: SideTools): Promise<ReadSides> {
+  const { engine, options } = tools
+  const { original, record } = side
+  // What fails first ends the other: nobody waits for 40 GB to hear of byte 3.
+  const failed = new AbortController()
+  const signal = AbortSignal.any([options.signal, failed.signal])
+  const leftOut = new Set(record?.requires?.map(({ path }) => path))
+  const digestOriginal = async (md5: boolean): Promise<EngineDigest | undefined> =>
+    engine && original && digestEngineImage(engine, original, leftOut, md5, signal)
+  const reading = readSide(side, tools, signal)
+  const digesting = digestOriginal(tools.laysOutDifferently)
+  try {
+    const [read, digest] = await Promise.all([reading, digesting])
+    const isKnown = !digest || tools.laysOutDifferently || hasSameContent(read, digest)
+    if (isKnown) return { read, digest }
+    // The md5 is for people to see: only now is it known that it has to be made.
+    tools.laysOutDifferently = true
+    return { read, digest: await digestOriginal(true) }
+  } catch (error) {
+    failed.abort()
+    await Promise.allSettled([reading, digesting])
+    throw error
+  }
+}
+
+function readSide(
+  { target, archiveBytes, record }: Side,
+  { decompressors, options: { threads, notify } }: SideTools,
+  signal: AbortSignal,
+): Promise<ReadArchive> {
+  return readArchive({
+    archive: target.archive,
+    decompressors,
+    threads,
+    md5: true,
+    segments: record?.segments,
+    requires: record?.requires,
+    signal,
+    onProgress: (progress) => {
+      const share = progress.archiveBytes / archiveBytes
+      notify({ type: 'progress', label: target.label, ...progress, share })
+    },
+  })
+}
