@@ -88,7 +88,7 @@ export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
     const { member, segment } = current
     const digest = member && digests.get(member.offsetBytes)
     if (segment) return segment.close(digest)
-    const layer = held.get(digest ?? '')
+    const layer = digest && held.get(digest)
     if (!layer) throw wrong(member, expected)
     reused.push(layer)
     writer.copy(layer)
