@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { CODECS } from './codec.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import { ToolError } from './errors.ts'
-import { parseReference } from './image-reference.ts'
+import { readReference } from './image-reference.ts'
 
 /** The version of the record that this tool writes, and the newest it reads. */
 export const RECORD_SCHEMA = 1
@@ -161,12 +161,7 @@ function isPlainPath(path: string): boolean {
 
 // It ends up on the engine's command line.
 function isReference(text: string): boolean {
-  try {
-    parseReference(text)
-    return true
-  } catch {
-    return false
-  }
+  return !(readReference(text) instanceof ToolError)
 }
 
 function parseJson(text: string, file: string): unknown {

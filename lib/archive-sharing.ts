@@ -1,7 +1,7 @@
 // How much of some archives is in several of them.
 import type { ArchiveRecord } from './archive-record.ts'
 import { layerDigest } from './docker-archive.ts'
-import type { Outcome } from './outcome.ts'
+import type { Holding, Outcome } from './outcome.ts'
 
 /** An archive in a directory. */
 export interface HeldArchive {
@@ -15,11 +15,13 @@ type Line = Pick<Outcome, 'image' | 'archive' | 'tarBytes' | 'archiveBytes' | 'h
 /** @returns a line for each archive, then their sum, and their sum with each layer counted once. */
 export function countShared(archives: readonly HeldArchive[]): Line[] {
   const holders = countHolders(archives)
-  const lines = archives.map((archive) => describe(archive, holders))
-  return [...lines, ...totals(archives, lines, holders)]
+  const shared = new Set([...holders.keys()].filter((digest) => holders.get(digest) !== 1))
+  const lines = archives.map((archive) => describe(archive, shared))
+  const holding = { layers: holders.size, sharedLayers: shared.size, incrementOf: [] }
+  return [...lines, ...totals(archives, lines, holding)]
 }
 
-function describe({ name, sizeBytes, record }: HeldArchive, holders: Holders): Line {
+function describe({ name, sizeBytes, record }: HeldArchive, shared: ReadonlySet<string>): Line {
   const line = { image: name, archive: name, archiveBytes: sizeBytes }
   if (!record) return line
   const { images, requires = [] } = record
@@ -33,7 +35,7 @@ function describe({ name, sizeBytes, record }: HeldArchive, holders: Holders): L
       platform: [...new Set(images.map((image) => image.platform))].join(', '),
       created: images[0]?.created,
       layers: layers.length,
-      sharedLayers: [...own].filter((digest) => (holders.get(digest) ?? 0) > 1).length,
+      sharedLayers: own.intersection(shared).size,
       incrementOf: [...new Set(requires.map(({ archive }) => archive))],
     },
   }
@@ -42,10 +44,10 @@ function describe({ name, sizeBytes, record }: HeldArchive, holders: Holders): L
 function totals(
   archives: readonly HeldArchive[],
   lines: readonly Line[],
-  holders: Holders,
+  holding: Holding,
 ): Line[] {
   const tarBytes = sum(lines.map((line) => line.tarBytes ?? 0))
-  const archiveBytes = sum(lines.map((line) => line.archiveBytes ?? 0))
+  const archiveBytes = sum(archives.map(({ sizeBytes }) => sizeBytes))
   const seen = new Set<string>()
   const again = archives.flatMap(({ record }) => record?.segments ?? []).filter(isSeen)
   function isSeen({ layerDigest: digest }: { layerDigest?: string }): boolean {
@@ -54,8 +56,6 @@ function totals(
     seen.add(digest)
     return was
   }
-  const sharedLayers = [...holders.values()].filter((count) => count > 1).length
-  const holding = { layers: holders.size, sharedLayers, incrementOf: [] }
   return [
     { image: 'total', archive: '', tarBytes, archiveBytes, holding },
     {

@@ -109,15 +109,13 @@ export async function withChildren<T>(
   if (signal.aborted) stop()
   const exits = (): Promise<void>[] => children.map((child) => child.exited)
   try {
-    const [result] = await Promise.all([work, ...exits()])
+    const [result] = await Promise.all([work, ...exits()]).catch(async (error: unknown) => {
+      const isWanted = !signal.aborted && isSymptom(error)
+      const failure = isWanted ? await firstFailure(exits(), await rootOf(work, error)) : error
+      // The children may have had the terminal's Ctrl-C before this process did.
+      throw signal.aborted ? interrupted() : failure
+    })
     return result
-  } catch (error) {
-    if (signal.aborted) throw interrupted()
-    const failure = isSymptom(error)
-      ? await firstFailure(exits(), await rootOf(work, error))
-      : error
-    // The children may have had the terminal's Ctrl-C before this process did.
-    throw signal.aborted ? interrupted() : failure
   } finally {
     await endChildren(children)
     signal.removeEventListener('abort', stop)

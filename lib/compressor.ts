@@ -126,7 +126,7 @@ export function describeDecompressors({ xz, zstd }: Decompressors): string {
 function builtin(codec: Codec): Compressor {
   return {
     name: 'builtin',
-    version: codec === 'xz' ? 'liblzma' : (process.versions['zstd'] ?? 'unknown'),
+    version: codec === 'xz' ? 'liblzma' : `${process.versions['zstd']}`,
   }
 }
 

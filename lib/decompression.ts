@@ -37,9 +37,10 @@ export async function startDecompressor(
   parts: readonly FileRange[],
   options: DecompressionOptions,
 ): Promise<Child> {
-  const [run, ...others] = await divide(parts)
-  if (run && others.length === 0) return start(run, options)
-  return startTransform((chunks) => readRuns(chunks, [run, ...others], options), options.output)
+  const runs = await divide(parts)
+  const [only] = runs
+  if (only && runs.length === 1) return start(only, options)
+  return startTransform((chunks) => readRuns(chunks, runs, options), options.output)
 }
 
 // What is neither is given to xz, which will say so.
@@ -56,12 +57,11 @@ async function divide(parts: readonly FileRange[]): Promise<Run[]> {
 
 async function* readRuns(
   chunks: AsyncIterable<Buffer>,
-  runs: readonly (Run | undefined)[],
+  runs: readonly Run[],
   options: DecompressionOptions,
 ): AsyncGenerator<Buffer> {
   const bytes = createByteTaker(chunks)
   for (const run of runs) {
-    if (!run) continue
     const sizeBytes = run.parts.reduce((sum, part) => sum + part.sizeBytes, 0)
     const { decompressors, threads } = options
     const child = start(run, { decompressors, threads })

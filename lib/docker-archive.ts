@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 
 import { ToolError } from './errors.ts'
-import { parseReference } from './image-reference.ts'
+import { readReference } from './image-reference.ts'
 import { parseJson, readJson } from './json-member.ts'
 import { findMember } from './linked-member.ts'
 import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
@@ -123,17 +123,15 @@ function readImage(
     configDigest,
     manifestDigests: [...new Set(own.flatMap((candidate) => candidate.digests))],
     layers: entry.Layers.map((path, index) => {
-      return readLayer(findMember(members, path), diffIds[index] ?? '', blobs)
+      return readLayer(findMember(members, path), String(diffIds[index]), blobs)
     }),
   }
 }
 
 // They end up on the engine's command line.
 function checkTags(tags: readonly string[]): void {
-  try {
-    tags.forEach(parseReference)
-  } catch (cause) {
-    if (!(cause instanceof ToolError)) throw cause
+  for (const cause of tags.map(readReference)) {
+    if (!(cause instanceof ToolError)) continue
     throw new ToolError('BAD_IMAGE', `read "manifest.json" of the image: ${cause.message}`, {
       cause,
     })

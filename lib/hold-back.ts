@@ -16,8 +16,8 @@ export async function* holdBack(
   for await (const chunk of chunks) {
     held.push(chunk)
     heldBytes += chunk.length
-    while (heldBytes - (held[0]?.length ?? 0) >= HELD_BYTES) {
-      const oldest = held.shift() ?? Buffer.alloc(0)
+    for (let [oldest] = held; oldest && heldBytes - oldest.length >= HELD_BYTES; [oldest] = held) {
+      held.shift()
       heldBytes -= oldest.length
       yield oldest
     }

@@ -1,7 +1,7 @@
 // images_list.txt: one image reference a line. A bad line is told before
 // anything is pulled, since the run may take a night.
 import { ToolError } from './errors.ts'
-import { parseReference, type ImageReference } from './image-reference.ts'
+import { readReference, type ImageReference } from './image-reference.ts'
 
 /**
  * @param text - the list; blank lines, `#` comments, trailing blanks, CRLF and a BOM are accepted
@@ -20,13 +20,11 @@ export function parseImageList(text: string, file: string): ImageReference[] {
     .entries()) {
     const entry = line.replace(/(^|\s)#.*$/, '').trim()
     if (entry === '') continue
-    try {
-      references.set(entry, parseReference(entry))
-    } catch (error) {
-      if (!(error instanceof ToolError)) throw error
-      problems.push(`${file}:${index + 1}: ${error.message}`)
-      hint ??= error.hint
-    }
+    const read = readReference(entry)
+    if (read instanceof ToolError) {
+      problems.push(`${file}:${index + 1}: ${read.message}`)
+      hint ??= read.hint
+    } else references.set(entry, read)
   }
   if (problems.length > 0) throw new ToolError('BAD_LIST', problems.join('\n'), { hint })
   if (references.size === 0) {

@@ -30,11 +30,18 @@ const REFERENCE = new RegExp(
  * @see https://github.com/distribution/reference
  */
 export function parseReference(text: string): ImageReference {
+  const read = readReference(text)
+  if (read instanceof ToolError) throw read
+  return read
+}
+
+/** @returns what {@link parseReference} returns, or throws. */
+export function readReference(text: string): ImageReference | ToolError {
   const groups = REFERENCE.exec(text)?.groups
   const name = groups?.['name']
   const host = groups?.['host']
   if (!name || name.length > 255 || !isHost(host) || isImageId(text)) {
-    throw new ToolError('BAD_REFERENCE', `"${text}" is no image reference`, {
+    return new ToolError('BAD_REFERENCE', `"${text}" is no image reference`, {
       hint: hint(text),
     })
   }

@@ -37,7 +37,7 @@ export async function* decodeLayer(
   while (rest) {
     const decoder = codec.create()
     const feeding = feed(decoder, rest, next)
-    feeding.catch((error: unknown) => decoder.destroy(error instanceof Error ? error : undefined))
+    feeding.catch((error: Error) => decoder.destroy(error))
     try {
       yield* decoder as AsyncIterable<Buffer>
       rest = await feeding
@@ -82,7 +82,9 @@ async function feed(
 // A decoder that fails, or is not wanted any more, forgets what it was given.
 function write(decoder: Decoder, chunk: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fail = (): void => reject(decoder.errored ?? new Error('the decoder was closed'))
+    const fail = (): void => {
+      reject(new Error('the decoder was closed', { cause: decoder.errored }))
+    }
     decoder.once('close', fail)
     decoder.write(chunk, (error) => {
       decoder.off('close', fail)

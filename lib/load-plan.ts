@@ -60,7 +60,7 @@ function presentLayers({ images }: ArchiveRecord, present: ReadonlySet<string>):
   for (const { layers } of images) {
     const chain = chainIds(layers.map((layer) => layer.diffId))
     for (const [index, layer] of layers.entries()) {
-      const side = present.has(chain[index] ?? '') ? has : lacks
+      const side = present.has(String(chain[index])) ? has : lacks
       side.add(layerDigest(layer))
     }
   }

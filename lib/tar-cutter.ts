@@ -88,7 +88,7 @@ export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
     const { member, segment } = current
     const digest = member && digests.get(member.offsetBytes)
     if (segment) return segment.close(digest)
-    const layer = held.get(digest ?? '')
+    const layer = digest && held.get(digest)
     if (!layer) throw wrong(member, expected)
     reused.push(layer)
     writer.copy(layer)
@@ -114,7 +114,7 @@ export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
 }
 
 function wrong(member: TarMember | undefined, expected: unknown): WrongGuess {
-  const path = member?.path ?? ''
+  const path = String(member?.path)
   return new WrongGuess(
     expected ? path : BY_SIZE,
     `"${path}" has the size of a layer that is known, but is another`,

@@ -55,12 +55,18 @@ export interface DigestOptions {
   readonly onMember?: ((member: DigestedMember) => void) | undefined
 }
 
+interface Current {
+  readonly member: TarMember
+  readonly sha256: Hash
+  json: Buffer[] | undefined
+}
+
 /** @returns a digester for one tar. */
 export function digestTar(options: DigestOptions): TarDigester {
   const members = new Map<string, DigestedMember>()
   const md5 = options.md5 ? createHash('md5') : undefined
   const all = createHash('sha256')
-  let current: { member: TarMember; sha256: Hash; json: Buffer[] | undefined } | undefined
+  let current: Current | undefined
   let count = 0
   let jsonBytes = 0
   let isSparse = false
@@ -86,22 +92,22 @@ export function digestTar(options: DigestOptions): TarDigester {
       isFirst = true
     },
     content(bytes: Buffer): void {
-      if (!current) return
-      if (isFirst && looksLikeJson(bytes) && fits(current.member)) current.json = []
+      if (isFirst && current && looksLikeJson(bytes) && fits(current.member)) current.json = []
       isFirst = false
-      current.json?.push(Buffer.from(bytes))
-      current.sha256.update(bytes)
+      current?.json?.push(Buffer.from(bytes))
+      current?.sha256.update(bytes)
       if (isHandedOn) md5?.update(bytes)
     },
     memberEnd(): void {
-      if (!current) return
-      const { member, json } = current
-      const sha256 = absent?.get(member.offsetBytes) ?? current.sha256.digest('hex')
-      const digested = { ...member, sha256, ...(json && { json: Buffer.concat(json) }) }
-      if (isHandedOn && member.sizeBytes > 0) all.update(sha256)
-      options.onMember?.(digested)
-      if (count <= MAX_MEMBERS) members.set(memberKey(member.path), digested)
+      if (current) endMember(current)
     },
+  }
+  function endMember({ member, json, sha256: hash }: Current): void {
+    const sha256 = absent?.get(member.offsetBytes) ?? hash.digest('hex')
+    const digested = { ...member, sha256, ...(json && { json: Buffer.concat(json) }) }
+    if (isHandedOn && member.sizeBytes > 0) all.update(sha256)
+    options.onMember?.(digested)
+    if (count <= MAX_MEMBERS) members.set(memberKey(member.path), digested)
   }
   function fits({ sizeBytes }: TarMember): boolean {
     if (sizeBytes > MAX_JSON_BYTES || jsonBytes + sizeBytes > MAX_ALL_JSON_BYTES) return false

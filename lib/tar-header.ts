@@ -121,7 +121,7 @@ function writeChecksum(block: Buffer): void {
 function checksum(block: Buffer): number {
   let sum = BLANK_CHECKSUM
   for (let at = 0; at < BLOCK_BYTES; at++) {
-    if (at < 148 || at >= 156) sum += block[at] ?? 0
+    if (at < 148 || at >= 156) sum += block.readUInt8(at)
   }
   return sum
 }
@@ -134,10 +134,10 @@ function readText(block: Buffer, offset: number, length: number): string {
 
 // Octal, or base 256 where the first bit is set: GNU's way past 8 GiB.
 function readNumber(block: Buffer, offset: number, length: number): number {
-  const first = block[offset] ?? 0
+  const first = block.readUInt8(offset)
   if (first & 0x80) {
     let value = first & 0x7f
-    for (let at = offset + 1; at < offset + length; at++) value = value * 256 + (block[at] ?? 0)
+    for (let at = offset + 1; at < offset + length; at++) value = value * 256 + block.readUInt8(at)
     return value
   }
   const text = block

@@ -4,6 +4,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import {
+  archiveName,
   archiveNames,
   checkNameClashes,
   incrementName,
@@ -11,6 +12,7 @@ import {
   isArchiveName,
 } from './archive-name.ts'
 import { listArchives } from './carry-directory.ts'
+import { CODECS } from './codec.ts'
 import { ToolError, isSystemError } from './errors.ts'
 import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
@@ -104,7 +106,9 @@ async function namedTarget(name: string, dir: string): Promise<Target> {
 async function imageTarget(reference: ImageReference, dir: string): Promise<Target> {
   const names = archiveNames(reference)
   const archive =
-    (await findOne(names.map(incrementName), dir)) ?? (await findOne(names, dir)) ?? names[0] ?? ''
+    (await findOne(names.map(incrementName), dir)) ??
+    (await findOne(names, dir)) ??
+    archiveName(reference, CODECS[0])
   return { archive: join(dir, archive), label: reference.text, reference }
 }
 

@@ -10,7 +10,8 @@ export async function formatVersion(): Promise<string> {
   const { version, commit }: Origin =
     typeof BUILD_ORIGIN === 'undefined'
       ? (await import('./origin.ts')).readOrigin()
-      : JSON.parse(BUILD_ORIGIN)
+      : /* c8 ignore next -- only in an executable, which carries no coverage */
+        JSON.parse(BUILD_ORIGIN)
   const made = commit === undefined ? '' : `commit ${commit}, `
   return `${version} (${made}node ${process.version}, ${process.platform}-${process.arch})`
 }

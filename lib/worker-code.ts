@@ -12,5 +12,6 @@ export function startXzWorker(): Worker {
   const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 2 } }
   return typeof BUILD_XZ_WORKER === 'undefined'
     ? new Worker(new URL('./xz-worker.ts', import.meta.url), options)
-    : new Worker(BUILD_XZ_WORKER, { eval: true, ...options })
+    : /* c8 ignore next -- only in an executable, which carries no coverage */
+      new Worker(BUILD_XZ_WORKER, { eval: true, ...options })
 }

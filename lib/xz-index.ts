@@ -34,11 +34,8 @@ export function checkIndex(
   let blocksBytes = 0
   let sizeBytes = 0
   const records = walk(body, place)
-  for (let step = records.next(); ; step = records.next()) {
-    if (step.done === true) {
-      checkPadding(body.subarray(step.value), place)
-      return { blocks, blocksBytes }
-    }
+  let step = records.next()
+  for (; step.done !== true; step = records.next()) {
     const { unpaddedBytes, sizeBytes: own } = step.value
     if (unpaddedBytes < LEAST_BYTES) {
       throw badXz(place, `index: block ${blocks + 1}: got ${unpaddedBytes} bytes, want more`)
@@ -50,6 +47,8 @@ export function checkIndex(
       throw badXz(place, 'index: it claims more bytes than there can be')
     }
   }
+  checkPadding(body.subarray(step.value), place)
+  return { blocks, blocksBytes }
 }
 
 /** @returns the blocks of an index that {@link checkIndex} took, in their order. */

@@ -140,15 +140,8 @@ async function* take(job: Job, turns: Turns): AsyncGenerator<Buffer> {
 function watch(thread: Thread, turns: Turns): void {
   const { worker } = thread
   worker.on('message', (message: FromWorker) => {
-    const { job } = thread
-    if (!job) return
-    if (message.kind === 'output') job.pieces.push(Buffer.from(message.bytes.buffer))
-    else if (message.kind === 'taken') job.waitingBytes -= message.bytes
-    else {
-      thread.job = undefined
-      job.isDone = true
-      if (message.fault !== undefined) job.failure ??= { reason: job.explain(message.fault) }
-    }
+    if (thread.job) hear(thread.job, message)
+    if (message.kind === 'done') thread.job = undefined
     turns.changed()
   })
   // One that broke takes all with it: its block never comes.
@@ -157,6 +150,15 @@ function watch(thread: Thread, turns: Turns): void {
   worker.once('exit', (status) =>
     turns.end(new Error(`decompress: a thread ended with ${status}`, { cause })),
   )
+}
+
+function hear(job: Job, message: FromWorker): void {
+  if (message.kind === 'output') job.pieces.push(Buffer.from(message.bytes.buffer))
+  else if (message.kind === 'taken') job.waitingBytes -= message.bytes
+  else {
+    job.isDone = true
+    if (message.fault !== undefined) job.failure ??= { reason: job.explain(message.fault) }
+  }
 }
 
 function send({ worker }: Thread, message: ToWorker, transfer: ArrayBuffer[] = []): void {

@@ -59,13 +59,14 @@ async function* frameBytes(
   first: FramePiece,
   pieces: AsyncGenerator<FramePiece>,
 ): AsyncGenerator<Buffer> {
-  for (let piece = first; ;) {
+  let piece = first
+  while (!piece.isLast) {
     yield piece.bytes
-    if (piece.isLast) return
     // Within a frame there is a next one, or an error.
     const { value } = await pieces.next()
     piece = value
   }
+  yield piece.bytes
 }
 
 // Where frames are small, most of the time would go into beginning with them.

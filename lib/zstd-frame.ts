@@ -33,6 +33,11 @@ interface Want {
   readonly sizeBytes: number
 }
 
+interface Frame {
+  readonly offsetBytes: number
+  readonly isFirst: boolean
+}
+
 type Fail = (what: string, hint?: string) => ToolError
 
 const MAX_WINDOW_BYTES = 2 ** 31
@@ -46,7 +51,7 @@ export function createFrameSplitter(archive: string): FrameSplitter {
   let wantedAt = 0
   let header = Buffer.alloc(0)
   let passedBytes = 0
-  let frame: { readonly offsetBytes: number; isFirst: boolean } | undefined
+  let frame: Frame | undefined
   let frames = 0
   const fail = (what: string, hint = DAMAGED, at = wantedAt): ToolError =>
     new ToolError('BAD_ARCHIVE', `decompress "${archive}": at byte ${at}: ${what}`, { hint })
@@ -63,8 +68,7 @@ export function createFrameSplitter(archive: string): FrameSplitter {
     frame = { offsetBytes: wantedAt - ZSTD_MAGIC.length, isFirst: true }
     frames++
   }
-  function piece(bytes: Buffer, isLast: boolean): FramePiece {
-    const { offsetBytes = 0, isFirst = false } = frame ?? {}
+  function piece({ offsetBytes, isFirst }: Frame, bytes: Buffer, isLast: boolean): FramePiece {
     frame = isLast ? undefined : { offsetBytes, isFirst: false }
     return { offsetBytes, bytes: isFirst ? Buffer.concat([ZSTD_MAGIC, bytes]) : bytes, isLast }
   }
@@ -72,17 +76,19 @@ export function createFrameSplitter(archive: string): FrameSplitter {
   return {
     *write(chunk) {
       let from = 0
-      for (let at = 0; ; advance()) {
-        if (want.what === 'begin') from = at
-        if (want.what === 'end') yield piece(chunk.subarray(from, at), true)
+      let at = 0
+      const takeAll = (): boolean => {
         const bytes = chunk.subarray(at, at + want.sizeBytes - passedBytes)
         if (want.what !== 'content') header = Buffer.concat([header, bytes])
         at += bytes.length
         passedBytes += bytes.length
-        if (passedBytes === want.sizeBytes) continue
-        if (frame && at > from) yield piece(chunk.subarray(from, at), false)
-        return
+        return passedBytes === want.sizeBytes
       }
+      for (; takeAll(); advance()) {
+        if (want.what === 'begin') from = at
+        if (frame && want.what === 'end') yield piece(frame, chunk.subarray(from, at), true)
+      }
+      if (frame && at > from) yield piece(frame, chunk.subarray(from, at), false)
     },
     end() {
       if (want.what !== 'magic' || passedBytes > 0) {
@@ -138,8 +144,8 @@ const CHECKSUM_BYTES = 4
 // The bytes that a decoder has to keep; where all is one segment, the whole content.
 function* readWindow(flags: number, fail: Fail): Generator<Want, number, Buffer> {
   const isSegment = (flags & 0x20) !== 0
-  const idBytes = [0, 1, 2, 4][flags & 3] ?? 0
-  const contentBytes = [isSegment ? 1 : 0, 2, 4, 8][flags >> 6] ?? 0
+  const idBytes = (1 << (flags & 3)) >> 1
+  const contentBytes = flags >> 6 === 0 ? Number(isSegment) : 1 << (flags >> 6)
   const sizeBytes = (isSegment ? 0 : 1) + idBytes + contentBytes
   const header = yield { what: 'header', sizeBytes }
   const id = header.subarray(isSegment ? 0 : 1, sizeBytes - contentBytes)

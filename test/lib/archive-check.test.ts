@@ -5,6 +5,7 @@ import {
   checkAgainstRecord,
   checkAgainstSums,
   checkImages,
+  checkNotIncrement,
   quickCheck,
   same,
 } from '../../lib/archive-check.ts'
@@ -179,4 +180,14 @@ t.test('same: compares texts and numbers', async (t) => {
     code: 'MISMATCH',
     message: 'check size: got 1, want 1',
   })
+})
+
+t.test('checkNotIncrement: an increment means nothing without its record', async (t) => {
+  t.doesNotThrow(() => checkNotIncrement('load', 'a.tar.xz'))
+  for (const archive of ['a.increment.tar.xz', 'a.increment.tar.zst']) {
+    t.throws(() => checkNotIncrement('load', archive), {
+      code: 'NO_RECORD',
+      message: `load "${archive}": there is no record beside it`,
+    })
+  }
 })

@@ -13,6 +13,7 @@ import { startChild, type Child } from '../../lib/child.ts'
 import { layerDigest } from '../../lib/docker-archive.ts'
 import { ToolError } from '../../lib/errors.ts'
 import { readHeldLayers } from '../../lib/held-layers.ts'
+import { createSegmentWriter } from '../../lib/segment-writer.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import type { Layout } from '../fixtures/archive-layouts.ts'
 import { COMPRESSORS, delivered, readers, sha256OfTar, write } from '../fixtures/archive-writing.ts'
@@ -351,3 +352,21 @@ function fromChild(file: string, script: string): { tar: Readable; child: Child 
   })
   return { tar: child.stdout, child }
 }
+
+t.test('writeArchive: segments that are not all of the tar are never a record', async (t) => {
+  const { write: writeLess } = await t.mockImport<typeof import('../fixtures/archive-writing.ts')>(
+    '../fixtures/archive-writing.ts',
+    {
+      '../../lib/segment-writer.ts': {
+        createSegmentWriter(...args: Parameters<typeof createSegmentWriter>) {
+          const writer = createSegmentWriter(...args)
+          return { ...writer, finish: async () => ({ ...(await writer.finish()), segments: [] }) }
+        },
+      },
+    },
+  )
+  const dir = t.testdir({})
+  const { archive } = dockerArchive({ layers: [], tags: [], layout: 'oci' })
+  await t.rejects(writeLess(join(dir, 'a.tar.xz'), archive), /^the segments hold 0 bytes of a tar/)
+  t.strictSame(await readdir(dir), [])
+})

@@ -1,3 +1,4 @@
+import * as files from 'node:fs/promises'
 import { readFile, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -62,4 +63,31 @@ t.test('syncDirectory: takes a directory, and tells where there is none', async 
   const dir = t.testdir()
   await t.resolves(syncDirectory(dir))
   await t.rejects(syncDirectory(join(dir, 'none')), { code: 'ENOENT' })
+})
+
+t.test(
+  'syncDirectory: a file system that knows no such thing is none to complain of',
+  async (t) => {
+    await t.resolves(syncDirectory('/proc'))
+  },
+)
+
+t.test('syncDirectory: a disk that fails is told', async (t) => {
+  const { syncDirectory: sync } = await t.mockImport<typeof import('../../lib/atomic-file.ts')>(
+    '../../lib/atomic-file.ts',
+    {
+      'node:fs/promises': t.createMock(files, {
+        async open(path: string) {
+          const handle = await files.open(path)
+          handle.sync = () => Promise.reject(broken)
+          return handle
+        },
+      }),
+    },
+  )
+  const broken = Object.assign(new Error('EIO: i/o error, fsync'), {
+    code: 'EIO',
+    syscall: 'fsync',
+  })
+  await t.rejects(sync(t.testdir()), { code: 'EIO' })
 })

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -238,3 +239,48 @@ t.test('withChildren: an interruption is told rather than what it broke', async 
   setTimeout(() => controller.abort(), 50)
   await t.rejects(withChildren([child], controller.signal, work), { code: 'INTERRUPTED' })
 })
+
+t.test('withChildren: an interruption that comes while it looks for the reason', async (t) => {
+  const controller = new AbortController()
+  const child = shell('exec sleep 60')
+  const work = Promise.reject(new ToolError('TRUNCATED_TAR', 'it stops'))
+  setTimeout(() => controller.abort(), 50)
+  await t.rejects(withChildren([child], controller.signal, work), { code: 'INTERRUPTED' })
+})
+
+t.test('withChildren: of several reasons, tells the one that is no symptom', async (t) => {
+  const broken = Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' })
+  const root = new ToolError('MISMATCH', 'it was changed')
+  const child = shell('exec sleep 60')
+  const work = Promise.reject(new AggregateError([broken, root]))
+  await t.rejects(withChildren([child], NEVER, work), root)
+})
+
+t.test('startChild: no descriptor is left for its pipes', async (t) => {
+  const said = await runWithFew(`
+    const { openSync, closeSync } = await import('node:fs')
+    const { startChild } = await import(process.env.CHILD)
+    const taken = []
+    try { for (;;) taken.push(openSync('/dev/null')) } catch {}
+    const child = startChild('true', [], { explain: (stderr) => new Error('explained: ' + stderr) })
+    const failure = await child.exited.catch((error) => error)
+    taken.forEach(closeSync)
+    child.kill()
+    child.stdin.end()
+    let bytes = 0
+    for await (const chunk of child.stdout) bytes += chunk.length
+    console.log(failure.message, bytes)
+  `)
+  t.match(said, /^explained: .*EMFILE.* 0\n$/)
+})
+
+/** @returns the stdout of a Node that may have few open files. */
+async function runWithFew(source: string): Promise<string> {
+  const CHILD = new URL('../../lib/child.ts', import.meta.url).href
+  const args = ['-c', 'ulimit -n 200; exec "$0" --input-type=module -e "$1"', process.execPath]
+  const { stdout } = spawn('sh', [...args, source], {
+    env: { ...process.env, CHILD },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return text(stdout)
+}

@@ -118,3 +118,11 @@ t.test('findDecompressors: asked for one that is not there', async (t) => {
     code: 'NO_COMPRESSOR',
   })
 })
+
+t.test('findDecompressors: work for one processor only is remarked', async (t) => {
+  const notices: Notice[] = []
+  const tell = (notice: Notice) => notices.push(notice)
+  const found = await findDecompressors({ threads: 2, wanted: 'builtin', notify: tell })
+  found.onSlow?.('it is one block')
+  t.strictSame(notices, [{ type: 'remark', text: 'it is one block' }])
+})

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
@@ -153,4 +153,10 @@ t.test('readRecords: a directory that holds nothing', async (t) => {
     [await readRecords(dir), await readHeldLayers([dir]), await readHeldLayers([])],
     [[], [], []],
   )
+})
+
+t.test('readRecords: what no file system says is thrown', async (t) => {
+  const dir = t.testdir({ 'huge.tar.xz.json': '' })
+  await truncate(join(dir, 'huge.tar.xz.json'), 3 * 1024 ** 3)
+  await t.rejects(readRecords(dir), { code: 'ERR_FS_FILE_TOO_LARGE' })
 })

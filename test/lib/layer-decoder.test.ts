@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
@@ -43,6 +44,37 @@ for (const compression of ['gzip', 'zstd'] as const) {
       throw new Error('the source failed')
     }
     await t.rejects(buffer(decodeLayer(broken(), 'blob')), /the source failed/)
+  })
+
+  t.test(`decodeLayer: ${compression}, nobody reads on while it decodes`, async (t) => {
+    let isOver = false
+    async function* source() {
+      yield compress(Buffer.alloc(10_000_000))
+      isOver = true
+    }
+    for await (const chunk of decodeLayer(source(), 'blob')) {
+      t.ok(chunk.length > 0)
+      break
+    }
+    t.notOk(isOver, 'the rest was not asked for')
+  })
+
+  t.test(`decodeLayer: ${compression}, nobody reads on while it waits for more`, async (t) => {
+    const { promise: isLeft, resolve: leave } = Promise.withResolvers<void>()
+    let isRead = false
+    async function* source() {
+      yield compress('first')
+      await isLeft
+      isRead = true
+      yield Buffer.from('what nobody wants')
+    }
+    for await (const chunk of decodeLayer(source(), 'blob')) {
+      t.ok(chunk.length > 0)
+      await delay(50)
+      setTimeout(leave, 50)
+      break
+    }
+    t.ok(isRead)
   })
 
   t.test(`decodeLayer: ${compression}, nobody reads to the end`, async (t) => {

@@ -195,3 +195,12 @@ t.test('terminal: nothing is drawn after an outcome, or after the end', async (t
   await delay(250)
   t.notMatch(seen.stderr, 'MB')
 })
+
+t.test('finish: what was listed is a table of what is there, and no line of its own', async (t) => {
+  const seen = watch(t)
+  const report = await createReport('tool', { json: false })
+  report.add({ ...SAVED, result: 'listed' })
+  t.equal(seen.stdout, '')
+  t.ok(report.finish())
+  t.match(seen.stdout, /^\nIMAGE +PLATFORM +CREATED/)
+})

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { formatTable } from '../../lib/summary-table.ts'
+import { formatHoldings, formatTable } from '../../lib/summary-table.ts'
 
 const NONE = { archive: 'a.tar.xz', elapsedMs: 69_000, notes: [] }
 
@@ -22,4 +22,24 @@ t.test('formatTable: columns as wide as their widest cell, no blanks at the end'
 
 t.test('formatTable: only the head where there is no outcome', async (t) => {
   t.equal(formatTable([]), 'IMAGE  TAR  ARCHIVE  RATIO  TIME  RESULT')
+})
+
+t.test('formatHoldings: what a carry directory holds', async (t) => {
+  const holding = {
+    platform: 'linux/amd64',
+    created: '2024-05-01T12:00:00Z',
+    layers: 12,
+    sharedLayers: 3,
+    incrementOf: ['a.tar.xz', 'b.tar.xz'],
+  }
+  const line = { ...NONE, result: 'listed' } as const
+  const table = formatHoldings([
+    { ...line, image: 'a:1', tarBytes: 2e9, archiveBytes: 5e8, holding },
+    { ...line, image: 'without a record', archiveBytes: 60 },
+  ])
+  t.strictSame(table.split('\n'), [
+    'IMAGE             PLATFORM     CREATED        TAR  ARCHIVE  LAYERS  SHARED  INCREMENT OF',
+    'a:1               linux/amd64  2024-05-01  2.0 GB   500 MB      12       3  a.tar.xz, b.tar.xz',
+    'without a record  -            -                -     60 B       -       -',
+  ])
 })

@@ -241,3 +241,17 @@ t.test('end: a tar that stops short is told', async (t) => {
   const [bytes = Buffer.alloc(0)] = SAVED_TWICE
   t.throws(() => digest(bytes.subarray(0, -1024)), { code: 'TRUNCATED_TAR' })
 })
+
+t.test('members: JSON too large to be of an image is not kept', async (t) => {
+  const content = Buffer.alloc(8 * 1024 * 1024 + 1, ' ')
+  content.write('{')
+  const { tar: digested } = digest(
+    tar([
+      { path: 'large', content },
+      { path: 'small', content: '{}' },
+    ]),
+  )
+  t.notOk(digested.members?.get('large')?.json)
+  t.equal(digested.members?.get('large')?.sha256, hexOf(sha256(content)))
+  t.equal(digested.members?.get('small')?.json?.toString(), '{}')
+})

@@ -440,3 +440,12 @@ t.test('treat: a global header after a member apart is not its content', async (
   const apart = pieces.filter(({ member }) => member).map((piece) => piece.bytes)
   t.ok(Buffer.concat(apart).equals(content))
 })
+
+// As tars were made before there was a type for directories.
+t.test('member: a file whose name ends as that of a directory is one', async (t) => {
+  const { members } = scan(tar([{ path: 'old/' }, { path: 'old' }]), 512)
+  t.match(members, [
+    { path: 'old/', type: '5' },
+    { path: 'old', type: '0' },
+  ])
+})

@@ -144,3 +144,13 @@ t.test('checkExists: gives the size, and wants a file', async (t) => {
     })
   }
 })
+
+for (const stem of ['a-1', 'a-1.increment']) {
+  t.test(`findTargets: two formats of ${stem}, and nothing that says which`, async (t) => {
+    enter(t, { carry: { [`${stem}.tar.xz`]: '', [`${stem}.tar.zst`]: '' } })
+    await t.rejects(findTargets({ ...NONE, names: ['a:1'] }), {
+      code: 'NAME_CLASH',
+      message: `look into "carry": there are "${stem}.tar.xz" and "${stem}.tar.zst"`,
+    })
+  })
+}

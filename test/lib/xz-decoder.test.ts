@@ -263,3 +263,13 @@ for (const [name, source, want] of BROKEN) {
     await t.rejects(child.exited, want)
   })
 }
+
+t.test('decode: zeros after a stream that are none any more', async (t) => {
+  const archive = Buffer.concat([TINY, Buffer.alloc(8), TINY])
+  const fed = Buffer.from(archive)
+  fed[TINY.length + 5] = 1
+  await t.rejects(decode(join(t.testdir(), 'a.xz'), archive, { fed }), {
+    code: 'BAD_ARCHIVE',
+    message: /it is no longer what was read there before$/,
+  })
+})

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { buffer } from 'node:stream/consumers'
-import { PassThrough } from 'node:stream'
+import { PassThrough, Transform } from 'node:stream'
+import * as zlib from 'node:zlib'
 import { constants, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
@@ -172,4 +173,25 @@ t.test('startZstdDecoder: it is ended half way', async (t) => {
   child.stdout.once('data', () => stop.abort())
   const work = buffer(child.stdout)
   await t.rejects(withChildren([child], stop.signal, work), { code: 'INTERRUPTED' })
+})
+
+t.test('startZstdDecoder: no memory for its window is told as that', async (t) => {
+  const noMemory = Object.assign(new Error('Allocation error : not enough memory'), {
+    code: 'ZSTD_error_memory_allocation',
+  })
+  const { startZstdDecoder: start } = await t.mockImport<
+    typeof import('../../lib/zstd-decoder.ts')
+  >('../../lib/zstd-decoder.ts', {
+    'node:zlib': {
+      ...zlib,
+      zstdDecompressSync: () => {
+        throw noMemory
+      },
+      createZstdDecompress: () => new Transform({ transform: (_, __, done) => done(noMemory) }),
+    },
+  })
+  const child = start({ archive: 'a' })
+  child.stdin.end(FIRST)
+  child.stdout.resume()
+  await t.rejects(child.exited, { code: 'BAD_ARCHIVE', hint: /^its window is larger than/ })
 })

@@ -1,0 +1,104 @@
+import { appendFileSync } from 'node:fs'
+import { readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import { compress, type CompressOptions } from '../../lib/compress.ts'
+import type { Notice, Outcome } from '../../lib/outcome.ts'
+import { dockerArchive } from '../fixtures/archive-builder.ts'
+import { xzCoding } from '../fixtures/archive-writing.ts'
+import { tar } from '../fixtures/tar-builder.ts'
+
+const MIB = 1024 * 1024
+const { signal } = new AbortController()
+
+async function run(dir: string, more: Partial<CompressOptions> = {}) {
+  const notices: Notice[] = []
+  const outcomes: Outcome[] = []
+  const options: CompressOptions = {
+    names: [],
+    dir,
+    coding: xzCoding(0),
+    compressor: 'xz',
+    threads: 2,
+    force: false,
+    reuse: undefined,
+    dryRun: false,
+    notify: (notice) => notices.push(notice),
+    signal,
+    ...more,
+  }
+  for await (const outcome of compress(options)) outcomes.push(outcome)
+  return { outcomes, warnings: notices.filter(({ type }) => type === 'warning') }
+}
+
+/** A directory with a tar of one layer, whose name does not tell its digest. */
+function withLayer(t: Test, letter: string): string {
+  const layers = [Buffer.alloc(MIB, letter)]
+  const { archive } = dockerArchive({ layers, tags: ['a:1'], layout: 'legacy' })
+  return t.testdir({ 'one.tar': archive })
+}
+
+t.test('compress: another layer of the size of one that is known', async (t) => {
+  const dir = withLayer(t, 'a')
+  t.match((await run(dir)).outcomes, [{ result: 'compressed' }])
+  const { archive } = dockerArchive({
+    layers: [Buffer.alloc(MIB, 'b')],
+    tags: ['b:1'],
+    layout: 'legacy',
+  })
+  await writeFile(join(dir, 'two.tar'), archive)
+  const { outcomes, warnings } = await run(dir)
+  t.match(outcomes, [{ result: 'up to date' }, { result: 'compressed', reusedBytes: undefined }])
+  t.match(warnings, [{ text: /has the size of a layer that is known, but is another; it is read/ }])
+})
+
+t.test('compress: what would be done, and that nothing is', async (t) => {
+  const dir = withLayer(t, 'a')
+  t.match((await run(dir, { dryRun: true })).outcomes, [{ result: 'would be compressed' }])
+  t.match((await run(dir)).outcomes, [{ result: 'compressed' }])
+  await rm(join(dir, 'SHA256SUMS'))
+  t.match((await run(dir, { dryRun: true, reuse: dir })).outcomes, [{ result: 'up to date' }])
+  await t.rejects(rm(join(dir, 'SHA256SUMS')), { code: 'ENOENT' })
+})
+
+t.test('compress: one archive of a tar, whatever its format', async (t) => {
+  const dir = t.testdir({ 'plain.tar': tar([{ path: 'a', content: 'a' }]) })
+  const [first] = (await run(dir)).outcomes
+  t.match(first, { result: 'compressed', notes: [/^it is no saved image/] })
+  const coding = { codec: 'zstd', level: 1, windowLog: 20 } as const
+  const [other] = (await run(dir, { coding, compressor: 'builtin' })).outcomes
+  t.match(other?.notes, [/^it is no saved image/, 'it takes the place of plain.tar.xz'])
+})
+
+const BAD: [string, readonly string[], string][] = [
+  ['no tar at all', [], 'NO_ARCHIVE'],
+  ['a name that is not that of a tar', ['a.txt'], 'USAGE'],
+  ['two of one name', ['a.tar', 'sub/a.tar'], 'NAME_CLASH'],
+]
+
+for (const [what, names, code] of BAD) {
+  t.test(`compress: ${what}`, async (t) => {
+    await t.rejects(run(t.testdir({}), { names }), { code })
+  })
+}
+
+t.test('compress: a tar that is not there does not stop the others', async (t) => {
+  const dir = withLayer(t, 'a')
+  const names = [join(dir, 'none.tar'), join(dir, 'one.tar')]
+  const { outcomes } = await run(dir, { names })
+  t.match(outcomes, [
+    { result: 'failed', error: { code: 'NO_ARCHIVE' } },
+    { result: 'compressed', archive: 'one.tar.xz' },
+  ])
+})
+
+t.test('compress: a tar that grows while it is read', async (t) => {
+  const dir = withLayer(t, 'a')
+  const notify = ({ type }: Notice): void => {
+    if (type === 'step') appendFileSync(join(dir, 'one.tar'), Buffer.alloc(512))
+  }
+  const { outcomes } = await run(dir, { notify })
+  t.match(outcomes, [{ result: 'failed', error: { code: 'BAD_TAR', message: /size: got/ } }])
+  t.strictSame(await readdir(dir), ['one.tar'])
+})

@@ -1,0 +1,59 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+
+import { formatRecord } from '../../lib/archive-record.ts'
+import { inventory } from '../../lib/inventory.ts'
+import type { Notice } from '../../lib/outcome.ts'
+import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+
+const { signal } = new AbortController()
+
+async function list(dir: string) {
+  const notices: Notice[] = []
+  const notify = (notice: Notice) => notices.push(notice)
+  return { outcomes: await collect(inventory({ dir, notify, signal })), notices }
+}
+
+async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const value of values) all.push(value)
+  return all
+}
+
+t.test('inventory: each archive by its record, and all of them together', async (t) => {
+  const dir = t.testdir({
+    'a.tar.xz': 'an archive',
+    'a.tar.xz.json': formatRecord(SAMPLE_RECORD),
+    'b.tar.xz': 'without a record',
+  })
+  const { outcomes, notices } = await list(dir)
+  t.match(outcomes, [
+    { image: 'registry.example/tool:1.0', archive: 'a.tar.xz', archiveBytes: 10, tarBytes: 10240 },
+    { image: 'b.tar.xz', archive: 'b.tar.xz', archiveBytes: 16 },
+    { image: 'total', archiveBytes: 26 },
+    { image: 'total, shared layers once' },
+  ])
+  t.ok(outcomes.every(({ result }) => result === 'listed'))
+  t.strictSame(notices, [])
+})
+
+t.test('inventory: a bad record is told, and its archive listed', async (t) => {
+  const dir = t.testdir({ 'a.tar.xz': 'an archive', 'a.tar.xz.json': '{}' })
+  const { outcomes, notices } = await list(dir)
+  t.match(outcomes, [{ image: 'a.tar.xz', archiveBytes: 10 }, {}, {}])
+  t.match(notices, [{ type: 'warning', text: /a\.tar\.xz\.json/ }])
+})
+
+t.test('inventory: a record that cannot be read is told', async (t) => {
+  const dir = t.testdir({})
+  await writeFile(join(dir, 'a.tar.xz'), 'an archive')
+  await mkdir(join(dir, 'a.tar.xz.json'))
+  await t.rejects(list(dir), { code: 'EISDIR' })
+})
+
+t.test('inventory: nothing there', async (t) => {
+  const dir = t.testdir({ 'a.txt': '' })
+  await t.rejects(list(dir), { code: 'NO_ARCHIVE' })
+  await t.rejects(list(join(dir, 'none')), { code: 'NO_DIRECTORY' })
+})

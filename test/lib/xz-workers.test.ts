@@ -1,0 +1,25 @@
+import t from 'tap'
+
+import { createTurns } from '../../lib/turns.ts'
+import type { BlockFault } from '../../lib/xz-fault.ts'
+import { createXzWorkers } from '../../lib/xz-workers.ts'
+
+t.test('takeOldest: nothing where no block was begun', async (t) => {
+  const workers = createXzWorkers(1, createTurns())
+  t.equal(workers.open, 0)
+  for await (const bytes of workers.takeOldest()) t.fail(`got ${bytes.length} bytes`)
+  await workers.end()
+})
+
+t.test('write: what still comes for a block that failed is for nobody', async (t) => {
+  const turns = createTurns()
+  const workers = createXzWorkers(1, turns)
+  t.teardown(() => workers.end())
+  const explain = (fault: BlockFault) => new Error(`fault ${fault}`)
+  const block = await workers.begin({ sizeBytes: 10, isHuge: false, explain })
+  await block.write(Buffer.from(new ArrayBuffer(1000)), false)
+  await t.rejects(workers.takeOldest().next(), { message: /^fault \d+$/ })
+  const more = Buffer.from(new ArrayBuffer(1000))
+  await block.write(more, true)
+  t.equal(more.length, 1000, 'it was not given away')
+})
