@@ -46,6 +46,9 @@ export interface SegmentWriter {
   readonly sizeBytes: number
 }
 
+// What lies between layers is soon done, but for being written in its turn.
+const MOST_BETWEEN = 8
+
 /**
  * @param handle - of an empty file
  * @param children - is told of the children that are started
@@ -56,9 +59,9 @@ export function createSegmentWriter(
   options: CompressOptions,
 ): SegmentWriter {
   const threads = options.threads ?? availableParallelism()
-  // A layer may begin once there is a processor free for it, and so may what
-  // lies between it and the one before.
-  const slots = createSlots(1 + threads)
+  // A layer may begin once there is a processor free for it.
+  const forLayers = createSlots(threads)
+  const forOthers = createSlots(MOST_BETWEEN)
   const archive = createHash('sha256')
   const segments: Segment[] = []
   const failure = Promise.withResolvers<never>()
@@ -103,6 +106,7 @@ export function createSegmentWriter(
       return sizeBytes
     },
     async begin(layerBytes) {
+      const slots = layerBytes === undefined ? forOthers : forLayers
       const work = weighSegment(layerBytes, threads, options)
       await Promise.race([slots.take(work.weight), failure.promise])
       const segment = openSegment(layerBytes, children, options)

@@ -309,7 +309,7 @@ t.test('createSegmentWriter: told to stop while children wait, ends all', async 
   const writer = createSegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
   const feeding = writeSegments(
     writer,
-    Array.from({ length: 9 }, (_, n) => pseudoRandom(`${n}`, MIB)),
+    Array.from({ length: 9 }, (_, n) => pseudoRandom(`${n}`, 300_000)),
   )
   feeding.catch(() => {})
   const controller = new AbortController()
