@@ -31,6 +31,7 @@ export interface ChildOptions {
 const BROKEN_PIPES = new WeakSet<ToolError>()
 
 const STDERR_BYTES = 4096
+const KEPT_BYTES = 64 * 1024
 const PATIENCE_MS = 2000
 // How long the end of a process may be heard of after that of its pipe; long,
 // for a machine with much to do.
@@ -82,9 +83,12 @@ export function startChild(command: string, args: readonly string[], options: Ch
   }
 }
 
-/** @returns the output of a child that is not read at once: Node drops what nobody has begun to read when it ends. */
-export function keepOutput({ stdout }: Pick<Child, 'stdout'>): Readable {
-  const kept = new PassThrough()
+/**
+ * @param keptBytes - about how much of it may wait to be read
+ * @returns the output of a child that is not read at once: Node drops what nobody has begun to read when it ends
+ */
+export function keepOutput({ stdout }: Pick<Child, 'stdout'>, keptBytes = KEPT_BYTES): Readable {
+  const kept = new PassThrough({ highWaterMark: keptBytes })
   pipeline(stdout, kept, () => {})
   return kept
 }

@@ -1,7 +1,5 @@
 // One segment, from tar bytes to compressed ones. What is compressed already, as
 // layers of a containerd store are, is stored as it is: it would only cost time.
-import type { Readable } from 'node:stream'
-
 import { keepOutput, type Child } from './child.ts'
 import type { Codec, Coding } from './codec.ts'
 import { startCompressor } from './compression.ts'
@@ -15,6 +13,8 @@ export interface SegmentCompression {
   end(): Promise<void>
   /** The compressed bytes; they end when all is well. */
   readonly output: AsyncIterable<Buffer>
+  /** Resolves when it keeps no processor busy any more, however it ended; its output may wait to be read. */
+  readonly done: Promise<void>
 }
 
 /** How to compress. */
@@ -24,6 +24,8 @@ export interface SegmentOptions {
   readonly threads: number | undefined
 }
 
+// What small layers come to: their children end, and are not waited for by others.
+const KEPT_BYTES = 4 * 1024 ** 2
 // As many as tell what is compressed.
 const HEAD_BYTES = 4
 
@@ -36,7 +38,7 @@ export function openSegment(
   children: Child[],
   options: SegmentOptions,
 ): SegmentCompression {
-  const started = Promise.withResolvers<AsyncIterable<Buffer>>()
+  const started = Promise.withResolvers<Child>()
   const { codec } = options.coding
   let child: Child | undefined
   let head: Buffer = Buffer.alloc(0)
@@ -47,12 +49,13 @@ export function openSegment(
       : startCompressor(options.compressor, { ...options, sizeBytes })
     children.push(child)
     child.stdin.on('error', () => {}) // each write tells its own
-    started.resolve(compressed(child, keepOutput(child), codec))
+    started.resolve({ ...child, stdout: keepOutput(child, KEPT_BYTES) })
     return child
   }
   if (sizeBytes === undefined) begin()
   return {
-    output: later(started.promise),
+    output: compressed(started.promise, codec),
+    done: started.promise.then(({ exited }) => exited).catch(() => {}),
     async write(bytes) {
       if (child) return write(child, bytes)
       head = Buffer.concat([head, bytes])
@@ -70,14 +73,11 @@ export function openSegment(
 // nothing.
 const XZ_PADDING = Buffer.alloc(4096)
 
-async function* compressed(child: Child, kept: Readable, codec: Codec): AsyncGenerator<Buffer> {
-  yield* kept as AsyncIterable<Buffer>
-  await child.exited
+async function* compressed(started: Promise<Child>, codec: Codec): AsyncGenerator<Buffer> {
+  const { stdout, exited } = await started
+  yield* stdout as AsyncIterable<Buffer>
+  await exited
   if (codec === 'xz') yield XZ_PADDING
-}
-
-async function* later(started: Promise<AsyncIterable<Buffer>>): AsyncGenerator<Buffer> {
-  yield* await started
 }
 
 function write({ stdin }: Child, bytes: Buffer): Promise<void> {

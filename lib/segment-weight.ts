@@ -7,45 +7,57 @@ import type { Compressor } from './compressor.ts'
 import type { Slots } from './slots.ts'
 import { watchXz } from './xz-progress.ts'
 
-/** The work that a segment is. */
-export interface SegmentWork {
-  /** How many processors it can use. */
-  readonly weight: number
-  /** @returns how many it can still use when that much of an .xz stream is done. */
-  readonly weightAt: (doneBytes: number) => number
-}
-
-/** @param layerBytes - of the layer that it is; what lies between layers is soon done */
-export function weighSegment(
-  layerBytes = 0,
-  threads: number,
-  { compressor, coding }: { readonly compressor: Compressor; readonly coding: Coding },
-): SegmentWork {
-  const block = blockBytes(compressor, coding, layerBytes)
-  const blocksAfter = (doneBytes: number): number =>
-    Math.min(threads, Math.ceil((layerBytes - doneBytes) / block))
-  const weight = Math.max(1, blocksAfter(0))
-  return { weight, weightAt: coding.codec === 'xz' ? blocksAfter : () => weight }
+/** The processors that a segment holds. */
+export interface HeldSlots {
+  /** Gives back those that it cannot use any more when that much of it is done. */
+  readonly onDone: (doneBytes: number) => void
+  /** Gives back all. */
+  readonly end: () => void
 }
 
 /**
- * @param chunks - the compressed bytes of a segment
- * @param slots - gets its weight back bit by bit; that of zst, which tells nothing, at the end
+ * Waits until a segment may begin.
+ *
+ * @param layerBytes - of the layer that it is; what lies between layers is soon done
+ * @param threads - how many processors there are
+ */
+export async function holdSlots(
+  slots: Slots,
+  layerBytes: number | undefined,
+  threads: number,
+  { compressor, coding }: { readonly compressor: Compressor; readonly coding: Coding },
+): Promise<HeldSlots> {
+  const sizeBytes = layerBytes ?? 0
+  const block = blockBytes(compressor, coding, sizeBytes)
+  const blocksAfter = (doneBytes: number): number =>
+    Math.max(0, Math.ceil((sizeBytes - doneBytes) / block))
+  let held = Math.min(threads, Math.max(1, blocksAfter(0)))
+  await slots.take(held)
+
+  function keep(weight: number): void {
+    const left = Math.min(held, weight)
+    slots.give(held - left)
+    held = left
+  }
+  return {
+    onDone: (doneBytes) => keep(blocksAfter(doneBytes)),
+    end: () => keep(0),
+  }
+}
+
+/**
+ * @param chunks - an .xz stream
+ * @param held - told of what is done; a .zst tells nothing
  * @returns the same bytes
  */
 export async function* releaseSlots(
   chunks: AsyncIterable<Buffer>,
-  work: SegmentWork,
-  slots: Slots,
+  held: HeldSlots,
 ): AsyncGenerator<Buffer> {
   const progress = watchXz()
-  let { weight } = work
   for await (const chunk of chunks) {
     progress.write(chunk)
-    const left = Math.min(weight, work.weightAt(progress.doneBytes))
-    slots.give(weight - left)
-    weight = left
+    held.onDone(progress.doneBytes)
     yield chunk
   }
-  slots.give(weight)
 }

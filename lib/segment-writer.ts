@@ -14,7 +14,7 @@ import { isInterruption, toToolError } from './errors.ts'
 import { readSegment, type HeldLayer } from './held-layers.ts'
 import { WrongGuess } from './layer-guess.ts'
 import { openSegment } from './segment-compression.ts'
-import { releaseSlots, weighSegment } from './segment-weight.ts'
+import { holdSlots, releaseSlots } from './segment-weight.ts'
 import { createSlots } from './slots.ts'
 import { proveLayers } from './tar-assembler.ts'
 
@@ -107,14 +107,22 @@ export function createSegmentWriter(
     },
     async begin(layerBytes) {
       const slots = layerBytes === undefined ? forOthers : forLayers
-      const work = weighSegment(layerBytes, threads, options)
-      await Promise.race([slots.take(work.weight), failure.promise])
+      const taking = holdSlots(slots, layerBytes, threads, options)
+      const held = await Promise.race([taking, failure.promise])
       const segment = openSegment(layerBytes, children, options)
+      // What lies between layers holds its place until it is written, and with it
+      // the small layers that are done but wait for their turn are few.
+      if (layerBytes !== undefined) void segment.done.then(held.end)
       const closed = Promise.withResolvers<{
         tarSizeBytes: number
         layerDigest?: string | undefined
       }>()
-      enqueue(releaseSlots(segment.output, work, slots), () => closed.promise)
+      const isTold = options.coding.codec === 'xz'
+      const output = isTold ? releaseSlots(segment.output, held) : segment.output
+      enqueue(output, () => {
+        held.end()
+        return closed.promise
+      })
       let tarSizeBytes = 0
       return {
         write(bytes) {

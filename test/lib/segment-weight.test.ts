@@ -1,0 +1,85 @@
+import { Readable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import { buffer } from 'node:stream/consumers'
+import t from 'tap'
+
+import { holdSlots, releaseSlots } from '../../lib/segment-weight.ts'
+import type { Slots } from '../../lib/slots.ts'
+import { sh } from '../fixtures/run.ts'
+import { xzCoding } from '../fixtures/archive-writing.ts'
+
+const MIB = 1024 * 1024
+const PIXZ = { compressor: { name: 'pixz', version: '1.0.7' }, coding: xzCoding(0) } as const
+const ZSTD = {
+  compressor: { name: 'zstd', version: '1.5.4' },
+  coding: { codec: 'zstd', level: 8, windowLog: 27 },
+} as const
+
+/** Slots that tell what was taken and given. */
+function tellingSlots(): { slots: Slots; told: number[] } {
+  const told: number[] = []
+  const slots: Slots = {
+    take: async (weight) => void told.push(weight),
+    give: (weight) => void (weight !== 0 && told.push(-weight)),
+  }
+  return { slots, told }
+}
+
+// what it is, its size, how it is compressed, the processors that it takes of four
+const WEIGHTS: [string, number | undefined, typeof PIXZ | typeof ZSTD, number][] = [
+  ['what lies between layers', undefined, PIXZ, 1],
+  ['an empty layer', 0, PIXZ, 1],
+  ['a layer of a block', MIB / 2, PIXZ, 1],
+  ['a layer of a little more', MIB / 2 + 1, PIXZ, 2],
+  ['a large layer', 100 * MIB, PIXZ, 4],
+  ['a layer of two jobs of zstd', 200 * MIB, ZSTD, 2],
+]
+
+for (const [what, layerBytes, how, weight] of WEIGHTS) {
+  t.test(`holdSlots: ${what} takes ${weight}, and gives them back once`, async (t) => {
+    const { slots, told } = tellingSlots()
+    const held = await holdSlots(slots, layerBytes, 4, how)
+    t.strictSame(told, [weight])
+    held.end()
+    held.end()
+    held.onDone(0)
+    t.strictSame(told, [weight, -weight])
+  })
+}
+
+t.test('holdSlots: gives back bit by bit, and never more than it took', async (t) => {
+  const { slots, told } = tellingSlots()
+  const held = await holdSlots(slots, 3 * MIB, 4, PIXZ)
+  for (const done of [0, 1, 2, 2.2, 2.5, 3, 50]) held.onDone(done * MIB)
+  t.strictSame(told, [4, -2, -1, -1])
+  const between = tellingSlots()
+  const other = await holdSlots(between.slots, undefined, 4, PIXZ)
+  other.onDone(50 * MIB)
+  other.end()
+  t.strictSame(between.told, [1, -1])
+})
+
+t.test('holdSlots: waits until there is room', async (t) => {
+  const room = Promise.withResolvers<void>()
+  let hasBegun = false
+  const holding = holdSlots({ take: () => room.promise, give: () => {} }, MIB, 4, PIXZ)
+  void holding.then(() => (hasBegun = true))
+  await turn()
+  t.notOk(hasBegun)
+  room.resolve()
+  await holding
+})
+
+t.test('releaseSlots: as an .xz stream goes past, all is given back', async (t) => {
+  const content = Buffer.alloc(3 * MIB)
+  const script = `xz -0 --block-size=${MIB / 2} | base64 -w0`
+  const stream = Buffer.from(await sh(script, { input: content }), 'base64')
+  const { slots, told } = tellingSlots()
+  const held = await holdSlots(slots, content.length, 4, PIXZ)
+  const chunks = Readable.from([stream.subarray(0, 700), stream.subarray(700)])
+  t.ok((await buffer(releaseSlots(chunks, held))).equals(stream))
+  t.equal(
+    told.reduce((sum, weight) => sum + weight, 0),
+    0,
+  )
+})
