@@ -13,7 +13,7 @@ import { readChecksums } from './carry-directory.ts'
 import type { Decompressors } from './compressor.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import { startLoad, type Engine } from './engine.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, interrupted } from './errors.ts'
 import type { LoadTurn } from './load-queue.ts'
 import type { LoadPlan } from './load-plan.ts'
 import type { Progress, VerbContext } from './outcome.ts'
@@ -108,6 +108,7 @@ async function send(
 ): Promise<void> {
   const { threads, signal, notify } = options
   const release = async (): Promise<void> => {
+    if (signal.aborted) throw interrupted()
     turn?.onSent(record.images)
     await turn?.wait()
   }

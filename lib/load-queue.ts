@@ -26,25 +26,22 @@ export interface LoadQueue {
   readonly end: () => Promise<void>
 }
 
-// The engine keeps what was sent of each in its directory for temporary files.
-const MOST_AHEAD = 3
-
 /**
  * @param targets - each to be loaded, or passed over, in this order
- * @param isParallel - whether the next may begin before its turn
+ * @param mostAhead - how many may begin before their turn
  */
 export function createLoadQueue(
   targets: readonly Target[],
   context: VerbContext,
-  isParallel: boolean,
+  mostAhead: number,
   loadOne: LoadOne,
 ): LoadQueue {
   const begun = new Map<Target, Ahead<Result>>()
   let postponed: (() => void) | undefined
 
   function begin(target: Target | undefined, before: readonly ArchivedImage[]): void {
-    if (!target || !isParallel || begun.has(target)) return
-    if (begun.size >= MOST_AHEAD) {
+    if (!target || mostAhead === 0 || begun.has(target)) return
+    if (begun.size >= mostAhead) {
       postponed = () => begin(target, before)
       return
     }
@@ -60,8 +57,9 @@ export function createLoadQueue(
   function take(target: Target): Promise<Result> {
     const work = begun.get(target)
     begun.delete(target)
-    postponed?.()
+    const next = postponed
     postponed = undefined
+    next?.()
     const now = { before: [], wait: async () => {}, onSent: onSentOf(target, []) }
     return work?.take() ?? loadOne(target, context, now)
   }

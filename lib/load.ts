@@ -48,7 +48,7 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
-  const queue = createLoadQueue(newest, options, takesParts(engine), (target, verb, turn) =>
+  const queue = createLoadQueue(newest, options, countAhead(context), (target, verb, turn) =>
     loadTarget(target, { ...context, options: { ...options, ...verb }, ...(turn && { turn }) }),
   )
   try {
@@ -58,6 +58,15 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   } finally {
     await queue.end()
   }
+}
+
+// The engine keeps what was sent of each in its directory for temporary files.
+const MOST_AHEAD = 3
+
+// What is built in keeps its threads and their memory until an archive's end is sent.
+function countAhead({ engine, decompressors }: LoadTools): number {
+  if (!takesParts(engine)) return 0
+  return decompressors.xz.name === 'builtin' ? 1 : MOST_AHEAD
 }
 
 async function loadTarget(target: Target, context: Context): Promise<Result> {

@@ -13,9 +13,9 @@ const TARGETS = ['a', 'b', 'c', 'd', 'e', 'f'].map((label) => ({
 /** Loads archives, three if not told; gives what was done, in its order. */
 function queueOf(
   t: Test,
-  options: { isParallel?: boolean; fails?: Record<string, ErrorCode>; count?: number } = {},
+  options: { mostAhead?: number; fails?: Record<string, ErrorCode>; count?: number } = {},
 ): { queue: LoadQueue; done: string[]; loadAll: () => Promise<unknown[]> } {
-  const { isParallel = true, fails = {}, count = 3 } = options
+  const { mostAhead = 3, fails = {}, count = 3 } = options
   const targets = TARGETS.slice(0, count)
   const done: string[] = []
   const loadOne: LoadOne = async ({ label }, { notify, signal }, turn) => {
@@ -37,7 +37,7 @@ function queueOf(
     if ('text' in notice) done.push(`${notice.type} ${notice.text}`)
   }
   const context = { notify, signal: new AbortController().signal }
-  const queue = createLoadQueue(targets, context, isParallel, loadOne)
+  const queue = createLoadQueue(targets, context, mostAhead, loadOne)
   const loadAll = async (): Promise<unknown[]> => {
     const results: unknown[] = []
     for (const target of targets) {
@@ -98,7 +98,7 @@ t.test('createLoadQueue: no more than three begin ahead', async (t) => {
 })
 
 t.test('createLoadQueue: one after the other, where that is wanted', async (t) => {
-  const { done, loadAll } = queueOf(t, { isParallel: false })
+  const { done, loadAll } = queueOf(t, { mostAhead: 0 })
   await loadAll()
   t.strictSame(
     done,
