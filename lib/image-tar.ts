@@ -64,6 +64,8 @@ export async function findTar(
 export function beginTar(tar: ImageTar): BegunTar {
   const { tar: stdout, child } = tar.open()
   let begun: ReturnType<ImageTar['open']> | undefined = { tar: keepOutput({ stdout }), child }
+  // What fails before anybody wants it tells nothing: it is done anew.
+  child.exited.catch(() => (begun = undefined))
   return {
     ...tar,
     open() {

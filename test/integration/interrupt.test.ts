@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { openGate } from '../fixtures/gate.ts'
-import { start, type Running } from '../fixtures/run.ts'
+import { hasEnded, start, type Running } from '../fixtures/run.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { setUp, snapshot, until } from '../fixtures/workbench.ts'
@@ -23,18 +23,8 @@ const SIGNALS = [
   ['SIGTERM', 143, 0],
 ] as const
 
-// Signal 0 only asks whether the group has a process. One that has ended counts
-// until somebody has asked for its status, which for orphans takes a moment.
-const isGone = async (t: Test, { child }: Running) => {
-  const hasEnded = (): boolean => {
-    try {
-      process.kill(-(child.pid ?? 0), 0)
-      return false
-    } catch {
-      return true
-    }
-  }
-  t.ok(await until('the end of all processes', async () => hasEnded()), 'no process is left')
+const isGone = async (t: Test, running: Running) => {
+  t.ok(await until('the end of all processes', async () => hasEnded(running)), 'no process is left')
 }
 
 for (const [signal, want, waitMs] of SIGNALS) {

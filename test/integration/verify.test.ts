@@ -89,6 +89,7 @@ t.test('engine: lays the image out differently than the one that saved it', asyn
     t.match(answer?.notes, [
       'the engine lays it out differently: config digest and 2 layers are the same',
     ])
+    t.match(answer?.md5?.expected, /^[0-9a-f]{32}$/)
     t.not(answer?.md5?.archive, answer?.md5?.expected)
   }
 })

@@ -54,16 +54,31 @@ t.test('beginTar: where it is opened again the engine begins again', async (t) =
   await Promise.all([first.child.exited, second.child.exited])
 })
 
-t.test('beginTar: how the engine fails is told where it is opened', async (t) => {
-  const begun = beginTar(await tarOf(t, 'echo broken >&2; exit 1'))
+t.test('beginTar: an engine that failed before anybody wanted it begins again', async (t) => {
+  const script = 'if [ -e "$0.again" ]; then echo well; else : >"$0.again"; exit 1; fi'
+  const begun = beginTar(await tarOf(t, script))
   await delay(500)
+  const { tar, child } = begun.open()
+  t.equal(await text(tar), 'well\n')
+  await child.exited
+})
+
+t.test('beginTar: how the engine fails is told where it is opened', async (t) => {
+  const begun = beginTar(await tarOf(t, '/bin/sleep 1; echo broken >&2; exit 1'))
   const { tar, child } = begun.open()
   t.equal(await text(tar), '')
   await t.rejects(child.exited, { message: /broken/ })
 })
 
 t.test('beginTar: what nobody opened is ended', async (t) => {
-  const begun = beginTar(await tarOf(t, 'exec /bin/sleep 60'))
-  await begun.end()
-  await t.rejects(begun.open().child.exited, { code: 'INTERRUPTED' })
+  const image = await tarOf(t, 'exec /bin/sleep 60')
+  const opened: ReturnType<ImageTar['open']>[] = []
+  const open = (): ReturnType<ImageTar['open']> => {
+    const last = image.open()
+    opened.push(last)
+    return last
+  }
+  await beginTar({ ...image, open }).end()
+  t.equal(opened.length, 1)
+  await t.rejects(Promise.all(opened.map(({ child }) => child.exited)), { code: 'INTERRUPTED' })
 })
