@@ -18,8 +18,7 @@ export function compareImages(
 ): string[] {
   if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
   if (hasSameContent(read, engine)) return ['checked against the engine']
-  const got = read.images.map((image) => image.configDigest).join()
-  const want = engine.images.map((image) => image.configDigest).join()
+  const [got, want] = [configDigests(read), configDigests(engine)]
   if (got !== want) {
     throw new ToolError('MISMATCH', `verify: config digest: got ${got}, the engine has ${want}`, {
       hint: 'the engine has another image of that name: --against record proves the archive alone',
@@ -36,9 +35,20 @@ export function hasSameContent(read: Pick<ReadArchive, 'tar'>, engine: EngineDig
   return contentMd5 !== undefined && contentMd5 === read.tar.contentMd5
 }
 
+/** @returns whether both tars hold the same images, by their configs. */
+export function hasSameImages(read: Images, engine: Images): boolean {
+  return configDigests(read) === configDigests(engine)
+}
+
 /** @returns the content md5 of the engine's side, which is not made anew where it is the archive's. */
 export function engineMd5(read: ReadArchive, engine: EngineDigest): string | undefined {
   return hasSameContent(read, engine) ? read.tar.contentMd5 : engine.tar.contentMd5
+}
+
+type Images = Pick<ReadArchive, 'images'>
+
+function configDigests({ images }: Images): string {
+  return images.map((image) => image.configDigest).join()
 }
 
 function nothingToCompare({ images }: ReadArchive): string {

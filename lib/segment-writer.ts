@@ -1,7 +1,8 @@
 // Segments into one archive file: each is compressed by a child of its own,
-// several at a time, and written in the order of the tar. A child that is not
-// yet to be written waits at its full pipe, with its input in its own memory:
-// so nothing is spooled, and all processors are busy where two layers meet.
+// several at a time, and written in the order of the tar. Of a child that is not
+// yet to be written some MiB of output are kept, and then it waits, with its input
+// in its own memory: so nothing is spooled, and all processors are busy where two
+// layers meet.
 import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { FileHandle } from 'node:fs/promises'

@@ -4,7 +4,7 @@ import { readArchive, type ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import type { Decompressors } from './compressor.ts'
 import type { Engine } from './engine.ts'
-import { hasSameContent } from './image-comparison.ts'
+import { hasSameContent, hasSameImages } from './image-comparison.ts'
 import { digestEngineImage, type EngineDigest, type Original } from './original.ts'
 import type { VerbContext } from './outcome.ts'
 import type { Target } from './targets.ts'
@@ -55,7 +55,9 @@ export async function readSides(side: Side, tools: SideTools): Promise<ReadSides
     const isKnown = !digest || tools.laysOutDifferently || hasSameContent(read, digest)
     if (isKnown) return { read, digest }
     // The md5 is for people to see: only now is it known that it has to be made.
-    tools.laysOutDifferently = true
+    tools.laysOutDifferently = hasSameImages(read, digest)
+    const text = `the content differs: the engine saves "${side.target.label}" again, for its md5`
+    options.notify({ type: 'remark', text })
     return { read, digest: await digestOriginal(true) }
   } catch (error) {
     failed.abort()

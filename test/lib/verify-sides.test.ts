@@ -1,0 +1,94 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+
+import type { Engine } from '../../lib/engine.ts'
+import type { Notice } from '../../lib/outcome.ts'
+import { readSides, type ReadSides, type SideTools } from '../../lib/verify-sides.ts'
+import { readers, write } from '../fixtures/archive-writing.ts'
+import { sha256 } from '../fixtures/digest.ts'
+import { wrapCommand } from '../fixtures/faults.ts'
+import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
+
+const ENGINE: Engine = {
+  name: 'docker',
+  idIsConfig: true,
+  savesPlatform: false,
+  inspectsPlatform: false,
+}
+const IMAGE = { id: '', repoTags: [], platform: 'linux/amd64', sizeBytes: 0, diffIds: [] }
+
+/** The members of an image; without layers, to keep it short. */
+function imageOf(architecture: string): TarEntry[] {
+  const content = JSON.stringify({ architecture, os: 'linux', rootfs: { diff_ids: [] } })
+  const path = `${sha256(content).slice('sha256:'.length)}.json`
+  const manifest = JSON.stringify([{ Config: path, RepoTags: ['a:1'], Layers: [] }])
+  return [
+    { path: 'manifest.json', content: manifest },
+    { path, content },
+  ]
+}
+
+/** An archive, and an engine that saves those members; `saves` counts how often it did. */
+async function prepare(
+  t: Test,
+  saved: readonly TarEntry[],
+): Promise<{ read: () => Promise<ReadSides>; saves: () => Promise<number>; notices: Notice[] }> {
+  const dir = t.testdir()
+  const archive = join(dir, 'a.tar.xz')
+  await write(archive, tar(imageOf('amd64')))
+  await writeFile(join(dir, 'saved.tar'), tar(saved))
+  const script = `echo >>${dir}/log; exec cat ${dir}/saved.tar`
+  const before = process.env['PATH']
+  process.env['PATH'] = (await wrapCommand(join(dir, 'bin'), 'docker', script)).PATH
+  t.teardown(() => (process.env['PATH'] = before))
+  const notices: Notice[] = []
+  const notify = (notice: Notice): void => void notices.push(notice)
+  const tools: SideTools = {
+    engine: ENGINE,
+    decompressors: readers(),
+    options: { threads: 2, notify, signal: new AbortController().signal },
+    laysOutDifferently: false,
+  }
+  const original = { name: 'a:1', image: IMAGE }
+  const side = { target: { archive, label: 'a:1' }, archiveBytes: 1, record: undefined, original }
+  return {
+    read: () => readSides(side, tools),
+    saves: async () => (await readFile(join(dir, 'log'), 'utf8')).length,
+    notices,
+  }
+}
+
+const MD5 = /^[0-9a-f]{32}$/
+
+t.test('readSides: the same content: the md5 is made once', async (t) => {
+  const { read, saves, notices } = await prepare(t, imageOf('amd64'))
+  const sides = await read()
+  t.match(sides.read.tar.contentMd5, MD5)
+  t.equal(sides.digest?.tar.contentMd5, undefined)
+  t.equal(sides.digest?.tar.membersSha256, sides.read.tar.membersSha256)
+  t.equal(await saves(), 1)
+  t.notOk(notices.some(({ type }) => type === 'remark'))
+})
+
+t.test('readSides: laid out differently: the first is saved again, the next is not', async (t) => {
+  const { read, saves, notices } = await prepare(t, imageOf('amd64').toReversed())
+  for (const [round, want] of [2, 3].entries()) {
+    const { read: archive, digest } = await read()
+    t.match(digest?.tar.contentMd5, MD5)
+    t.not(digest?.tar.contentMd5, archive.tar.contentMd5)
+    t.equal(await saves(), want, `round ${round}`)
+  }
+  t.match(
+    notices.filter(({ type }) => type === 'remark'),
+    [{ text: 'the content differs: the engine saves "a:1" again, for its md5' }],
+  )
+})
+
+t.test('readSides: another image says nothing of how the engine lays them out', async (t) => {
+  const { read, saves } = await prepare(t, imageOf('arm64'))
+  for (const want of [2, 4]) {
+    t.match((await read()).digest?.tar.contentMd5, MD5)
+    t.equal(await saves(), want)
+  }
+})
