@@ -24,15 +24,21 @@ export interface Engine {
   readonly savesPlatform: boolean
   /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
   readonly inspectsPlatform: boolean
+  /** Ends what it is asked. */
+  readonly signal?: AbortSignal
 }
 
 /**
  * @param name - which one; without it, the first on PATH
+ * @param signal - ends what it is asked, now and later
  * @throws NO_ENGINE, ENGINE_DOWN or ENGINE_DENIED
  */
-export async function findEngine(name?: EngineName): Promise<Engine> {
+export async function findEngine(
+  name: EngineName | undefined,
+  signal: AbortSignal,
+): Promise<Engine> {
   for (const candidate of name === undefined ? ENGINE_NAMES : [name]) {
-    const found = await probe(candidate)
+    const found = await probe({ name: candidate, signal })
     if (found) return found
   }
   throw new ToolError(
@@ -64,7 +70,7 @@ export async function inspectImage(
 /** @returns the names, with tags, of all images that the engine has. */
 export async function listTags(engine: Engine): Promise<string[]> {
   const args = ['image', 'ls', '--format', '{{.Repository}}:{{.Tag}}']
-  const answer = await run(engine.name, args)
+  const answer = await run(engine, args)
   if (answer.exitCode !== 0) throw engineError('list images', answer.stderr)
   return answer.stdout.split('\n').filter((name) => name !== '' && !name.includes('<none>'))
 }
@@ -72,7 +78,7 @@ export async function listTags(engine: Engine): Promise<string[]> {
 /** @returns the IDs of all images that have no name. */
 export async function listUntagged(engine: Engine): Promise<string[]> {
   const args = ['image', 'ls', '--quiet', '--no-trunc', '--filter', 'dangling=true']
-  const answer = await run(engine.name, args)
+  const answer = await run(engine, args)
   if (answer.exitCode !== 0) throw engineError('list images', answer.stderr)
   return [...new Set(answer.stdout.split('\n').filter(Boolean))]
 }
@@ -90,13 +96,13 @@ export async function listChains(engine: Engine): Promise<Set<string>> {
   const chains = new Set<string>()
   if (!takesParts(engine)) return chains
   const args = ['image', 'ls', '--all', '--quiet', '--no-trunc']
-  const listed = await run(engine.name, args)
+  const listed = await run(engine, args)
   if (listed.exitCode !== 0) throw engineError('list images', listed.stderr)
   const ids = [...new Set(listed.stdout.split('\n').filter(Boolean))]
   if (ids.length === 0) return chains
   const format = ['--format', '{{json .RootFS.Layers}}']
   // An image may be gone by now: what is said of the others counts.
-  const answer = await run(engine.name, ['image', 'inspect', ...format, '--', ...ids])
+  const answer = await run(engine, ['image', 'inspect', ...format, '--', ...ids])
   for (const line of answer.stdout.split('\n').filter(Boolean)) {
     const layers = v.parse(v.nullish(v.array(v.string()), []), JSON.parse(line))
     for (const chain of chainIds(layers)) chains.add(chain)
@@ -106,7 +112,7 @@ export async function listChains(engine: Engine): Promise<Set<string>> {
 
 /** Gives an image another name, as `docker tag` does. */
 export async function tagImage(engine: Engine, reference: string, tag: string): Promise<void> {
-  const answer = await run(engine.name, ['tag', '--', reference, tag])
+  const answer = await run(engine, ['tag', '--', reference, tag])
   if (answer.exitCode !== 0) throw engineError(`tag "${reference}"`, answer.stderr)
 }
 
@@ -136,31 +142,38 @@ async function inspect(
   platform?: string,
 ): Promise<Inspection | undefined> {
   const choice = platform === undefined ? [] : ['--platform', platform]
-  const answer = await run(engine.name, ['image', 'inspect', ...choice, '--', reference])
+  const answer = await run(engine, ['image', 'inspect', ...choice, '--', reference])
   if (answer.exitCode === 0) return parseInspection(answer.stdout)
   const error = engineError(`inspect "${reference}"`, answer.stderr)
   if (error.code === 'NO_IMAGE' || error.code === 'WRONG_PLATFORM') return undefined
   throw error
 }
 
+type Asked = Pick<Engine, 'name' | 'signal'>
+
+// The command takes the place of the shell: a signal has one process to end.
+const ASKING = { nothrow: true, quiet: true, prefix: 'exec ' }
+
 async function run(
-  name: EngineName,
+  { name, signal }: Asked,
   args: readonly string[],
 ): Promise<{ exitCode: number | null; stdout: string; stderr: string }> {
-  return $({ nothrow: true, quiet: true })`${name} ${args}`
+  return $(signal ? { ...ASKING, signal } : ASKING)`${name} ${args}`
 }
 
 const NOT_FOUND = 127
 
-async function probe(name: EngineName): Promise<Engine | undefined> {
+async function probe(asked: Asked): Promise<Engine | undefined> {
+  const { name } = asked
   const args = name === 'docker' ? ['info', '--format', '{{json .}}'] : ['version']
-  const answer = await run(name, args)
+  const answer = await run(asked, args)
   if (answer.exitCode === NOT_FOUND) return undefined
   if (answer.exitCode !== 0) throw engineError(`ask ${name}`, answer.stderr || answer.stdout)
   if (name !== 'docker') {
-    return { name, idIsConfig: name === 'podman', savesPlatform: false, inspectsPlatform: false }
+    const idIsConfig = name === 'podman'
+    return { ...asked, idIsConfig, savesPlatform: false, inspectsPlatform: false }
   }
-  const parsed = v.safeParse(Info, JSON.parse(answer.stdout))
+  const parsed = v.safeParse(Info, answer.stdout)
   // Some clients call it a success that the daemon is down: docker/cli#5900.
   if (!parsed.success || parsed.output.ServerVersion === '') {
     throw engineError(`ask ${name}`, answer.stderr || 'cannot connect to the docker daemon')
@@ -169,15 +182,19 @@ async function probe(name: EngineName): Promise<Engine | undefined> {
   const versions = [info.ServerVersion, info.ClientInfo?.Version ?? ''].map(Number.parseFloat)
   const idIsConfig = !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter')
   return {
-    name,
+    ...asked,
     idIsConfig,
     savesPlatform: versions.every((version) => version >= 28),
     inspectsPlatform: !idIsConfig && versions.every((version) => version >= 28.1),
   }
 }
 
-const Info = v.object({
-  ServerVersion: v.string(),
-  DriverStatus: v.nullish(v.unknown(), []),
-  ClientInfo: v.optional(v.object({ Version: v.optional(v.string()) })),
-})
+const Info = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({
+    ServerVersion: v.string(),
+    DriverStatus: v.nullish(v.unknown(), []),
+    ClientInfo: v.optional(v.object({ Version: v.optional(v.string()) })),
+  }),
+)

@@ -41,7 +41,7 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   const targets = await findTargets(options)
   const { threads, compressor: wanted } = options
   const [engine, decompressors] = await Promise.all([
-    findEngine(options.engine),
+    findEngine(options.engine, options.signal),
     findDecompressors({ threads, wanted, notify: options.notify }),
   ])
   const context = { engine, decompressors, options }

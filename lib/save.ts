@@ -45,7 +45,7 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
     if (dir !== undefined) await checkDirectory(dir)
   }
   const [engine, compressors] = await Promise.all([
-    findEngine(options.engine),
+    findEngine(options.engine, options.signal),
     findCompressors(options),
   ])
   const context = { engine, ...compressors, options }

@@ -72,7 +72,7 @@ async function prepare(options: VerifyOptions): Promise<Context> {
 async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined> {
   if (options.against === 'record') return undefined
   try {
-    return await findEngine(options.engine)
+    return await findEngine(options.engine, options.signal)
   } catch (error) {
     if (!(error instanceof ToolError) || options.against === 'engine') throw error
     options.notify({ type: 'warning', text: `${error.message}; checking against the records` })
