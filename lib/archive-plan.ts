@@ -3,13 +3,12 @@
 import { dirname } from 'node:path'
 
 import type { ArchiveRecord } from './archive-record.ts'
-import { chainIds } from './chain-id.ts'
 import type { ArchivedImage, RequiredLayer } from './docker-archive.ts'
-import { listChains, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { readHeldLayers } from './held-layers.ts'
 import { planLoad, type LoadPlan } from './load-plan.ts'
 import type { VerbContext } from './outcome.ts'
+import { imageChains, type PresentLayers } from './present-layers.ts'
 import { formatBytes } from './quantity.ts'
 import type { Target } from './targets.ts'
 
@@ -25,7 +24,7 @@ export interface PlanOptions extends Pick<VerbContext, 'notify'> {
 
 /** Whom it is planned for. */
 export interface PlanTools {
-  readonly engine: Engine
+  readonly present: PresentLayers
   readonly options: PlanOptions
   /** The images that the engine will have, too; none where its store takes no parts. */
   readonly before: readonly ArchivedImage[]
@@ -38,14 +37,11 @@ export interface PlanTools {
 export async function planArchive(
   target: Target,
   record: ArchiveRecord,
-  { engine, options, before }: PlanTools,
+  { present, options, before }: PlanTools,
 ): Promise<LoadPlan> {
   const forced = options.force ? { ...record, segments: [] } : record
-  const present = await listChains(engine)
-  for (const { layers } of before) {
-    for (const chain of chainIds(layers.map(({ diffId }) => diffId))) present.add(chain)
-  }
-  return plan(target, forced, present, options)
+  const there = (await present.list()).union(new Set(imageChains(before)))
+  return plan(target, forced, there, options)
 }
 
 /**

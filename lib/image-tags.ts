@@ -3,9 +3,10 @@
 import { same } from './archive-check.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
-import { inspectImage, tagImage, type Engine } from './engine.ts'
+import { inspectImage, tagImage, takesParts, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { findPresent } from './present-image.ts'
+import { imageChains, type PresentLayers } from './present-layers.ts'
 import { hasLayers, isSameImage } from './same-image.ts'
 
 /** An image of a record, and what its tags mean in the engine so far. */
@@ -46,14 +47,19 @@ function namesOf({ configDigest, repoTags }: ArchivedImage): string[] {
 /**
  * An image that is there under its ID but lacks its tag only gets the tag.
  *
- * @param options - `wait`: awaited before that
+ * @param options - `present`: the engine's layers; `wait`: awaited before that
  * @returns what the tags meant before; undefined where an image is not there
  */
 export async function tagLoaded(
   engine: Engine,
   known: readonly KnownImage[],
-  { dryRun, wait }: { readonly dryRun: boolean; readonly wait?: () => Promise<void> },
+  options: {
+    readonly present: PresentLayers
+    readonly dryRun: boolean
+    readonly wait?: () => Promise<void>
+  },
 ): Promise<string[] | undefined> {
+  const { present, dryRun, wait } = options
   const notes: string[] = []
   for (const { image, own } of known) {
     const missing = image.repoTags.filter((tag) => {
@@ -62,12 +68,23 @@ export async function tagLoaded(
     })
     notes.push(...missing.flatMap((tag) => wasBefore(tag, own.get(tag))))
     if (image.repoTags.length > 0 && missing.length === 0) continue
-    const present = await findPresent(engine, image)
-    if (!present) return undefined
+    if (await lacksLayers(engine, image, present)) return undefined
+    const there = await findPresent(engine, image)
+    if (!there) return undefined
     if (missing.length > 0) await wait?.()
-    for (const tag of dryRun ? [] : missing) await tagImage(engine, present.id, tag)
+    for (const tag of dryRun ? [] : missing) await tagImage(engine, there.id, tag)
   }
   return notes
+}
+
+// It spares a question for the image itself.
+async function lacksLayers(
+  engine: Engine,
+  image: ArchivedImage,
+  present: PresentLayers,
+): Promise<boolean> {
+  if (!takesParts(engine)) return false
+  return !new Set(imageChains([image])).isSubsetOf(await present.list())
 }
 
 function wasBefore(tag: string, before: EngineImage | undefined): string[] {

@@ -17,12 +17,14 @@ import { ToolError, interrupted } from './errors.ts'
 import type { LoadTurn } from './load-queue.ts'
 import type { LoadPlan } from './load-plan.ts'
 import type { Progress, VerbContext } from './outcome.ts'
+import type { PresentLayers } from './present-layers.ts'
 import { assembleTar } from './tar-assembler.ts'
 import type { Target } from './targets.ts'
 
 /** What it is loaded with. */
 export interface LoadTools {
   readonly engine: Engine
+  readonly present: PresentLayers
   readonly decompressors: Decompressors
   readonly options: VerbContext & {
     readonly dir: string
@@ -71,7 +73,7 @@ async function loadSegments(
   record: ArchiveRecord,
   tools: LoadTools,
 ): Promise<LoadedArchive> {
-  const { options, turn } = tools
+  const { options, present, turn } = tools
   const sums = await readChecksums(dirname(target.archive))
   await checkRecordSum(target.archive, sums)
   const { sha256 } = record.archive
@@ -85,6 +87,7 @@ async function loadSegments(
     return { ...loaded, skippedBytes: planned.skippedBytes }
   } catch (error) {
     if (planned.skippedBytes === 0 || !isEngineFailure(error)) throw error
+    present.forget()
     await turn?.wait()
     options.notify({
       type: 'warning',

@@ -10,6 +10,7 @@ import { areApart, checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './load-queue.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { watchLayers } from './present-layers.ts'
 import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
 
 /** What {@link load} takes. */
@@ -44,7 +45,7 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
     findEngine(options.engine, options.signal),
     findDecompressors({ threads, wanted, notify: options.notify }),
   ])
-  const context = { engine, decompressors, options }
+  const context = { engine, present: watchLayers(engine), decompressors, options }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
@@ -70,17 +71,20 @@ function countAhead({ engine, decompressors }: LoadTools): number {
 }
 
 async function loadTarget(target: Target, context: Context): Promise<Result> {
-  const { engine, options, turn } = context
+  const { engine, present, options, turn } = context
   const archiveBytes = await checkExists(target)
   const record = await readRecord(target.archive)
   if (record?.images.length === 0) throw noImage(target.label)
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
   // What another one brings may be this one, or change what its tags mean.
   if (!record || !areApart(record.images, turn?.before ?? [])) await turn?.wait()
-  const known = await lookUpImages(engine, record?.images ?? [])
-  const present =
-    options.force || !record ? undefined : await tagLoaded(engine, known, { ...options, ...turn })
-  if (present) return { result: 'already loaded', ...sizes, notes: present }
+  // The layers are asked for meanwhile: they are wanted unless all images are there.
+  const [known] = await Promise.all([lookUpImages(engine, record?.images ?? []), present.list()])
+  const isWanted = options.force || !record
+  const had = isWanted
+    ? undefined
+    : await tagLoaded(engine, known, { ...options, ...turn, present })
+  if (had) return { result: 'already loaded', ...sizes, notes: had }
   if (options.dryRun) {
     const plan = record && (await planArchive(target, record, { ...context, before: [] }))
     return { result: 'would be loaded', ...sizes, ...skipped(plan?.skippedBytes) }
@@ -89,6 +93,7 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   const loaded = await loadArchive(target, archiveBytes, record, context)
   const notes = record ? [] : ['it has no record to prove it by']
   for (const image of loaded.images) notes.push(...(await checkLoaded(engine, image, known)))
+  present.add(loaded.images)
   const { tarBytes, skippedBytes } = loaded
   return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes }
 }

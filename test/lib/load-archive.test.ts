@@ -8,6 +8,7 @@ import type { Engine } from '../../lib/engine.ts'
 import { interrupted } from '../../lib/errors.ts'
 import { loadArchive, type LoadTools, type LoadedArchive } from '../../lib/load-archive.ts'
 import type { LoadTurn } from '../../lib/load-queue.ts'
+import { watchLayers } from '../../lib/present-layers.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { delivered, readers, write } from '../fixtures/archive-writing.ts'
 import { digest } from '../fixtures/digested-tar.ts'
@@ -88,7 +89,8 @@ async function prepare(
       const archive = join(dir, name)
       const options = { dir, threads: 2, base: undefined, force: false, notify, signal, ...more }
       const { size } = await stat(archive)
-      const tools = { engine, decompressors: readers(), options, turn }
+      const present = watchLayers(engine)
+      const tools = { engine, present, decompressors: readers(), options, turn }
       return loadArchive({ archive, label: 'a:1' }, size, await readRecord(archive), tools)
     },
     async got() {
