@@ -1,8 +1,8 @@
 // What compresses and decompresses on this machine: programs on PATH, and where
 // those are missing or slow, what is built in.
 import { availableParallelism } from 'node:os'
-import { $ } from 'zx/core'
 
+import { ask, NOT_FOUND } from './ask.ts'
 import type { Codec, Coding } from './codec.ts'
 import { ToolError } from './errors.ts'
 import type { VerbContext } from './outcome.ts'
@@ -136,12 +136,11 @@ function missing(name: CompressorName): ToolError {
   })
 }
 
-const NOT_FOUND = 127
 const FLAGS = { pixz: '-h', xz: '--version', zstd: '--version' }
 
 async function find(name: CompressorName, codec: Codec): Promise<Compressor | undefined> {
   if (name === 'builtin') return builtin(codec)
-  const answer = await $({ nothrow: true, quiet: true })`${name} ${FLAGS[name]}`
+  const answer = await ask(name, [FLAGS[name]])
   if (answer.exitCode === NOT_FOUND) return undefined
   const version = /\bv?(\d+\.\d+(\.\d+)?\w*)/.exec(answer.stdout + answer.stderr)?.[1] ?? 'unknown'
   return { name, version }

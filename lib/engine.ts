@@ -1,8 +1,8 @@
-// The container engine, by its command: short questions through zx, image
+// The container engine, by its command: short questions by ask.ts, image
 // bytes through streams.
-import { $ } from 'zx/core'
 import * as v from 'valibot'
 
+import { ask, NOT_FOUND, type Answer } from './ask.ts'
 import { chainIds } from './chain-id.ts'
 import { startChild, type Child } from './child.ts'
 import { engineError } from './engine-error.ts'
@@ -151,17 +151,9 @@ async function inspect(
 
 type Asked = Pick<Engine, 'name' | 'signal'>
 
-// The command takes the place of the shell: a signal has one process to end.
-const ASKING = { nothrow: true, quiet: true, prefix: 'exec ' }
-
-async function run(
-  { name, signal }: Asked,
-  args: readonly string[],
-): Promise<{ exitCode: number | null; stdout: string; stderr: string }> {
-  return $(signal ? { ...ASKING, signal } : ASKING)`${name} ${args}`
+async function run({ name, signal }: Asked, args: readonly string[]): Promise<Answer> {
+  return ask(name, args, signal)
 }
-
-const NOT_FOUND = 127
 
 async function probe(asked: Asked): Promise<Engine | undefined> {
   const { name } = asked

@@ -1,0 +1,29 @@
+// Short questions to programs, whose answer is a text.
+import { $ } from 'zx/core'
+
+/** What a program answered. */
+export interface Answer {
+  /** Null where a signal ended it; {@link NOT_FOUND} where there is no such program. */
+  readonly exitCode: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** The exit status where a program is not on PATH. */
+export const NOT_FOUND = 127
+
+// The program takes the place of the shell: a signal has one process to end.
+const ASKING = { nothrow: true, quiet: true, prefix: 'exec ' }
+
+/**
+ * @param program - looked for on PATH
+ * @param args - as they are: they are quoted
+ * @param signal - ends the program
+ */
+export async function ask(
+  program: string,
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<Answer> {
+  return $(signal ? { ...ASKING, signal } : ASKING)`${program} ${args}`
+}
