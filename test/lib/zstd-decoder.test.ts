@@ -134,13 +134,11 @@ t.test('startZstdDecoder: thousands of frames', async (t) => {
   const frame = zstdCompressSync(content)
   const archive = Buffer.concat(Array.from({ length: 5000 }, () => frame))
   const before = process.memoryUsage().rss
-  const beganMs = performance.now()
   const child = startZstdDecoder({ archive: 'a' })
   child.stdin.end(archive)
   let sizeBytes = 0
   for await (const chunk of child.stdout as AsyncIterable<Buffer>) sizeBytes += chunk.length
   t.equal(sizeBytes, 5000 * content.length)
-  t.ok(performance.now() - beganMs < 30_000, `${Math.round(performance.now() - beganMs)} ms`)
   const grownMib = (process.memoryUsage().rss - before) / 2 ** 20
   t.ok(grownMib < 150, `${Math.round(grownMib)} MiB more`)
 })
