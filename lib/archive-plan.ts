@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import type { ArchiveRecord } from './archive-record.ts'
 import type { ArchivedImage, RequiredLayer } from './docker-archive.ts'
 import { ToolError } from './errors.ts'
-import { readHeldLayers } from './held-layers.ts'
+import { readHeldLayers, type HeldLayer } from './held-layers.ts'
 import { planLoad, type LoadPlan } from './load-plan.ts'
 import type { VerbContext } from './outcome.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
@@ -40,8 +40,15 @@ export async function planArchive(
   { present, options, before }: PlanTools,
 ): Promise<LoadPlan> {
   const forced = options.force ? { ...record, segments: [] } : record
-  const there = (await present.list()).union(new Set(imageChains(before)))
-  return plan(target, forced, there, options)
+  const held = await readHeld(target, record, options)
+  const coming = new Set(imageChains(before))
+  const plan = async (): Promise<LoadPlan> =>
+    planLoad(forced, (await present.list()).union(coming), held)
+  const planned = await plan()
+  if (planned.missing.length === 0) return planned
+  // Somebody else may have loaded them since the engine was asked.
+  present.forget()
+  return complete(target, await plan())
 }
 
 /**
@@ -53,19 +60,20 @@ export async function planWhole(
   record: ArchiveRecord,
   options: PlanOptions,
 ): Promise<LoadPlan> {
-  return plan(target, record, new Set(), options)
+  return complete(target, planLoad(record, new Set(), await readHeld(target, record, options)))
 }
 
-async function plan(
-  { archive, label }: Target,
+async function readHeld(
+  { archive }: Target,
   record: ArchiveRecord,
-  present: ReadonlySet<string>,
   { dir, base, notify }: PlanOptions,
-): Promise<LoadPlan> {
+): Promise<HeldLayer[]> {
+  if (!record.requires) return []
   const dirs = [dir, dirname(archive), ...(base === undefined ? [] : [base])]
-  const warn = (text: string): void => notify({ type: 'warning', text })
-  const held = record.requires ? await readHeldLayers(dirs, warn) : []
-  const planned = planLoad(record, present, held)
+  return readHeldLayers(dirs, (text) => notify({ type: 'warning', text }))
+}
+
+function complete({ label }: Target, planned: LoadPlan): LoadPlan {
   if (planned.missing.length > 0) throw missingLayers(label, planned.missing)
   return planned
 }

@@ -7,7 +7,7 @@ import { chainIds } from './chain-id.ts'
 import { startChild, type Child } from './child.ts'
 import { engineError } from './engine-error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, interrupted } from './errors.ts'
 
 /** The commands that are known, most preferred first. */
 export const ENGINE_NAMES = ['docker', 'podman', 'nerdctl'] as const
@@ -31,7 +31,7 @@ export interface Engine {
 /**
  * @param name - which one; without it, the first on PATH
  * @param signal - ends what it is asked, now and later
- * @throws NO_ENGINE, ENGINE_DOWN or ENGINE_DENIED
+ * @throws NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED, ENGINE_FAILED or INTERRUPTED
  */
 export async function findEngine(
   name: EngineName | undefined,
@@ -88,26 +88,33 @@ export function takesParts({ name, idIsConfig }: Engine): boolean {
   return name === 'docker' && idIsConfig
 }
 
-/**
- * @returns the chain IDs of all layers that can be left out of what is loaded:
- *   none where the engine's store does not take an image without its layers
- */
+/** @returns the chain IDs of the layers of all images that the engine has. */
 export async function listChains(engine: Engine): Promise<Set<string>> {
-  const chains = new Set<string>()
-  if (!takesParts(engine)) return chains
   const args = ['image', 'ls', '--all', '--quiet', '--no-trunc']
   const listed = await run(engine, args)
   if (listed.exitCode !== 0) throw engineError('list images', listed.stderr)
   const ids = [...new Set(listed.stdout.split('\n').filter(Boolean))]
-  if (ids.length === 0) return chains
-  const format = ['--format', '{{json .RootFS.Layers}}']
-  // An image may be gone by now: what is said of the others counts.
-  const answer = await run(engine, ['image', 'inspect', ...format, '--', ...ids])
-  for (const line of answer.stdout.split('\n').filter(Boolean)) {
-    const layers = v.parse(v.nullish(v.array(v.string()), []), JSON.parse(line))
-    for (const chain of chainIds(layers)) chains.add(chain)
+  const chains = new Set<string>()
+  for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
+    const lines = await inspectLayers(engine, ids.slice(from, from + IDS_AT_ONCE))
+    for (const line of lines) {
+      const layers = v.parse(v.nullish(v.array(v.string()), []), JSON.parse(line))
+      for (const chain of chainIds(layers)) chains.add(chain)
+    }
   }
   return chains
+}
+
+// A command has 128 KiB, and an ID takes 72 bytes.
+const IDS_AT_ONCE = 500
+
+async function inspectLayers(engine: Engine, ids: readonly string[]): Promise<string[]> {
+  const format = ['--format', '{{json .RootFS.Layers}}']
+  const answer = await run(engine, ['image', 'inspect', ...format, '--', ...ids])
+  const error = engineError('inspect all images', answer.stderr)
+  // An image may be gone by now: what is said of the others counts.
+  if (answer.exitCode !== 0 && error.code !== 'NO_IMAGE') throw error
+  return answer.stdout.split('\n').filter(Boolean)
 }
 
 /** Gives an image another name, as `docker tag` does. */
@@ -152,7 +159,10 @@ async function inspect(
 type Asked = Pick<Engine, 'name' | 'signal'>
 
 async function run({ name, signal }: Asked, args: readonly string[]): Promise<Answer> {
-  return ask(name, args, signal)
+  const answer = await ask(name, args, signal)
+  // What was said until then may be cut off.
+  if (signal?.aborted) throw interrupted()
+  return answer
 }
 
 async function probe(asked: Asked): Promise<Engine | undefined> {

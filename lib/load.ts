@@ -78,12 +78,15 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
   // What another one brings may be this one, or change what its tags mean.
   if (!record || !areApart(record.images, turn?.before ?? [])) await turn?.wait()
-  // The layers are asked for meanwhile: they are wanted unless all images are there.
-  const [known] = await Promise.all([lookUpImages(engine, record?.images ?? []), present.list()])
-  const isWanted = options.force || !record
-  const had = isWanted
-    ? undefined
-    : await tagLoaded(engine, known, { ...options, ...turn, present })
+  const [known] = await Promise.all([
+    lookUpImages(engine, record?.images ?? []),
+    // Meanwhile: what has to be loaded is planned by it.
+    record && present.list(),
+  ])
+  const had =
+    options.force || !record
+      ? undefined
+      : await tagLoaded(engine, known, { ...options, ...turn, present })
   if (had) return { result: 'already loaded', ...sizes, notes: had }
   if (options.dryRun) {
     const plan = record && (await planArchive(target, record, { ...context, before: [] }))

@@ -1,9 +1,9 @@
 // The layers that an engine has, and that it can be spared. It is asked for them
-// once a run: what is loaded since is added, and what somebody removed since
-// shows when the engine does not take an image without it.
+// once a run, and what is loaded since is added. What somebody else removed or
+// added shows where an image is not taken, or lacks a layer: then it is asked again.
 import { chainIds } from './chain-id.ts'
 import type { ArchivedImage } from './docker-archive.ts'
-import { listChains, type Engine } from './engine.ts'
+import { listChains, takesParts, type Engine } from './engine.ts'
 
 /** The layers of an engine whose store takes an image without those that it has; of another none. */
 export interface PresentLayers {
@@ -11,24 +11,33 @@ export interface PresentLayers {
   readonly list: () => Promise<ReadonlySet<string>>
   /** Tells of images that were loaded. */
   readonly add: (images: readonly ArchivedImage[]) => void
-  /** Tells that some are gone: the engine is asked again. */
+  /** Tells that they are others by now: the engine is asked again. */
   readonly forget: () => void
 }
 
+const NONE: PresentLayers = { list: async () => new Set(), add() {}, forget() {} }
+
 /** @returns the layers of an engine, which is asked when they are wanted */
 export function watchLayers(engine: Engine): PresentLayers {
-  let known: Set<string> | undefined
+  if (!takesParts(engine)) return NONE
+  let asked: Promise<Set<string>> | undefined
+  const forget = (): void => {
+    asked = undefined
+  }
   return {
     async list() {
-      known ??= await listChains(engine)
-      return known
+      asked ??= listChains(engine)
+      // No answer is none to keep.
+      asked.catch(forget)
+      return asked
     },
     add(images) {
-      for (const chain of imageChains(images)) known?.add(chain)
+      const addTo = (known: Set<string>): void => {
+        for (const chain of imageChains(images)) known.add(chain)
+      }
+      asked?.then(addTo, () => {})
     },
-    forget() {
-      known = undefined
-    },
+    forget,
   }
 }
 

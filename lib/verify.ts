@@ -12,7 +12,7 @@ import type { ArchiveRecord } from './archive-record.ts'
 import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
 import { findEngine, type Engine, type EngineName } from './engine.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, isInterruption } from './errors.ts'
 import { compareImages, engineMd5 } from './image-comparison.ts'
 import { findOriginal } from './original.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
@@ -74,7 +74,8 @@ async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined>
   try {
     return await findEngine(options.engine, options.signal)
   } catch (error) {
-    if (!(error instanceof ToolError) || options.against === 'engine') throw error
+    const isFinal = options.against === 'engine' || isInterruption(error)
+    if (!(error instanceof ToolError) || isFinal) throw error
     options.notify({ type: 'warning', text: `${error.message}; checking against the records` })
     return undefined
   }

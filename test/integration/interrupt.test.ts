@@ -50,24 +50,23 @@ for (const [signal, want, waitMs] of SIGNALS) {
     t.match(await bench.ask('verify_checksums', dir), [{ result: 'verified' }])
   })
 
-  t.test(`${signal}: while the engine is asked ends it`, async (t) => {
-    const dir = t.testdir()
-    const asked = join(dir, 'asked')
-    // It hears no Ctrl-C, as a client that hangs may not.
-    const hang = `trap '' INT; touch '${asked}'; exec sleep 60`
-    const path = await wrapCommand(join(dir, 'bin'), 'docker', hang)
-    const env = { ...bench.engine.env, ...path }
-    const running = start('verify_checksums', ['--against', 'engine', 'a.tar.xz'], {
-      cwd: dir,
-      env,
+  for (const against of [[], ['--against', 'engine']]) {
+    t.test(`${signal}: ends what an engine is asked ${against.join(' ')}`, async (t) => {
+      const dir = t.testdir()
+      const asked = join(dir, 'asked')
+      // It hears no Ctrl-C, as a client that hangs may not.
+      const hang = `trap '' INT; touch '${asked}'; exec sleep 60`
+      const path = await wrapCommand(join(dir, 'bin'), 'docker', hang)
+      const env = { ...bench.engine.env, ...path }
+      const running = start('verify_checksums', [...against, 'a.tar.xz'], { cwd: dir, env })
+      await until('the question', async () => existsSync(asked))
+      running.signalGroup(signal)
+      const { status, stderr } = await running.done
+      t.equal(status, want)
+      t.equal(stderr, 'verify_checksums: interrupted\n')
+      await isGone(t, running)
     })
-    await until('the question', async () => existsSync(asked))
-    running.signalGroup(signal)
-    const { status, stderr } = await running.done
-    t.equal(status, want)
-    t.equal(stderr, 'verify_checksums: interrupted\n')
-    await isGone(t, running)
-  })
+  }
 
   t.test(`${signal}: in the middle of a pull ends it`, async (t) => {
     const dir = t.testdir()

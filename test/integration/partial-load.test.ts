@@ -187,23 +187,24 @@ t.test('skipping: what an image that failed was to bring is sent with the next',
   const fail = `
     if [ "$1" = load ]; then echo >>"${dir}/loads"; fi
     if [ "$1" = load ] && mkdir "${dir}/failed" 2>/dev/null; then
-      cat >/dev/null; sleep 2; echo "no luck" >&2; exit 1
+      cat >/dev/null
+      for _ in {1..1200}; do [ "$(wc -l <"${dir}/loads")" -gt 1 ] && break; sleep 0.1; done
+      echo "no luck" >&2; exit 1
     fi
     exec "$real" "$@"`
   const env = { ...engine.env, ...(await wrapCommand(join(dir, 'bin'), 'docker', fail)) }
-  const args = ['--json', app.reference, train.reference, base.reference]
+  const args = ['--json', app.reference, train.reference]
   const result = await run('load_compressed_tars', args, { cwd: dir, env })
   t.match(readAnswers(result), [
     { result: 'failed', error: { code: 'ENGINE_FAILED', message: /no luck/ } },
     { result: 'loaded', skippedBytes: undefined },
-    { result: 'loaded', skippedBytes: await layerBytes(base, 2) },
   ])
   t.notMatch(result.stderr, 'warning')
   const lines = result.stderr.match(/^(Loading|Loaded|FAILED)/gm)?.join()
-  t.equal(lines, 'Loading,FAILED,Loading,Loaded,Loading,Loaded')
-  // The third one may have been on its way, too.
-  const loads = Number(await bench.sh(dir, 'wc -l <loads'))
-  t.ok(loads === 4 || loads === 5, 'what was on its way for the second one was not used')
+  t.equal(lines, 'Loading,FAILED,Loading,Loaded')
+  t.equal(await bench.sh(dir, 'wc -l <loads'), '3', 'what was on its way was not used')
+  const next = await run('load_compressed_tars', ['--json', base.reference], { cwd: dir, env })
+  t.match(readAnswers(next), [{ result: 'loaded', skippedBytes: await layerBytes(base, 2) }])
   for (const image of [train, base]) await checkImage(t, image)
 })
 

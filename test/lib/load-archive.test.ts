@@ -48,9 +48,10 @@ interface Bench {
   readonly load: (
     name: string,
     options?: Partial<LoadTools['options']>,
-    engine?: Engine,
-    turn?: LoadTurn,
+    tools?: Partial<LoadTools>,
   ) => Promise<LoadedArchive>
+  /** Says which layers the engine has from now on. */
+  readonly has: (layers: readonly Buffer[]) => Promise<void>
   readonly warnings: string[]
   /** What the client was given, in the order of its runs. */
   readonly got: () => Promise<Buffer[]>
@@ -68,10 +69,14 @@ async function prepare(
   has: readonly Buffer[],
   files: Record<string, string> = {},
 ): Promise<Bench> {
-  const layers = has.length > 0 ? JSON.stringify(has.map((layer) => sha256(layer))) : ''
-  const dir = join(t.testdir({ carry: {}, bin: {}, client: { layers, ...files } }), 'carry')
+  const dir = join(t.testdir({ carry: {}, bin: {}, client: files }), 'carry')
   await cp(written, dir, { recursive: true })
   const client = join(dir, '..', 'client')
+  const say = async (layers: readonly Buffer[]): Promise<void> => {
+    const text = layers.length > 0 ? JSON.stringify(layers.map((layer) => sha256(layer))) : ''
+    await writeFile(join(client, 'layers'), text)
+  }
+  await say(has)
   const script = CLIENT.replace('\n', `\ncd ${client}\n`)
   await writeFile(join(dir, '..', 'bin', 'docker'), script)
   await chmod(join(dir, '..', 'bin', 'docker'), 0o755)
@@ -85,13 +90,14 @@ async function prepare(
   return {
     dir,
     warnings,
-    async load(name, more = {}, engine = GRAPH, turn = AT_ONCE) {
+    has: say,
+    async load(name, more = {}, tools = {}) {
       const archive = join(dir, name)
       const options = { dir, threads: 2, base: undefined, force: false, notify, signal, ...more }
       const { size } = await stat(archive)
-      const present = watchLayers(engine)
-      const tools = { engine, present, decompressors: readers(), options, turn }
-      return loadArchive({ archive, label: 'a:1' }, size, await readRecord(archive), tools)
+      const { engine = GRAPH, present = watchLayers(engine), turn = AT_ONCE } = tools
+      const all = { engine, present, decompressors: readers(), options, turn }
+      return loadArchive({ archive, label: 'a:1' }, size, await readRecord(archive), all)
     },
     async got() {
       const names = (await readdir(client)).filter((each) => each.startsWith('got')).toSorted()
@@ -140,7 +146,7 @@ for (const [name, has, force, want] of LOADS) {
 
 t.test('loadArchive: a store that wants all of an image gets all', async (t) => {
   const { load, got } = await prepare(t, [BASE, TOP])
-  await load('a.tar.xz', {}, { ...GRAPH, idIsConfig: false })
+  await load('a.tar.xz', {}, { engine: { ...GRAPH, idIsConfig: false } })
   t.ok((await got())[0]?.equals(TAR))
 })
 
@@ -171,6 +177,26 @@ for (const [has, where, want] of INCREMENTS) {
     t.equal(layersIn((await got())[0]), want)
   })
 }
+
+t.test('loadArchive: an increment whose base somebody else loaded meanwhile', async (t) => {
+  const { dir, load, has, got } = await prepare(t, [])
+  await rm(join(dir, 'a.tar.xz'))
+  const present = watchLayers(GRAPH)
+  t.strictSame([...(await present.list())], [])
+  await has([BASE])
+  await load('a.increment.tar.xz', {}, { present })
+  t.equal(layersIn((await got())[0]), 't')
+})
+
+t.test('loadArchive: after a layer was gone the engine is asked again', async (t) => {
+  const { load, has, got } = await prepare(t, [BASE], { fail0: 'layer does not exist' })
+  const present = watchLayers(GRAPH)
+  t.strictSame([...(await present.list())], [sha256(BASE)])
+  await has([])
+  await load('a.tar.xz', {}, { present })
+  t.equal(layersIn((await got())[1]), 'bt')
+  t.strictSame([...(await present.list())], [])
+})
 
 t.test('loadArchive: a layer that is gone meanwhile: once more, in full', async (t) => {
   const { load, got, warnings } = await prepare(t, [BASE], { fail0: 'layer does not exist' })
@@ -226,7 +252,7 @@ for (const [will, want] of TURNS) {
         },
       ]
       const onSent = (images: unknown): void => void sent.push(images)
-      const loading = load('a.tar.xz', {}, GRAPH, { before, wait, onSent })
+      const loading = load('a.tar.xz', {}, { turn: { before, wait, onSent } })
       await arrived.promise
       const [early = Buffer.alloc(0)] = await got()
       t.notOk(early.includes('manifest.json'))
@@ -247,7 +273,7 @@ t.test('loadArchive: a turn that does not come: no end either', async (t) => {
     controller.abort()
     throw interrupted()
   }
-  const loading = load('a.tar.xz', { signal }, GRAPH, { ...AT_ONCE, wait })
+  const loading = load('a.tar.xz', { signal }, { turn: { ...AT_ONCE, wait } })
   await t.rejects(loading, { code: 'INTERRUPTED' })
   const [bytes] = await got()
   t.notOk(bytes?.includes('manifest.json'))

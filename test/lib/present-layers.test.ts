@@ -1,13 +1,13 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 
 import { chainIds } from '../../lib/chain-id.ts'
 import type { ArchivedImage } from '../../lib/docker-archive.ts'
 import type { Engine } from '../../lib/engine.ts'
 import { imageChains, watchLayers } from '../../lib/present-layers.ts'
-import { wrapCommand } from '../fixtures/faults.ts'
 import { sha256 } from '../fixtures/digest.ts'
+import { useScripts } from '../fixtures/programs-on-path.ts'
 
 const GRAPH: Engine = {
   name: 'docker',
@@ -34,31 +34,59 @@ t.test('imageChains: all layers of all images', async (t) => {
   ])
 })
 
+/** An engine of one image, told of in `layers`; how often it was asked is in `asked`. */
+async function useEngine(t: Test, more = ''): Promise<string> {
+  const dir = t.testdir({ layers: `["${BASE}"]`, asked: '' })
+  await useScripts(t, {
+    docker: `
+      case "$2" in
+      ls) echo >>'${dir}/asked'; echo sha256:1 ;;
+      inspect) read -r line <'${dir}/layers'; echo "$line" ;;
+      esac
+      ${more.replaceAll('DIR', dir)}`,
+  })
+  return dir
+}
+
+const countAsked = async (dir: string): Promise<number> =>
+  (await readFile(join(dir, 'asked'), 'utf8')).length
+
 t.test('watchLayers: asks once, adds what is loaded, and asks again', async (t) => {
-  const dir = t.testdir()
-  const asked = join(dir, 'asked')
-  const client = `
-    echo "$2" >>'${asked}'
-    case "$2" in ls) echo sha256:1 ;; inspect) echo '["${BASE}"]' ;; esac`
-  const { PATH } = process.env
-  t.teardown(() => Object.assign(process.env, { PATH }))
-  Object.assign(process.env, await wrapCommand(join(dir, 'bin'), 'docker', client))
+  const dir = await useEngine(t)
   const present = watchLayers(GRAPH)
   present.add([image(OTHER)])
-  t.strictSame(
-    [...(await present.list())],
-    [BASE],
-    'what came before the question is in its answer',
-  )
+  t.strictSame([...(await present.list())], [BASE], 'it answers for what was before')
   present.add([image(BASE, TOP)])
   t.strictSame([...(await present.list())], chainIds([BASE, TOP]))
-  t.equal(await readFile(asked, 'utf8'), 'ls\ninspect\n')
+  t.equal(await countAsked(dir), 1)
   present.forget()
   t.strictSame([...(await present.list())], [BASE])
-  t.equal(await readFile(asked, 'utf8'), 'ls\ninspect\n'.repeat(2))
+  t.equal(await countAsked(dir), 2)
 })
 
-t.test('watchLayers: an engine that takes no parts is not asked', async (t) => {
+t.test('watchLayers: what is loaded while it is asked counts', async (t) => {
+  const dir = await useEngine(t)
+  const present = watchLayers(GRAPH)
+  const asking = [present.list(), present.list()]
+  present.add([image(BASE, TOP)])
+  await Promise.all(asking)
+  t.strictSame([...(await present.list())], chainIds([BASE, TOP]))
+  t.equal(await countAsked(dir), 1)
+})
+
+t.test('watchLayers: an engine that did not answer is asked again', async (t) => {
+  const dir = await useEngine(t, '[ -e DIR/well ] || exit 1')
+  const present = watchLayers(GRAPH)
+  const asking = present.list()
+  present.add([image(OTHER)])
+  await t.rejects(asking, { code: 'ENGINE_FAILED' })
+  await writeFile(join(dir, 'well'), '')
+  t.strictSame([...(await present.list())], [BASE])
+})
+
+t.test('watchLayers: an engine that takes no parts is never said to have any', async (t) => {
   const present = watchLayers({ ...GRAPH, idIsConfig: false })
+  t.strictSame([...(await present.list())], [])
+  present.add([image(BASE)])
   t.strictSame([...(await present.list())], [])
 })
