@@ -3,7 +3,7 @@ import { $ } from 'zx/core'
 
 /** What a program answered. */
 export interface Answer {
-  /** Null where a signal ended it; {@link NOT_FOUND} where there is no such program. */
+  /** Null where a signal ended it, or nothing could be started; {@link NOT_FOUND} where there is no such program. */
   readonly exitCode: number | null
   readonly stdout: string
   readonly stderr: string
@@ -15,6 +15,11 @@ export const NOT_FOUND = 127
 // The program takes the place of the shell: a signal has one process to end.
 const ASKING = { nothrow: true, quiet: true, prefix: 'exec ' }
 
+// Bash runs ~/.bashrc first where it takes itself for the outermost shell of a
+// remote login, for which it is enough that its input is a socket, as here: slow,
+// and what it prints would be part of the answer.
+const INNER = { SHLVL: '1' }
+
 /**
  * @param program - looked for on PATH
  * @param args - as they are: they are quoted
@@ -25,5 +30,6 @@ export async function ask(
   args: readonly string[],
   signal?: AbortSignal,
 ): Promise<Answer> {
-  return $(signal ? { ...ASKING, signal } : ASKING)`${program} ${args}`
+  const env = { ...process.env, ...INNER }
+  return $({ ...ASKING, env, ...(signal && { signal }) })`${program} ${args}`
 }
