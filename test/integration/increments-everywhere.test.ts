@@ -86,24 +86,26 @@ for (const near of places) {
     t.test(`${near.label} → ${far.label}`, async (t) => {
       const load = (dir: string, ...args: string[]) =>
         askAt(far, 'load_compressed_tars', dir, ...args)
-      // None of the layers.
-      await refusesToLoad(t, far, month2)
-      t.equal(await far.engine.docker('image', 'ls', '--all', '--quiet'), '', 'no image')
-      t.match(await load(month2, '--base', month1), [{ result: 'loaded', skippedBytes: undefined }])
-      await checkImage(t, far, second)
-      await removeImages(far.engine)
+      // None of the layers. That they are missing does not depend on who saved it.
+      if (near === places[0]) {
+        await refusesToLoad(t, far, month2)
+        t.equal(await far.engine.docker('image', 'ls', '--all', '--quiet'), '', 'no image')
+      }
+      const all = [{ result: 'loaded', skippedBytes: undefined }]
+      if (far.skipsLayers) {
+        t.match(await load(month2, '--base', month1), all)
+        await checkImage(t, far, second)
+        await removeImages(far.engine)
+      }
       // Those of the month before.
       t.match(await load(month1), [{ result: 'loaded' }])
       if (far.skipsLayers) {
         t.match(await load(month2), [{ result: 'loaded', skippedBytes: Number }])
       } else {
-        await refusesToLoad(t, far, month2)
-        t.match(await load(month2, '--base', month1), [
-          { result: 'loaded', skippedBytes: undefined },
-        ])
+        if (near === places[0]) await refusesToLoad(t, far, month2)
+        t.match(await load(month2, '--base', month1), all)
       }
       await checkImage(t, far, second)
-      await checkImage(t, far, first)
       await removeImages(far.engine)
     })
   }
