@@ -32,7 +32,8 @@ export interface PlanTools {
 
 /**
  * @returns what of an archive the engine has to be sent
- * @throws MISSING_LAYER naming each layer that is nowhere, and the archive that carried it
+ * @throws MISSING_LAYER naming each layer that is nowhere, and the archive that
+ *   carried it; and what the engine's answers come to
  */
 export async function planArchive(
   target: Target,

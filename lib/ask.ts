@@ -3,7 +3,7 @@ import { $ } from 'zx/core'
 
 /** What a program answered. */
 export interface Answer {
-  /** Null where a signal ended it, or nothing could be started; {@link NOT_FOUND} where there is no such program. */
+  /** Null where a signal ended it; {@link NOT_FOUND} where there is no such program. */
   readonly exitCode: number | null
   readonly stdout: string
   readonly stderr: string
@@ -17,8 +17,9 @@ const ASKING = { nothrow: true, quiet: true, prefix: 'exec ' }
 
 // Bash runs ~/.bashrc first where it takes itself for the outermost shell of a
 // remote login, for which it is enough that its input is a socket, as here: slow,
-// and what it prints would be part of the answer.
-const INNER = { SHLVL: '1' }
+// and what it prints would be part of the answer. The same goes for what BASH_ENV
+// names, as module systems of clusters have it do.
+const INNER = { SHLVL: '1', BASH_ENV: undefined }
 
 /**
  * @param program - looked for on PATH

@@ -11,7 +11,7 @@ interface Kind {
 const KINDS: readonly Kind[] = [
   {
     code: 'NO_ENGINE',
-    pattern: /command not found|line \d+: exec: .*: not found|ENOENT/,
+    pattern: /command not found|ENOENT/,
     hint: 'install docker, podman or nerdctl, or name one with --engine',
   },
   {

@@ -3,7 +3,6 @@
 import * as v from 'valibot'
 
 import { ask, NOT_FOUND, type Answer } from './ask.ts'
-import { chainIds } from './chain-id.ts'
 import { startChild, type Child } from './child.ts'
 import { engineError } from './engine-error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
@@ -67,60 +66,49 @@ export async function inspectImage(
   return one ? { ...one.image, id: found.image.id, manifestDigest: one.image.id } : found.image
 }
 
-/** @returns the names, with tags, of all images that the engine has. */
-export async function listTags(engine: Engine): Promise<string[]> {
-  const args = ['image', 'ls', '--format', '{{.Repository}}:{{.Tag}}']
-  const answer = await run(engine, args)
-  if (answer.exitCode !== 0) throw engineError('list images', answer.stderr)
-  return answer.stdout.split('\n').filter((name) => name !== '' && !name.includes('<none>'))
-}
-
-/** @returns the IDs of all images that have no name. */
-export async function listUntagged(engine: Engine): Promise<string[]> {
-  const args = ['image', 'ls', '--quiet', '--no-trunc', '--filter', 'dangling=true']
-  const answer = await run(engine, args)
-  if (answer.exitCode !== 0) throw engineError('list images', answer.stderr)
-  return [...new Set(answer.stdout.split('\n').filter(Boolean))]
-}
-
 /** @returns whether its store takes an image without the layers that it has: docker's graph drivers do. */
 export function takesParts({ name, idIsConfig }: Engine): boolean {
   return name === 'docker' && idIsConfig
 }
 
-/** @returns the chain IDs of the layers of all images that the engine has. */
-export async function listChains(engine: Engine): Promise<Set<string>> {
-  const args = ['image', 'ls', '--all', '--quiet', '--no-trunc']
-  const listed = await run(engine, args)
-  if (listed.exitCode !== 0) throw engineError('list images', listed.stderr)
-  const ids = [...new Set(listed.stdout.split('\n').filter(Boolean))]
-  const chains = new Set<string>()
-  for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
-    const lines = await inspectLayers(engine, ids.slice(from, from + IDS_AT_ONCE))
-    for (const line of lines) {
-      const layers = v.parse(v.nullish(v.array(v.string()), []), JSON.parse(line))
-      for (const chain of chainIds(layers)) chains.add(chain)
-    }
-  }
-  return chains
+type Asked = Pick<Engine, 'name' | 'signal'>
+
+/**
+ * @returns what it answers, well or not
+ * @throws INTERRUPTED
+ */
+export async function runEngine({ name, signal }: Asked, args: readonly string[]): Promise<Answer> {
+  const answer = await ask(name, args, signal)
+  // What was said until then may be cut off.
+  if (signal?.aborted) throw interrupted()
+  return answer
 }
 
-// A command has 128 KiB, and an ID takes 72 bytes.
-const IDS_AT_ONCE = 500
+/**
+ * @param action - what the question is for, as in {@link engineError}
+ * @returns what it says to that
+ * @throws INTERRUPTED, or what {@link answerError} gives where it fails
+ */
+export async function askEngine(
+  engine: Asked,
+  action: string,
+  args: readonly string[],
+): Promise<string> {
+  const answer = await runEngine(engine, args)
+  if (answer.exitCode !== 0) throw answerError(action, answer)
+  return answer.stdout
+}
 
-async function inspectLayers(engine: Engine, ids: readonly string[]): Promise<string[]> {
-  const format = ['--format', '{{json .RootFS.Layers}}']
-  const answer = await run(engine, ['image', 'inspect', ...format, '--', ...ids])
-  const error = engineError('inspect all images', answer.stderr)
-  // An image may be gone by now: what is said of the others counts.
-  if (answer.exitCode !== 0 && error.code !== 'NO_IMAGE') throw error
-  return answer.stdout.split('\n').filter(Boolean)
+/** @returns the error of an answer that tells of a failure. */
+export function answerError(action: string, { exitCode, stdout, stderr }: Answer): ToolError {
+  if (exitCode === NOT_FOUND) return engineError(action, 'command not found')
+  const end = exitCode === null ? 'a signal' : `status ${exitCode}`
+  return engineError(action, stderr.trim() || stdout.trim() || `it ended with ${end}`)
 }
 
 /** Gives an image another name, as `docker tag` does. */
 export async function tagImage(engine: Engine, reference: string, tag: string): Promise<void> {
-  const answer = await run(engine, ['tag', '--', reference, tag])
-  if (answer.exitCode !== 0) throw engineError(`tag "${reference}"`, answer.stderr)
+  await askEngine(engine, `tag "${reference}"`, ['tag', '--', reference, tag])
 }
 
 /**
@@ -149,28 +137,19 @@ async function inspect(
   platform?: string,
 ): Promise<Inspection | undefined> {
   const choice = platform === undefined ? [] : ['--platform', platform]
-  const answer = await run(engine, ['image', 'inspect', ...choice, '--', reference])
+  const answer = await runEngine(engine, ['image', 'inspect', ...choice, '--', reference])
   if (answer.exitCode === 0) return parseInspection(answer.stdout)
-  const error = engineError(`inspect "${reference}"`, answer.stderr)
+  const error = answerError(`inspect "${reference}"`, answer)
   if (error.code === 'NO_IMAGE' || error.code === 'WRONG_PLATFORM') return undefined
   throw error
-}
-
-type Asked = Pick<Engine, 'name' | 'signal'>
-
-async function run({ name, signal }: Asked, args: readonly string[]): Promise<Answer> {
-  const answer = await ask(name, args, signal)
-  // What was said until then may be cut off.
-  if (signal?.aborted) throw interrupted()
-  return answer
 }
 
 async function probe(asked: Asked): Promise<Engine | undefined> {
   const { name } = asked
   const args = name === 'docker' ? ['info', '--format', '{{json .}}'] : ['version']
-  const answer = await run(asked, args)
+  const answer = await runEngine(asked, args)
   if (answer.exitCode === NOT_FOUND) return undefined
-  if (answer.exitCode !== 0) throw engineError(`ask ${name}`, answer.stderr || answer.stdout)
+  if (answer.exitCode !== 0) throw answerError(`ask ${name}`, answer)
   if (name !== 'docker') {
     const idIsConfig = name === 'podman'
     return { ...asked, idIsConfig, savesPlatform: false, inspectsPlatform: false }

@@ -34,7 +34,7 @@ interface Context extends LoadTools {
  * @returns one outcome for each archive
  * @throws before anything is loaded: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
  *   NO_ARCHIVE where there is none, NO_COMPRESSOR, NO_ENGINE, ENGINE_DOWN,
- *   ENGINE_DENIED; and INTERRUPTED
+ *   ENGINE_DENIED, ENGINE_FAILED; and INTERRUPTED
  */
 export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   await checkDirectory(options.dir)

@@ -2,7 +2,8 @@
 // there, or none.
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
-import { inspectImage, listUntagged, type Engine } from './engine.ts'
+import { listUntagged } from './engine-lists.ts'
+import { inspectImage, type Engine } from './engine.ts'
 import { isSameImage } from './same-image.ts'
 
 /** @returns the engine's own of an archived image, or undefined where it has none */

@@ -3,11 +3,12 @@
 // added shows where an image is not taken, or lacks a layer: then it is asked again.
 import { chainIds } from './chain-id.ts'
 import type { ArchivedImage } from './docker-archive.ts'
-import { listChains, takesParts, type Engine } from './engine.ts'
+import { listChains } from './engine-lists.ts'
+import { takesParts, type Engine } from './engine.ts'
 
 /** The layers of an engine whose store takes an image without those that it has; of another none. */
 export interface PresentLayers {
-  /** @returns their chain IDs */
+  /** @returns their chain IDs. @throws as {@link listChains} does */
   readonly list: () => Promise<ReadonlySet<string>>
   /** Tells of images that were loaded. */
   readonly add: (images: readonly ArchivedImage[]) => void

@@ -36,7 +36,7 @@ interface Context extends ArchiveTools {
  * @returns one outcome for each image, in the order of the list
  * @throws before anything is pulled: BAD_LIST, BAD_REFERENCE, NAME_CLASH,
  *   NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED,
- *   NO_COMPRESSOR, NO_SPACE; and INTERRUPTED
+ *   ENGINE_FAILED, NO_COMPRESSOR, NO_SPACE; and INTERRUPTED
  */
 export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   checkPlatformName(options.platform)

@@ -52,7 +52,7 @@ async function withCommand(name: string, script: string): Promise<Record<string,
 }
 
 // A program that does not end is a fault as well.
-const LIMIT = { ms: 40_000, signal: 'SIGKILL', group: true } as const
+const LIMIT = { ms: 120_000, signal: 'SIGKILL', group: true } as const
 
 /** Runs a program in which something fails; what lies there must stay as it is. */
 async function fails(

@@ -23,6 +23,16 @@ const SIGNALS = [
   ['SIGTERM', 143, 0],
 ] as const
 
+// the program, its arguments, the command of the engine that hangs
+const QUESTIONS = [
+  ['verify_checksums', [], 'info'],
+  ['verify_checksums', ['--against', 'engine'], 'info'],
+  ['load_compressed_tars', [], 'image ls'],
+] as const
+const saved = t.testdir()
+await bench.ask('save_compressed_tars', saved, reference, '--level', '0')
+await bench.removeImages()
+
 const isGone = async (t: Test, running: Running) => {
   t.ok(await until('the end of all processes', async () => hasEnded(running)), 'no process is left')
 }
@@ -50,20 +60,23 @@ for (const [signal, want, waitMs] of SIGNALS) {
     t.match(await bench.ask('verify_checksums', dir), [{ result: 'verified' }])
   })
 
-  for (const against of [[], ['--against', 'engine']]) {
-    t.test(`${signal}: ends what an engine is asked ${against.join(' ')}`, async (t) => {
+  for (const [program, args, question] of QUESTIONS) {
+    const what = `${program} ${args.join(' ')}: ${question}`
+    t.test(`${signal}: ends what an engine is asked: ${what}`, async (t) => {
       const dir = t.testdir()
+      await bench.sh(dir, `cp ${saved}/* .`)
       const asked = join(dir, 'asked')
       // It hears no Ctrl-C, as a client that hangs may not.
-      const hang = `trap '' INT; touch '${asked}'; exec sleep 60`
-      const path = await wrapCommand(join(dir, 'bin'), 'docker', hang)
+      const hang = `case "$*" in "${question}"*) trap '' INT; touch '${asked}'; exec sleep 60 ;; esac`
+      const path = await wrapCommand(join(dir, 'bin'), 'docker', `${hang}; exec "$real" "$@"`)
       const env = { ...bench.engine.env, ...path }
-      const running = start('verify_checksums', [...against, 'a.tar.xz'], { cwd: dir, env })
+      const running = start(program, [...args], { cwd: dir, env })
       await until('the question', async () => existsSync(asked))
       running.signalGroup(signal)
       const { status, stderr } = await running.done
       t.equal(status, want)
-      t.equal(stderr, 'verify_checksums: interrupted\n')
+      t.match(stderr, new RegExp(`${program}: interrupted\n$`))
+      t.notMatch(stderr, /warning|error|failed/i)
       await isGone(t, running)
     })
   }

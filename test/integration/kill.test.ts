@@ -68,6 +68,7 @@ t.test(`kill: ${KILLS} moments of the whole run leave whole archives`, async (t)
     await checkDirectory(t, `killed after ${Math.round(ms)} of ${Math.round(elapsedMs)} ms`)
     await checkNextRun(t)
   }
+  await verifyAll(t)
 })
 
 t.test(`kill: ${KILLS} moments at which names change leave whole archives`, async (t) => {
@@ -84,8 +85,7 @@ t.test(`kill: ${KILLS} moments at which names change leave whole archives`, asyn
     await checkDirectory(t, `killed at change ${at} of ${changes}`)
     await checkNextRun(t)
   }
-  const verified = await bench.run('verify_checksums', dir, '--against', 'record')
-  t.match(verified, { status: 0 }, 'what the last run left is verified')
+  await verifyAll(t)
 })
 
 /** Tells of each name that comes, goes or changes. */
@@ -128,4 +128,9 @@ async function checkNextRun(t: Test): Promise<void> {
     'nothing else is left',
   )
   await checkDirectory(t, 'after the next run')
+}
+
+async function verifyAll(t: Test): Promise<void> {
+  const verified = await bench.run('verify_checksums', dir, '--against', 'record')
+  t.match(verified, { status: 0 }, 'what the last run left is verified')
 }

@@ -27,12 +27,17 @@ t.test('ask: a signal ends the program', async (t) => {
 })
 
 // what a job's or a remote command's environment adds
-const OUTERMOST: Record<string, string>[] = [{}, { SHLVL: '0' }, { SSH_CLIENT: '127.0.0.1 1 22' }]
+const OUTERMOST: Record<string, string>[] = [
+  {},
+  { SHLVL: '0' },
+  { SSH_CLIENT: '127.0.0.1 1 22' },
+  { BASH_ENV: '$HOME/.bashrc' },
+]
 
 for (const env of OUTERMOST) {
   t.test(`ask: nothing of ~/.bashrc is run: ${JSON.stringify(env)}`, async (t) => {
-    const { HOME, SHLVL, SSH_CLIENT } = process.env
-    t.teardown(() => setVariables({ HOME, SHLVL, SSH_CLIENT }))
+    const { HOME, SHLVL, SSH_CLIENT, BASH_ENV } = process.env
+    t.teardown(() => setVariables({ HOME, SHLVL, SSH_CLIENT, BASH_ENV }))
     const home = t.testdir({ '.bashrc': 'echo noise' })
     setVariables({ HOME: home, SHLVL: undefined, SSH_CLIENT: undefined, ...env })
     t.equal((await ask('echo', ['answer'])).stdout, 'answer\n')

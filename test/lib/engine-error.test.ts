@@ -12,7 +12,6 @@ const SAID: [ErrorCode, string][] = [
     `${DAEMON} Get "http://127.0.0.1:1/v2/": write tcp 127.0.0.1:2->127.0.0.1:1: write: broken pipe`,
   ],
   ['NO_ENGINE', 'bash: line 1: docker: command not found'],
-  ['NO_ENGINE', 'bash: line 1: exec: docker: not found'],
   ['NO_ENGINE', 'spawn docker ENOENT'],
   [
     'ENGINE_DENIED',

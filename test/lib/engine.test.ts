@@ -1,10 +1,15 @@
 import t from 'tap'
 
-import { findEngine, listChains, type Engine } from '../../lib/engine.ts'
-import { sha256 } from '../fixtures/digest.ts'
+import { findEngine, tagImage, type Engine } from '../../lib/engine.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
 
 const { signal } = new AbortController()
+const GRAPH: Engine = {
+  name: 'docker',
+  idIsConfig: true,
+  savesPlatform: false,
+  inspectsPlatform: false,
+}
 
 // what a client says, ending well, though no daemon answered it
 const SAID: [string, string][] = [
@@ -30,46 +35,22 @@ t.test('findEngine: what is asked ends with the signal', async (t) => {
   await t.rejects(asking, { code: 'INTERRUPTED' })
 })
 
-const GRAPH: Engine = {
-  name: 'docker',
-  idIsConfig: true,
-  savesPlatform: false,
-  inspectsPlatform: false,
-}
-const LAYER = sha256(Buffer.from('layer'))
-
-t.test('listChains: very many images', async (t) => {
-  // Each has a layer of its own, and a command of more than 128 KiB is none.
-  await useScripts(t, {
-    docker: `
-      if [ "$2" = ls ]; then
-        i=0
-        while [ "$i" -lt 2001 ]; do printf 'sha256:%064d\\n' "$i"; i=$((i + 1)); done
-        exit
-      fi
-      shift 5
-      for id; do echo "[\\"$id\\"]"; done`,
-  })
-  t.equal((await listChains(GRAPH)).size, 2001)
-})
-
-// how the second question ends, which comes of it
-const ENDS: [string, string, object][] = [
-  ['of an image that is gone', 'Error: No such image: sha256:2', { chains: [LAYER] }],
-  ['with no answer', 'unexpected', { error: { code: 'ENGINE_FAILED' } }],
+// how a question fails, what is said of it
+const FAILURES: [string, string, { code?: string; message: string | RegExp }][] = [
+  ['words', 'echo "out of luck" >&2; exit 1', { message: 'tag "a:1": out of luck' }],
+  ['words on stdout', 'echo no; exit 1', { message: 'tag "a:1": no' }],
+  ['a status only', 'exit 3', { code: 'ENGINE_FAILED', message: /: it ended with status 3$/ }],
+  ['a signal', 'kill -9 $$', { code: 'ENGINE_FAILED', message: /: it ended with a signal$/ }],
 ]
 
-for (const [what, said, want] of ENDS) {
-  t.test(`listChains: a question that ends ${what}`, async (t) => {
-    await useScripts(t, {
-      docker: `
-        if [ "$2" = ls ]; then echo sha256:1; echo sha256:2; exit; fi
-        echo '["${LAYER}"]'; echo '${said}' >&2; exit 1`,
-    })
-    const got = await listChains(GRAPH).then(
-      (chains) => ({ chains: [...chains] }),
-      (error: unknown) => ({ error }),
-    )
-    t.match(got, want)
+for (const [what, docker, want] of FAILURES) {
+  t.test(`askEngine: a failure with ${what}`, async (t) => {
+    await useScripts(t, { docker })
+    await t.rejects(tagImage(GRAPH, 'a:1', 'b:1'), want)
   })
 }
+
+t.test('askEngine: a client that is gone by now', async (t) => {
+  await useScripts(t, {})
+  await t.rejects(tagImage(GRAPH, 'a:1', 'b:1'), { code: 'NO_ENGINE', hint: /install docker/ })
+})
