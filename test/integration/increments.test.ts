@@ -3,7 +3,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { sha256 } from '../fixtures/digest.ts'
 import {
   GREETING,
   buildImage,
@@ -13,6 +12,7 @@ import {
 } from '../fixtures/sample-images.ts'
 import {
   archiveOf,
+  checkInContainer,
   damageLayer,
   incrementOf,
   recordOf,
@@ -82,18 +82,7 @@ async function prepare(...deliveries: number[]): Promise<void> {
 }
 
 async function checkImages(t: Test, of: readonly SampleImage[]): Promise<void> {
-  for (const { reference, configDigest, files } of of) {
-    t.equal(await docker('inspect', '--format', '{{.Id}}', reference), configDigest, reference)
-    const names = Object.keys(files).filter((name) => name.startsWith('data/'))
-    const sums = names.map((name) => `${hex(files[name])}  /${name}`)
-    const command = ['sha256sum', ...names.map((name) => `/${name}`)]
-    const found = await docker('run', '--rm', '--network=none', reference, ...command)
-    t.strictSame(found.split('\n'), sums, `files of ${reference}`)
-  }
-}
-
-function hex(content: Buffer | undefined): string {
-  return sha256(content ?? '').slice('sha256:'.length)
+  for (const image of of) await checkInContainer(t, engine, image)
 }
 
 /** What an increment needs: diffIDs, and the name of the archive that has each. */
