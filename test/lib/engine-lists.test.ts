@@ -1,16 +1,10 @@
 import t from 'tap'
 
 import { listChains } from '../../lib/engine-lists.ts'
-import type { Engine } from '../../lib/engine.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
+import { GRAPH } from '../fixtures/graph-engine.ts'
 
-const GRAPH: Engine = {
-  name: 'docker',
-  idIsConfig: true,
-  savesPlatform: false,
-  inspectsPlatform: false,
-}
 const LAYER = sha256(Buffer.from('layer'))
 
 t.test('listChains: very many images', async (t) => {

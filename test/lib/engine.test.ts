@@ -1,15 +1,10 @@
 import t from 'tap'
 
-import { findEngine, tagImage, type Engine } from '../../lib/engine.ts'
+import { findEngine, tagImage } from '../../lib/engine.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
+import { GRAPH } from '../fixtures/graph-engine.ts'
 
 const { signal } = new AbortController()
-const GRAPH: Engine = {
-  name: 'docker',
-  idIsConfig: true,
-  savesPlatform: false,
-  inspectsPlatform: false,
-}
 
 // what a client says, ending well, though no daemon answered it
 const SAID: [string, string][] = [

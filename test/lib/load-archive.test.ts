@@ -4,7 +4,6 @@ import t, { type Test } from 'tap'
 
 import { readRecord } from '../../lib/carry-directory.ts'
 import type { ArchivedImage } from '../../lib/docker-archive.ts'
-import type { Engine } from '../../lib/engine.ts'
 import { interrupted } from '../../lib/errors.ts'
 import { loadArchive, type LoadTools, type LoadedArchive } from '../../lib/load-archive.ts'
 import type { LoadTurn } from '../../lib/load-queue.ts'
@@ -14,18 +13,13 @@ import { delivered, readers, write } from '../fixtures/archive-writing.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { sh } from '../fixtures/run.ts'
+import { GRAPH } from '../fixtures/graph-engine.ts'
 
 const MIB = 1024 * 1024
 const [BASE = Buffer.alloc(0), TOP = Buffer.alloc(0)] = ['b', 't'].map((letter) => {
   return Buffer.alloc(2 * MIB, letter)
 })
 const { archive: TAR } = dockerArchive({ layers: [BASE, TOP], tags: ['a:1'], layout: 'oci' })
-const GRAPH: Engine = {
-  name: 'docker',
-  idIsConfig: true,
-  savesPlatform: false,
-  inspectsPlatform: false,
-}
 
 const AT_ONCE: LoadTurn = { before: [], wait: async () => {}, onSent: () => {} }
 

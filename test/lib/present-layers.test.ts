@@ -4,17 +4,11 @@ import t, { type Test } from 'tap'
 
 import { chainIds } from '../../lib/chain-id.ts'
 import type { ArchivedImage } from '../../lib/docker-archive.ts'
-import type { Engine } from '../../lib/engine.ts'
 import { imageChains, watchLayers } from '../../lib/present-layers.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
+import { GRAPH } from '../fixtures/graph-engine.ts'
 
-const GRAPH: Engine = {
-  name: 'docker',
-  idIsConfig: true,
-  savesPlatform: false,
-  inspectsPlatform: false,
-}
 const [BASE = '', TOP = '', OTHER = ''] = ['base', 'top', 'other'].map((each) =>
   sha256(Buffer.from(each)),
 )
