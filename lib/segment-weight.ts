@@ -1,6 +1,7 @@
 // How many processors a segment keeps busy, from its beginning to its end: those
-// that it has no block for any more are the next one's. To begin that sooner
-// would only make the two slow each other down.
+// that it has no block for any more are the next one's. Blocks are written in their
+// order, so one of the last may be done while that of before still hides it: its
+// processor is taken to be free.
 import type { Coding } from './codec.ts'
 import { blockBytes } from './compression.ts'
 import type { Compressor } from './compressor.ts'
@@ -40,7 +41,10 @@ export async function holdSlots(
     held = left
   }
   return {
-    onDone: (doneBytes) => keep(blocksAfter(doneBytes)),
+    onDone(doneBytes) {
+      const blocks = blocksAfter(doneBytes)
+      keep(blocks > 1 && blocks <= threads ? blocks - 1 : blocks)
+    },
     end: () => keep(0),
   }
 }

@@ -47,16 +47,45 @@ for (const [what, layerBytes, how, weight] of WEIGHTS) {
   })
 }
 
-t.test('holdSlots: gives back bit by bit, and never more than it took', async (t) => {
+// processors, blocks of half a MiB, and what is held when so many of them are done
+const HELD: [number, number, number[]][] = [
+  [1, 3, [1, 1, 1, 0]],
+  [2, 4, [2, 2, 1, 1, 0]],
+  [2, 1, [1, 0]],
+  [4, 2, [2, 1, 0]],
+  [4, 6, [4, 4, 3, 2, 1, 1, 0]],
+]
+
+for (const [threads, blocks, want] of HELD) {
+  t.test(
+    `holdSlots: ${blocks} blocks on ${threads} processors: given back bit by bit`,
+    async (t) => {
+      const { slots, told } = tellingSlots()
+      const held = await holdSlots(slots, (blocks * MIB) / 2, threads, PIXZ)
+      const sums = [0]
+      for (let done = 0; done <= blocks; done++) {
+        if (done > 0) held.onDone((done * MIB) / 2)
+        sums[done] = told.reduce((sum, weight) => sum + weight, 0)
+      }
+      t.strictSame(sums, want)
+      held.onDone(50 * MIB)
+      held.onDone(MIB)
+      held.end()
+      t.equal(
+        told.reduce((sum, weight) => sum + weight, 0),
+        0,
+        'and never more than was taken',
+      )
+    },
+  )
+}
+
+t.test('holdSlots: what lies between layers holds one to its end', async (t) => {
   const { slots, told } = tellingSlots()
-  const held = await holdSlots(slots, 3 * MIB, 4, PIXZ)
-  for (const done of [0, 1, 2, 2.2, 2.5, 3, 50]) held.onDone(done * MIB)
-  t.strictSame(told, [4, -2, -1, -1])
-  const between = tellingSlots()
-  const other = await holdSlots(between.slots, undefined, 4, PIXZ)
-  other.onDone(50 * MIB)
-  other.end()
-  t.strictSame(between.told, [1, -1])
+  const held = await holdSlots(slots, undefined, 4, PIXZ)
+  held.onDone(50 * MIB)
+  held.end()
+  t.strictSame(told, [1, -1])
 })
 
 t.test('holdSlots: waits until there is room', async (t) => {
