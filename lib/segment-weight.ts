@@ -10,7 +10,7 @@ import { watchXz } from './xz-progress.ts'
 
 /** The processors that a segment holds. */
 export interface HeldSlots {
-  /** Gives back those that it cannot use any more when that much of it is done. */
+  /** Gives back those that it may have no use for any more when that much of it is done. */
   readonly onDone: (doneBytes: number) => void
   /** Gives back all. */
   readonly end: () => void
