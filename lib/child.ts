@@ -21,6 +21,8 @@ export interface Child {
 export interface ChildOptions {
   /** `inherit`: straight to the terminal, through stderr; else into another child's stdin. */
   readonly stdout?: 'pipe' | 'inherit' | Writable
+  /** Without it this process's own. */
+  readonly env?: NodeJS.ProcessEnv
   /** What it writes to stderr without meaning it. */
   readonly noise?: RegExp
   /** @returns the error for the end of its stderr, or for how it ended where it said nothing. */
@@ -46,6 +48,7 @@ export function startChild(command: string, args: readonly string[], options: Ch
   const stdout = output === 'inherit' ? process.stderr : output
   const child: ChildProcess = spawn(command, args, {
     stdio: ['pipe', stdout, 'pipe'],
+    env: options.env,
   })
   let stderr = ''
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {

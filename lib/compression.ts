@@ -5,6 +5,7 @@ import { startChild, type Child } from './child.ts'
 import type { Coding } from './codec.ts'
 import { usesProcessors, type Compressor } from './compressor.ts'
 import { ToolError } from './errors.ts'
+import { withHugePages } from './huge-pages.ts'
 import { fitThreads } from './thread-memory.ts'
 import { startZstdEncoder } from './zstd-encoder.ts'
 
@@ -22,6 +23,7 @@ export function startCompressor(compressor: Compressor, options: CompressionOpti
   const { name } = compressor
   if (name === 'builtin') return startEncoder(options)
   return startChild(name, commandArguments(compressor, options), {
+    env: withHugePages(),
     noise: NOISE,
     explain: (stderr) => new ToolError('COMPRESSOR_FAILED', `compress: ${name}: ${stderr}`),
   })

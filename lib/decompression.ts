@@ -11,6 +11,7 @@ import { NOISE } from './compression.ts'
 import { usesProcessors, type Compressor, type Decompressors } from './compressor.ts'
 import { ToolError } from './errors.ts'
 import { readStart, type FileRange } from './file-range.ts'
+import { withHugePages } from './huge-pages.ts'
 import { startTransform } from './transform-child.ts'
 import { startXzDecoder } from './xz-decoder.ts'
 import { startZstdDecoder } from './zstd-decoder.ts'
@@ -96,6 +97,7 @@ function startProgram(
 ): Child {
   const { name } = decompressor
   return startChild(name, commandArguments(decompressor, threads), {
+    env: withHugePages(),
     noise: NOISE,
     stdout: output ?? 'pipe',
     explain: (stderr) =>

@@ -133,6 +133,13 @@ for (const name of ['pixz', 'xz', 'builtin'] as const) {
   }
 }
 
+t.test('startDecompressor: a program gets huge pages', async (t) => {
+  const ranges = await parts(t, ['xz -0', 'xz -0'])
+  await useScripts(t, { xz: 'printf %s "$GLIBC_TUNABLES"' })
+  const child = await startDecompressor(ranges, { decompressors: READERS.xz })
+  t.equal((await through(child, Buffer.alloc(0))).toString(), 'glibc.malloc.hugetlb=1')
+})
+
 t.test('startDecompressor: a failure is told', async (t) => {
   const ranges = await parts(t, ['xz -0', 'xz -0'])
   await useScripts(t, { xz: 'echo why >&2; exit 1' })
