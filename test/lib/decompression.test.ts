@@ -137,7 +137,8 @@ t.test('startDecompressor: a program gets huge pages', async (t) => {
   const ranges = await parts(t, ['xz -0', 'xz -0'])
   await useScripts(t, { xz: 'printf %s "$GLIBC_TUNABLES"' })
   const child = await startDecompressor(ranges, { decompressors: READERS.xz })
-  t.equal((await through(child, Buffer.alloc(0))).toString(), 'glibc.malloc.hugetlb=1')
+  const said = await through(child, Buffer.alloc(0))
+  t.match(said.toString(), /^glibc\.malloc\.hugetlb=1\b/)
 })
 
 t.test('startDecompressor: a failure is told', async (t) => {
