@@ -42,11 +42,11 @@ export async function findCompressor(codec: Codec, wanted?: CompressorName): Pro
       hint: `want ${WRITERS[codec].join(' or ')}, or another --format`,
     })
   }
-  for (const name of wanted === undefined ? WRITERS[codec] : [wanted]) {
+  if (wanted !== undefined) return findWanted(wanted, codec)
+  for (const name of WRITERS[codec]) {
     const found = await find(name, codec)
     if (found) return found
   }
-  if (wanted !== undefined) throw missing(wanted)
   throw new ToolError('NO_COMPRESSOR', 'find a compressor: neither pixz nor xz is on PATH', {
     hint: 'install one: sudo apt-get install pixz (or xz-utils); --format zst needs none',
   })
@@ -73,10 +73,12 @@ export async function findCompressors(
   },
 ): Promise<Compressors> {
   const { coding, threads, compressor: wanted, notify } = options
-  const [compressor, decompressors] = await Promise.all([
-    findCompressor(coding.codec, wanted),
-    findDecompressors({ threads, wanted: undefined, notify }),
-  ])
+  const { codec } = coding
+  const decompressors = await findDecompressors({ threads, wanted: undefined, notify })
+  // What reads a codec best writes it best too, if it writes it at all.
+  const best = decompressors[codec]
+  const isIt = WRITERS[codec].includes(best.name) && (wanted ?? best.name) === best.name
+  const compressor = isIt ? best : await findCompressor(codec, wanted)
   const { name, version } = compressor
   const text = `compressing with ${name} ${version}, level ${coding.level}`
   notify({ type: 'remark', text })
@@ -97,19 +99,19 @@ export async function findDecompressors(
   const { threads = availableParallelism(), wanted, notify } = options
   const onSlow = (text: string): void => notify({ type: 'remark', text })
   if (wanted === 'builtin') return { xz: builtin('xz'), zstd: builtin('zstd'), onSlow }
-  const [only, pixz, xz, zstd] = await Promise.all([
-    wanted && find(wanted, 'xz'),
-    find('pixz', 'xz'),
-    find('xz', 'xz'),
-    find('zstd', 'zstd'),
+  const readsXz = wanted === 'pixz' || wanted === 'xz'
+  const [xz, zstd] = await Promise.all([
+    readsXz ? findWanted(wanted, 'xz') : findXzReader(threads),
+    wanted === 'zstd' ? findWanted(wanted, 'zstd') : find('zstd', 'zstd'),
   ])
-  if (wanted !== undefined && !only) throw missing(wanted)
-  const isFast = xz && (threads === 1 || usesProcessors(xz))
-  return {
-    xz: wanted !== 'zstd' && only ? only : (pixz ?? (isFast ? xz : builtin('xz'))),
-    zstd: zstd ?? builtin('zstd'),
-    onSlow,
-  }
+  return { xz, zstd: zstd ?? builtin('zstd'), onSlow }
+}
+
+async function findXzReader(threads: number): Promise<Compressor> {
+  const pixz = await find('pixz', 'xz')
+  if (pixz) return pixz
+  const xz = await find('xz', 'xz')
+  return xz && (threads === 1 || usesProcessors(xz)) ? xz : builtin('xz')
 }
 
 /** @returns whether an xz decompresses on several processors, as it does from 5.4 on. */
@@ -130,8 +132,10 @@ function builtin(codec: Codec): Compressor {
   }
 }
 
-function missing(name: CompressorName): ToolError {
-  return new ToolError('NO_COMPRESSOR', `find a compressor: ${name} is not on PATH`, {
+async function findWanted(name: CompressorName, codec: Codec): Promise<Compressor> {
+  const found = await find(name, codec)
+  if (found) return found
+  throw new ToolError('NO_COMPRESSOR', `find a compressor: ${name} is not on PATH`, {
     hint: 'install it, or leave out --compressor',
   })
 }

@@ -1,6 +1,12 @@
+import { readFile, rm } from 'node:fs/promises'
 import t from 'tap'
 
-import { findCompressor, findCompressors, findDecompressors } from '../../lib/compressor.ts'
+import {
+  findCompressor,
+  findCompressors,
+  findDecompressors,
+  type CompressorName,
+} from '../../lib/compressor.ts'
 import type { Notice } from '../../lib/outcome.ts'
 import { usePrograms, useScripts } from '../fixtures/programs-on-path.ts'
 
@@ -9,6 +15,8 @@ const XZ_INSIDE = { name: 'builtin', version: 'liblzma' }
 const PIXZ = { name: 'pixz', version: /^\d+\.\d+/ }
 const XZ = { name: 'xz', version: /^\d+\.\d+\.\d+/ }
 const ZSTD = { name: 'zstd', version: /^\d+\.\d+\.\d+/ }
+
+const OLD_XZ = 'echo xz "(XZ Utils)" 5.2.5'
 
 const notify = (): void => {}
 
@@ -75,7 +83,30 @@ t.test('findCompressors: says what it compresses with', async (t) => {
   t.match(notices, [{ type: 'remark', text: /^compressing with pixz \S+, level 3$/ }])
 })
 
-const OLD_XZ = 'echo xz "(XZ Utils)" 5.2.5'
+t.test('findCompressors: each program is asked once, and no more than are needed', async (t) => {
+  const log = `${t.testdir()}/asked`
+  const script = (version: string) => `echo "\${0##*/}" >>${log}; echo ${version}`
+  const programs = { pixz: script('1.0.7'), xz: script('5.4.1'), zstd: script('1.5.4') }
+  await useScripts(t, programs)
+  for (const codec of ['xz', 'zstd'] as const) {
+    const coding = { codec, level: 3 }
+    const options = { coding, compressor: undefined, threads: 2, notify }
+    t.match(await findCompressors(options), { compressor: codec === 'xz' ? PIXZ : ZSTD })
+    t.strictSame((await readFile(log, 'utf8')).split('\n').toSorted(), ['', 'pixz', 'zstd'])
+    await rm(log)
+  }
+})
+
+t.test('findCompressors: the one that is asked for, or that writes it', async (t) => {
+  await useScripts(t, { xz: OLD_XZ, pixz: 'echo 1.0.7' })
+  const find = (compressor: CompressorName | undefined) =>
+    findCompressors({ coding: { codec: 'xz', level: 3 }, compressor, threads: 2, notify })
+  t.match(await find('xz'), { compressor: XZ, decompressors: { xz: PIXZ } })
+  t.match(await find('pixz'), { compressor: PIXZ, decompressors: { xz: PIXZ } })
+  await useScripts(t, { xz: OLD_XZ })
+  t.match(await find(undefined), { compressor: XZ, decompressors: { xz: XZ_INSIDE } })
+  await t.rejects(find('builtin'), { code: 'USAGE' })
+})
 
 // scripts on PATH, threads, what reads xz
 const READERS: [string, Record<string, string>, number, object][] = [
