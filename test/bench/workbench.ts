@@ -28,7 +28,7 @@ const GIB = 1024 ** 3
 export async function withWorkbench(work: (workbench: Workbench) => Promise<void>): Promise<void> {
   let engine: Promise<Engine> | undefined
   try {
-    await work({ engine: () => (engine ??= startEngine()) })
+    await work({ engine: () => (engine ??= startEngine({ onDisk: true })) })
   } finally {
     await (await engine)?.stop()
   }
