@@ -11,7 +11,7 @@ import { buildImage } from '../fixtures/sample-images.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { setUp, snapshot, until } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t)
+const bench = await setUp(t, 'source')
 const { reference } = await buildImage(bench.engine, bench.registry, {
   name: 'sample/large:1.0',
   layers: [[{ path: 'data', content: pseudoRandom('large', 8_000_000) }]],
@@ -70,7 +70,7 @@ for (const [signal, want, waitMs] of SIGNALS) {
       const hang = `case "$*" in "${question}"*) trap '' INT; touch '${asked}'; exec sleep 60 ;; esac`
       const path = await wrapCommand(join(dir, 'bin'), 'docker', `${hang}; exec "$real" "$@"`)
       const env = { ...bench.engine.env, ...path }
-      const running = start(program, [...args], { cwd: dir, env })
+      const running = start(program, [...args], { form: 'source', cwd: dir, env })
       await until('the question', async () => existsSync(asked))
       running.signalGroup(signal)
       const { status, stderr } = await running.done

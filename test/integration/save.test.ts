@@ -7,7 +7,7 @@ import { buildImage, buildMultiPlatform, type SampleImage } from '../fixtures/sa
 import { GREETING, pseudoRandom } from '../fixtures/sample-layers.ts'
 import { archiveOf, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t)
+const bench = await setUp(t, 'source')
 const { docker } = bench.engine
 const save = (dir: string, ...args: string[]) => bench.ask('save_compressed_tars', dir, ...args)
 const load = (dir: string, ...args: string[]) => bench.ask('load_compressed_tars', dir, ...args)

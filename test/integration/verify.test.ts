@@ -8,7 +8,7 @@ import { dataLayer, GREETING } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
 import { archiveOf, setUp } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t)
+const bench = await setUp(t, 'source')
 const { docker } = bench.engine
 const build = (name: string) =>
   buildImage(bench.engine, bench.registry, {
