@@ -2,7 +2,7 @@
 // this file, report.ts and the scripts touch the process.
 import { availableParallelism } from 'node:os'
 
-import { formatError, interrupted, toToolError } from './errors.ts'
+import { ToolError, formatError, interrupted, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
 import { sizeThreadPool } from './thread-pool.ts'
 import { parseArguments, type Arguments } from './usage.ts'
@@ -27,7 +27,7 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
 
 /** Runs a program with the arguments of this process, and sets its exit status. */
 export async function main(program: Program): Promise<void> {
-  ignoreClosedOutput()
+  outliveOutputs(program)
   try {
     const args = parseArguments(program.usage, process.argv.slice(2))
     if (args.flag('help')) process.stdout.write(program.usage)
@@ -95,11 +95,20 @@ function listenForSignals(): {
   }
 }
 
-// Whoever reads the lines may stop (`| head`): the images are worth more.
-function ignoreClosedOutput(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+// Whoever reads the lines may stop (`| head`), and the disk of a log may be full:
+// the images are worth more. A log that is not complete is a failure all the same.
+function outliveOutputs({ name }: Program): void {
+  for (const output of ['stdout', 'stderr'] as const) {
+    let isTold = false
+    process[output].on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE' || isTold) return
+      isTold = true
+      process.on('exit', (status) => (process.exitCode = status || FAILED))
+      const reason = toToolError(error) ?? error
+      const hint = 'the work goes on, but not all that it says is there'
+      const why = reason.message.replace(/^write: /, '')
+      const lost = new ToolError('IO_FAILED', `write to ${output}: ${why}`, { hint })
+      process.stderr.write(`${formatError(name, lost)}\n`)
     })
   }
 }

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import t from 'tap'
 import { buildImage, buildMultiPlatform, type SampleImage } from '../fixtures/sample-images.ts'
 import { GREETING, pseudoRandom } from '../fixtures/sample-layers.ts'
-import { archiveOf, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
+import { wrapCommand } from '../fixtures/faults.ts'
+import { programFile, run, startFile } from '../fixtures/run.ts'
+import { archiveOf, readAnswers, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
 
 const bench = await setUp(t, 'source')
 const { docker } = bench.engine
@@ -171,6 +173,15 @@ t.test('platform: another one into the same directory is an error', async (t) =>
   t.strictSame(await platformOf(dir), expected(amd64))
 })
 
+t.test('platform: what is none is refused', async (t) => {
+  const args = ['--platform', 'arm64', multi]
+  t.match(await bench.run('save_compressed_tars', t.testdir(), ...args), {
+    status: 2,
+    stdout: '',
+    stderr: /error: --platform: got "arm64", want OS\/ARCH\[\/VARIANT\]\n.*hint: for instance/,
+  })
+})
+
 t.test('platform: one that the image does not have is an error', async (t) => {
   const other = one.architecture === 'arm64' ? 'linux/amd64' : 'linux/arm64'
   const wrong = [{ result: 'failed', error: { code: 'WRONG_PLATFORM' } }]
@@ -182,3 +193,47 @@ t.test('platform: one that the image does not have is an error', async (t) => {
   }
   t.match(await save(t.testdir(), '--platform', 'linux/s390x', multi), wrong)
 })
+
+t.test('meanwhile: an image that is changed while it is saved is refused', async (t) => {
+  const dirs = t.testdir({ carry: {} })
+  // Somebody pulls another one of that name, after it was looked at.
+  const script = `[ "$1" != save ] || exec $real save '${two.reference}'; exec "$real" "$@"`
+  const env = { ...bench.engine.env, ...(await wrapCommand(join(dirs, 'bin'), 'docker', script)) }
+  const carry = join(dirs, 'carry')
+  const options = { form: 'source', cwd: carry, env } as const
+  const result = await run('save_compressed_tars', ['--json', one.reference], options)
+  t.equal(result.status, 1)
+  t.match(readAnswers(result), [
+    {
+      result: 'failed',
+      error: {
+        code: 'BAD_IMAGE',
+        message: `save "${one.reference}": got ${two.configDigest}, want ${one.configDigest}`,
+        hint: /run it again$/,
+      },
+    },
+  ])
+  t.strictSame(await snapshot(carry), {}, 'nothing is left')
+})
+
+const LOST = /error: write to stdout: no space left on device\n.*hint: the work goes on/
+
+// where its lines go, its status, whether it complains
+const OUTPUTS: [string, number, boolean][] = [
+  ['/dev/full', 1, true],
+  // Whoever reads them has stopped.
+  ['>(exec true)', 0, false],
+]
+
+for (const [output, status, complains] of OUTPUTS) {
+  t.test(`output: images are saved though their lines are lost: ${output}`, async (t) => {
+    const dir = t.testdir()
+    const program = programFile('save_compressed_tars', 'source')
+    // The reader is to be gone before the first line.
+    const script = `exec > ${output}; sleep 0.5; exec '${program}' ${one.reference} ${two.reference}`
+    const ran = await startFile('bash', ['-c', script], { cwd: dir, env: bench.engine.env }).done
+    t.equal(ran.status, status)
+    t.equal(LOST.test(ran.stderr), complains, ran.stderr)
+    t.equal(await bench.sh(dir, 'sha256sum --strict -c SHA256SUMS | grep -c OK'), '4')
+  })
+}
