@@ -15,7 +15,8 @@ import { parseReference, pullName, taggedName, type ImageReference } from './ima
 import { findPresent } from './present-image.ts'
 import { isSameImage } from './same-image.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
-import type { TarMember, Treatment } from './tar-scanner.ts'
+import type { Treatment } from './tar-scanner.ts'
+import type { TarMember } from './tar-walker.ts'
 import type { Target } from './targets.ts'
 
 /** An engine's image to check against. */

@@ -10,7 +10,7 @@ import { findPlainLayers, type PlainLayer } from './plain-layers.ts'
 import { planLayout, type MemberChange, type PlainLayout } from './plain-layout.ts'
 import { digestTar, memberKey, type TarDigester } from './tar-digest.ts'
 import { BLOCK_BYTES, changeHeader } from './tar-header.ts'
-import type { TarMember } from './tar-scanner.ts'
+import type { TarMember } from './tar-walker.ts'
 import { splitTar, type SplitMember } from './tar-splitter.ts'
 
 /**

@@ -6,7 +6,8 @@ import type { HeldLayer } from './held-layers.ts'
 import { isKnownLayer, looksLikeLayer, WrongGuess, type KnownLayer } from './layer-guess.ts'
 import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
 import { digestTar, type DigestedMember, type TarDigest } from './tar-digest.ts'
-import type { TarMember, Treatment } from './tar-scanner.ts'
+import type { Treatment } from './tar-scanner.ts'
+import type { TarMember } from './tar-walker.ts'
 
 /** How to cut. */
 export interface CutOptions {

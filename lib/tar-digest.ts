@@ -3,7 +3,8 @@
 import { createHash, type Hash } from 'node:crypto'
 
 import type { TarPiece } from './tar-piece.ts'
-import { TarScanner, type TarMember, type Treatment } from './tar-scanner.ts'
+import { TarScanner, type Treatment } from './tar-scanner.ts'
+import type { TarMember } from './tar-walker.ts'
 
 /** One member of a tar, digested. */
 export interface DigestedMember extends TarMember {

@@ -46,6 +46,7 @@ const PURE = [
   'tar-piece',
   'tar-scanner',
   'tar-splitter',
+  'tar-walker',
   'text-table',
   'turns',
   'usage',

@@ -1,0 +1,177 @@
+// Walks a tar as its bytes go past: which of them are header, content or padding,
+// and what each member is, long names and pax records applied.
+import { ToolError } from './errors.ts'
+import { META_TYPES, readMeta, type Overrides } from './tar-meta.ts'
+import { BLOCK_BYTES, readHeader, setConstants, type TarHeader } from './tar-header.ts'
+
+/** A member of a tar, long names and pax records applied. */
+export interface TarMember {
+  readonly path: string
+  /** The type flag, see {@link TarHeader}. */
+  readonly type: string
+  readonly sizeBytes: number
+  /** Where its content starts in the tar. */
+  readonly offsetBytes: number
+  readonly linkPath: string
+  /** Whether the content is a GNU sparse map and what it maps. */
+  readonly sparse: boolean
+}
+
+/** Told of what a walk comes to, in its order. */
+export interface TarListener {
+  /** A header was read whose content tells of the next member, or of all that follow. */
+  meta(of: 'next' | 'all'): void
+  /** The header of a member was read. @returns whether its content is in the bytes that are read */
+  member(member: TarMember): boolean
+  /** Some content of the last member: any number of calls. */
+  content(bytes: Buffer): void
+  /** All content of the last member was seen. */
+  memberEnd(): void
+  /** A block of the tar's end. */
+  zeros(): void
+}
+
+// Pax records and long names are read into memory: some kilobytes in life.
+const MAX_META_BYTES = 1024 * 1024
+
+/** A walk over one tar. */
+export class TarWalker {
+  readonly #listener: TarListener
+  readonly #constant: boolean
+  #inContent = false
+  #atBytes = 0
+  #contentLeft = 0
+  #paddingLeft = 0
+  #zeroBlocks = 0
+  #inSparseMap = false
+  #meta: { type: string; parts: Buffer[] } | undefined
+  #overrides: Overrides = {}
+
+  /**
+   * @param listener - told of each member
+   * @param constant - whether times and owners are set to constants, in place
+   */
+  constructor(listener: TarListener, constant: boolean) {
+    this.#listener = listener
+    this.#constant = constant
+  }
+
+  /** How far it is, with content that is not in the bytes that are read. */
+  get atBytes(): number {
+    return this.#atBytes
+  }
+
+  /** Whether the last step was over content. */
+  get inContent(): boolean {
+    return this.#inContent
+  }
+
+  /** Blocks of the tar's end that were seen; with the second it is over. */
+  get zeroBlocks(): number {
+    return this.#zeroBlocks
+  }
+
+  /**
+   * Takes what it can of the next bytes: content, padding, or a whole block.
+   *
+   * @returns how many; 0 where there is less than a block
+   * @throws BAD_TAR
+   */
+  step(bytes: Buffer): number {
+    const taken = this.#take(bytes)
+    this.#atBytes += taken
+    return taken
+  }
+
+  #take(bytes: Buffer): number {
+    this.#inContent = this.#contentLeft > 0 && !this.#inSparseMap
+    if (this.#inContent) {
+      const content = bytes.subarray(0, this.#contentLeft)
+      this.#content(content)
+      return content.length
+    }
+    if (this.#paddingLeft > 0 && !this.#inSparseMap) {
+      const padding = Math.min(bytes.length, this.#paddingLeft)
+      this.#paddingLeft -= padding
+      return padding
+    }
+    if (bytes.length < BLOCK_BYTES) return 0
+    const block = bytes.subarray(0, BLOCK_BYTES)
+    if (this.#inSparseMap) this.#sparseMap(block)
+    else this.#header(block)
+    return BLOCK_BYTES
+  }
+
+  #header(block: Buffer): void {
+    const header = readHeader(block, this.#atBytes)
+    if (header === undefined) {
+      this.#zeroBlocks++
+      this.#listener.zeros()
+      return
+    }
+    if (this.#zeroBlocks > 0) throw broken(this.#atBytes, 'data after its end')
+    if (this.#constant) setConstants(block)
+    const isMeta = META_TYPES.has(header.type)
+    const sizeBytes = (isMeta ? undefined : this.#overrides.sizeBytes) ?? header.sizeBytes
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
+      throw broken(this.#atBytes, 'a size that is no number')
+    }
+    this.#contentLeft = sizeBytes
+    this.#paddingLeft = (BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES
+    this.#inSparseMap = header.extended
+    if (isMeta) this.#startMeta(header.type, sizeBytes)
+    else this.#startMember(header, sizeBytes)
+    this.#endIfEmpty()
+  }
+
+  #startMeta(type: string, sizeBytes: number): void {
+    if (sizeBytes > MAX_META_BYTES) throw broken(this.#atBytes, 'a name too long')
+    this.#meta = { type, parts: [] }
+    this.#listener.meta(type === 'g' ? 'all' : 'next')
+  }
+
+  #startMember(header: TarHeader, sizeBytes: number): void {
+    const { path = header.path, linkPath = header.linkPath, sparse = false } = this.#overrides
+    this.#overrides = {}
+    const member: TarMember = {
+      path,
+      linkPath,
+      // Before there was a type for it, a directory was a file named `dir/`.
+      type: header.type === '0' && path.endsWith('/') ? '5' : header.type,
+      sizeBytes,
+      offsetBytes: this.#atBytes + BLOCK_BYTES,
+      sparse: sparse || header.type === 'S',
+    }
+    if (this.#listener.member(member)) return
+    this.#contentLeft = 0
+    this.#atBytes += sizeBytes
+  }
+
+  #sparseMap(block: Buffer): void {
+    this.#inSparseMap = block[504] === 1
+    this.#endIfEmpty()
+  }
+
+  #content(bytes: Buffer): void {
+    this.#contentLeft -= bytes.length
+    if (this.#meta) this.#meta.parts.push(Buffer.from(bytes))
+    else this.#listener.content(bytes)
+    this.#endIfEmpty()
+  }
+
+  #endIfEmpty(): void {
+    if (this.#contentLeft > 0 || this.#inSparseMap) return
+    if (this.#meta) {
+      const { type, parts } = this.#meta
+      Object.assign(this.#overrides, readMeta(type, Buffer.concat(parts)))
+      this.#meta = undefined
+    } else this.#listener.memberEnd()
+  }
+}
+
+/** What to do about a tar that is not whole. */
+export const MAKE_AGAIN = 'the tar is damaged or was cut off: make it again'
+
+function broken(atBytes: number, what: string): ToolError {
+  return new ToolError('BAD_TAR', `read tar at byte ${atBytes}: ${what}`, { hint: MAKE_AGAIN })
+}
