@@ -14,7 +14,13 @@ export interface Program {
   /** The text of --help; its option lines say what is accepted. */
   readonly usage: string
   /** Turns the arguments into a verb's options and calls it. */
-  readonly run: (args: Arguments, context: VerbContext) => AsyncIterable<Outcome>
+  readonly run: (args: Arguments, context: RunContext) => AsyncIterable<Outcome>
+}
+
+/** What a verb takes from every program. */
+export interface RunContext extends VerbContext {
+  /** Processors to use; without it, all. */
+  readonly threads: number | undefined
 }
 
 const MOST_THREADS = 1024
@@ -47,11 +53,12 @@ export async function main(program: Program): Promise<void> {
 
 async function run(program: Program, args: Arguments): Promise<number> {
   keepYoungHeapSmall()
-  sizeThreadPool(args.number('threads', 1, MOST_THREADS) ?? availableParallelism())
+  const threads = args.number('threads', 1, MOST_THREADS)
+  sizeThreadPool(threads ?? availableParallelism())
   const { createReport } = await import('./report.ts')
   const report = await createReport(program.name, { json: args.flag('json') })
   const interruption = listenForSignals()
-  const context = { notify: report.notify, signal: interruption.signal }
+  const context = { notify: report.notify, signal: interruption.signal, threads }
   try {
     for await (const outcome of program.run(args, context)) {
       // What fails after a signal fails because of it.

@@ -43,7 +43,6 @@ void main({
         long: args.number('long', 10, 31),
       }),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
-      threads: args.number('threads', 1, 1024),
       reuse: args.text('reuse'),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),

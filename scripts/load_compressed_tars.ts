@@ -39,7 +39,6 @@ void main({
       dir: args.text('dir') ?? '.',
       base: args.text('base'),
       engine: args.choice('engine', ENGINE_NAMES),
-      threads: args.number('threads', 1, 1024),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),

@@ -51,7 +51,6 @@ void main({
         long: args.number('long', 10, 31),
       }),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
-      threads: args.number('threads', 1, 1024),
       platform: args.text('platform'),
       pull: args.flag('pull'),
       drawProgress: process.stderr.isTTY,

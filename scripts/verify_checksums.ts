@@ -48,7 +48,6 @@ void main({
       engine: args.choice('engine', ENGINE_NAMES),
       against: args.choice('against', ['engine', 'record']),
       quick: args.flag('quick'),
-      threads: args.number('threads', 1, 1024),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
       dryRun: args.flag('dry-run'),
     })
