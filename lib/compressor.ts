@@ -31,18 +31,26 @@ const WRITERS: Readonly<Record<Codec, readonly CompressorName[]>> = {
   zstd: ['zstd', 'builtin'],
 }
 
+/** Gives a compressor, undefined where it is not there; asks each program once. */
+type Find = (name: CompressorName, codec: Codec) => Promise<Compressor | undefined>
+
 /**
  * @param wanted - the only one to take; without it the best that is there
+ * @param find - with what it has been told before
  * @returns what writes a codec
  * @throws NO_COMPRESSOR where there is none; USAGE where the one that is wanted does not write it
  */
-export async function findCompressor(codec: Codec, wanted?: CompressorName): Promise<Compressor> {
+export async function findCompressor(
+  codec: Codec,
+  wanted?: CompressorName,
+  find = createFind(),
+): Promise<Compressor> {
   if (wanted !== undefined && !WRITERS[codec].includes(wanted)) {
     throw new ToolError('USAGE', `--compressor: ${wanted} does not write ${codec}`, {
       hint: `want ${WRITERS[codec].join(' or ')}, or another --format`,
     })
   }
-  if (wanted !== undefined) return findWanted(wanted, codec)
+  if (wanted !== undefined) return findWanted(find, wanted, codec)
   for (const name of WRITERS[codec]) {
     const found = await find(name, codec)
     if (found) return found
@@ -73,12 +81,11 @@ export async function findCompressors(
   },
 ): Promise<Compressors> {
   const { coding, threads, compressor: wanted, notify } = options
-  const { codec } = coding
-  const decompressors = await findDecompressors({ threads, wanted: undefined, notify })
-  // What reads a codec best writes it best too, if it writes it at all.
-  const best = decompressors[codec]
-  const isIt = WRITERS[codec].includes(best.name) && (wanted ?? best.name) === best.name
-  const compressor = isIt ? best : await findCompressor(codec, wanted)
+  const find = createFind()
+  const [compressor, decompressors] = await Promise.all([
+    findCompressor(coding.codec, wanted, find),
+    findDecompressors({ threads, wanted: undefined, notify }, find),
+  ])
   const { name, version } = compressor
   const text = `compressing with ${name} ${version}, level ${coding.level}`
   notify({ type: 'remark', text })
@@ -88,6 +95,7 @@ export async function findCompressors(
 /**
  * @param options - `threads` without it all processors; `wanted`: the only one
  *   to take for what it reads; without it the fastest that is there
+ * @param find - with what it has been told before
  * @throws NO_COMPRESSOR where the one that is wanted is not there
  */
 export async function findDecompressors(
@@ -95,19 +103,20 @@ export async function findDecompressors(
     readonly threads: number | undefined
     readonly wanted: CompressorName | undefined
   },
+  find = createFind(),
 ): Promise<Decompressors> {
   const { threads = availableParallelism(), wanted, notify } = options
   const onSlow = (text: string): void => notify({ type: 'remark', text })
   if (wanted === 'builtin') return { xz: builtin('xz'), zstd: builtin('zstd'), onSlow }
   const readsXz = wanted === 'pixz' || wanted === 'xz'
   const [xz, zstd] = await Promise.all([
-    readsXz ? findWanted(wanted, 'xz') : findXzReader(threads),
-    wanted === 'zstd' ? findWanted(wanted, 'zstd') : find('zstd', 'zstd'),
+    readsXz ? findWanted(find, wanted, 'xz') : findXzReader(find, threads),
+    wanted === 'zstd' ? findWanted(find, wanted, 'zstd') : find('zstd', 'zstd'),
   ])
   return { xz, zstd: zstd ?? builtin('zstd'), onSlow }
 }
 
-async function findXzReader(threads: number): Promise<Compressor> {
+async function findXzReader(find: Find, threads: number): Promise<Compressor> {
   const pixz = await find('pixz', 'xz')
   if (pixz) return pixz
   const xz = await find('xz', 'xz')
@@ -132,7 +141,7 @@ function builtin(codec: Codec): Compressor {
   }
 }
 
-async function findWanted(name: CompressorName, codec: Codec): Promise<Compressor> {
+async function findWanted(find: Find, name: CompressorName, codec: Codec): Promise<Compressor> {
   const found = await find(name, codec)
   if (found) return found
   throw new ToolError('NO_COMPRESSOR', `find a compressor: ${name} is not on PATH`, {
@@ -142,8 +151,17 @@ async function findWanted(name: CompressorName, codec: Codec): Promise<Compresso
 
 const FLAGS = { pixz: '-h', xz: '--version', zstd: '--version' }
 
-async function find(name: CompressorName, codec: Codec): Promise<Compressor | undefined> {
-  if (name === 'builtin') return builtin(codec)
+function createFind(): Find {
+  const asked = new Map<CompressorName, ReturnType<Find>>()
+  return (name, codec) => {
+    if (name === 'builtin') return Promise.resolve(builtin(codec))
+    const found = asked.get(name) ?? askVersion(name)
+    asked.set(name, found)
+    return found
+  }
+}
+
+async function askVersion(name: keyof typeof FLAGS): Promise<Compressor | undefined> {
   const answer = await ask(name, [FLAGS[name]])
   if (answer.exitCode === NOT_FOUND) return undefined
   const version = /\bv?(\d+\.\d+(\.\d+)?\w*)/.exec(answer.stdout + answer.stderr)?.[1] ?? 'unknown'

@@ -230,6 +230,8 @@ for (const [program, ...args] of [[SAVE, reference], [COMPRESS]] as const) {
   t.test(`${program}: refuses a compressor that does not write the format`, (t) =>
     refuses(t, program, {
       args: [...args, '--compressor', 'zstd'],
+      // Wrong usage is told first.
+      env: noEngine,
       prepare: (dir) => writeFile(join(dir, 'some.tar'), ''),
       error: '--compressor: zstd does not write xz',
       hint: 'want pixz or xz, or another --format',

@@ -1,4 +1,5 @@
-import { readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 
 import {
@@ -83,19 +84,27 @@ t.test('findCompressors: says what it compresses with', async (t) => {
   t.match(notices, [{ type: 'remark', text: /^compressing with pixz \S+, level 3$/ }])
 })
 
-t.test('findCompressors: each program is asked once, and no more than are needed', async (t) => {
-  const log = `${t.testdir()}/asked`
-  const script = (version: string) => `echo "\${0##*/}" >>${log}; echo ${version}`
-  const programs = { pixz: script('1.0.7'), xz: script('5.4.1'), zstd: script('1.5.4') }
-  await useScripts(t, programs)
-  for (const codec of ['xz', 'zstd'] as const) {
+// the versions on PATH, the codec, what is wanted, which are asked
+const ASKED: [Record<string, string>, 'xz' | 'zstd', CompressorName | undefined, string[]][] = [
+  [{ pixz: '1.0.7', xz: '5.4.1', zstd: '1.5.4' }, 'xz', undefined, ['pixz', 'zstd']],
+  [{ pixz: '1.0.7', xz: '5.4.1', zstd: '1.5.4' }, 'zstd', undefined, ['pixz', 'zstd']],
+  [{ pixz: '1.0.7', xz: '5.4.1', zstd: '1.5.4' }, 'xz', 'xz', ['pixz', 'xz', 'zstd']],
+  [{ xz: '5.2.5', zstd: '1.5.4' }, 'xz', undefined, ['xz', 'zstd']],
+]
+
+for (const [versions, codec, wanted, want] of ASKED) {
+  const what = `${wanted ?? 'any'} for ${codec}, of ${Object.keys(versions).join(', ')}`
+  t.test(`findCompressors: each is asked once, and no more than are needed: ${what}`, async (t) => {
+    const log = join(t.testdir(), 'asked')
+    const scripts = Object.entries(versions).map(([name, version]) => {
+      return [name, `echo ${name} >>${log}; echo ${version}`] as const
+    })
+    await useScripts(t, Object.fromEntries(scripts))
     const coding = { codec, level: 3 }
-    const options = { coding, compressor: undefined, threads: 2, notify }
-    t.match(await findCompressors(options), { compressor: codec === 'xz' ? PIXZ : ZSTD })
-    t.strictSame((await readFile(log, 'utf8')).split('\n').toSorted(), ['', 'pixz', 'zstd'])
-    await rm(log)
-  }
-})
+    await findCompressors({ coding, compressor: wanted, threads: 2, notify })
+    t.strictSame((await readFile(log, 'utf8')).trimEnd().split('\n').toSorted(), want)
+  })
+}
 
 t.test('findCompressors: the one that is asked for, or that writes it', async (t) => {
   await useScripts(t, { xz: OLD_XZ, pixz: 'echo 1.0.7' })
