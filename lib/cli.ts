@@ -2,7 +2,7 @@
 // this file, report.ts and the scripts touch the process.
 import { availableParallelism } from 'node:os'
 
-import { ToolError, formatError, interrupted, toToolError } from './errors.ts'
+import { formatError, interrupted, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
 import { sizeThreadPool } from './thread-pool.ts'
 import { parseArguments, type Arguments } from './usage.ts'
@@ -103,7 +103,7 @@ function listenForSignals(): {
 }
 
 // Whoever reads the lines may stop (`| head`), and the disk of a log may be full:
-// the images are worth more. A log that is not complete is a failure all the same.
+// the images are worth more. A line that cannot be written is a failure all the same.
 function outliveOutputs({ name }: Program): void {
   for (const output of ['stdout', 'stderr'] as const) {
     let isTold = false
@@ -111,10 +111,9 @@ function outliveOutputs({ name }: Program): void {
       if (error.code === 'EPIPE' || isTold) return
       isTold = true
       process.on('exit', (status) => (process.exitCode = status || FAILED))
-      const reason = toToolError(error) ?? error
-      const hint = 'the work goes on, but not all that it says is there'
-      const why = reason.message.replace(/^write: /, '')
-      const lost = new ToolError('IO_FAILED', `write to ${output}: ${why}`, { hint })
+      const hint = 'what it does goes on; what it says is lost'
+      const { message } = toToolError(error) ?? error
+      const lost = { message: `${output}: ${message}`, hint }
       process.stderr.write(`${formatError(name, lost)}\n`)
     })
   }

@@ -82,7 +82,10 @@ export function isSystemError(
 }
 
 /** @returns the lines that a program prints for an error. */
-export function formatError(program: string, { message, hint }: ToolError): string {
+export function formatError(
+  program: string,
+  { message, hint }: Pick<ToolError, 'message' | 'hint'>,
+): string {
   const lines = message.split('\n').map((line) => `${program}: error: ${line}`)
   if (hint !== undefined) lines.push(`${program}: hint: ${hint}`)
   return lines.join('\n')
