@@ -75,7 +75,7 @@ async function farSide(reference: string, place: Place): Promise<void> {
 }
 
 function tool(name: Program, args: readonly string[], place: Place): Promise<void> {
-  return show(name, args, place, programFile(name))
+  return show(name, args, place, programFile(name, 'executable'))
 }
 
 async function show(

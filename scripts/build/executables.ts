@@ -1,6 +1,6 @@
 // Sources and runtimes → dist/linux-x64/ and dist/linux-arm64/, each with the
 // four executables and their SHA256SUMS; all of it, or nothing.
-import { rm, writeFile } from 'node:fs/promises'
+import { rm, utimes, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
@@ -37,6 +37,8 @@ export async function buildExecutables(options: BuildOptions): Promise<Bundle[]>
   const bundles = await bundlePrograms(root, readOrigin())
   const inputs = await digestInputs(root, bundles)
   if (!force && (await isUpToDate(dist, inputs, PLATFORMS))) {
+    // Newer than what it was made from; unless root made it.
+    await utimes(join(dist, STAMP), new Date(), new Date()).catch(() => {})
     say(`"${dist}" is up to date`)
     return bundles
   }

@@ -27,7 +27,7 @@ export async function runProgram(
   args: string[],
   options: RunOptions & { readonly sampleMemory?: boolean },
 ): Promise<number> {
-  const started = start(program, args, options)
+  const started = start(program, args, { form: 'executable', ...options })
   return watch(`${program} ${args.join(' ')}`, started, options.sampleMemory)
 }
 

@@ -41,7 +41,7 @@ const machine = {
 const tool = (program: Program, ...args: string[]) =>
   `'${STICK}/tools/${program}' --dir '${STICK}/images' ${args.join(' ')}`
 const here = (program: Program, cwd: string, ...args: string[]) =>
-  run(program, args, { cwd, env: engine.env })
+  run(program, args, { form: 'executable', cwd, env: engine.env })
 
 t.test('outer side: the executables save, verify and compress', async (t) => {
   await writeFile(join(carry, 'images_list.txt'), references.join('\n'))
