@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { openGate } from '../fixtures/gate.ts'
-import { hasEnded, start, type Running } from '../fixtures/run.ts'
+import { FORMS, hasEnded, start, type Running } from '../fixtures/run.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { setUp, snapshot, until } from '../fixtures/workbench.ts'
@@ -37,29 +37,36 @@ const isGone = async (t: Test, running: Running) => {
   t.ok(await until('the end of all processes', async () => hasEnded(running)), 'no process is left')
 }
 
-for (const [signal, want, waitMs] of SIGNALS) {
-  t.test(`${signal}: in the middle of an archive leaves what was there before`, async (t) => {
-    const dir = t.testdir()
-    await bench.ask('save_compressed_tars', dir, reference, '--level', '0')
-    const before = await snapshot(dir)
-    const args = [reference, '--level', '9', '--no-pull']
-    const running = bench.start('save_compressed_tars', dir, ...args)
-    await until('a temporary file', async () =>
-      (await readdir(dir)).some((name) => name.endsWith('.tmp')),
-    )
-    await sleep(waitMs)
-    running.signalGroup(signal)
-    const { status, stdout, stderr } = await running.done
-    t.equal(status, want)
-    t.match(stderr, 'save_compressed_tars: interrupted\n')
-    t.notMatch(stdout + stderr, /error|failed|Saved/i)
-    t.strictSame(await snapshot(dir), before)
-    await isGone(t, running)
+const CASES = FORMS.flatMap((form) => SIGNALS.map((signal) => [form, ...signal] as const))
 
-    t.match(await bench.ask('save_compressed_tars', dir, ...args), [{ result: 'saved' }])
-    t.match(await bench.ask('verify_checksums', dir), [{ result: 'verified' }])
-  })
+for (const [form, signal, want, waitMs] of CASES) {
+  t.test(
+    `${signal}: in the middle of an archive leaves what was there before: ${form}`,
+    async (t) => {
+      const dir = t.testdir()
+      await bench.ask('save_compressed_tars', dir, reference, '--level', '0')
+      const before = await snapshot(dir)
+      const args = [reference, '--level', '9', '--no-pull']
+      const running = start('save_compressed_tars', args, { form, cwd: dir, env: bench.engine.env })
+      await until('a temporary file', async () =>
+        (await readdir(dir)).some((name) => name.endsWith('.tmp')),
+      )
+      await sleep(waitMs)
+      running.signalGroup(signal)
+      const { status, stdout, stderr } = await running.done
+      t.equal(status, want)
+      t.match(stderr, 'save_compressed_tars: interrupted\n')
+      t.notMatch(stdout + stderr, /error|failed|Saved/i)
+      t.strictSame(await snapshot(dir), before)
+      await isGone(t, running)
 
+      t.match(await bench.ask('save_compressed_tars', dir, ...args), [{ result: 'saved' }])
+      t.match(await bench.ask('verify_checksums', dir), [{ result: 'verified' }])
+    },
+  )
+}
+
+for (const [signal, want] of SIGNALS) {
   for (const [program, args, question] of QUESTIONS) {
     const what = `${program} ${args.join(' ')}: ${question}`
     t.test(`${signal}: ends what an engine is asked: ${what}`, async (t) => {

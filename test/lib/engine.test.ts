@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { findEngine, tagImage } from '../../lib/engine.ts'
+import { findEngine, inspectImage, tagImage } from '../../lib/engine.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
 import { GRAPH } from '../fixtures/graph-engine.ts'
 
@@ -48,4 +48,17 @@ for (const [what, docker, want] of FAILURES) {
 t.test('askEngine: a client that is gone by now', async (t) => {
   await useScripts(t, {})
   await t.rejects(tagImage(GRAPH, 'a:1', 'b:1'), { code: 'NO_ENGINE', hint: /install docker/ })
+})
+
+t.test('inspectImage: what the engine does not have is no failure', async (t) => {
+  await useScripts(t, { docker: 'echo "Error: No such image: a:1" >&2; exit 1' })
+  t.equal(await inspectImage(GRAPH, 'a:1'), undefined)
+})
+
+t.test('inspectImage: any other answer is one', async (t) => {
+  await useScripts(t, { docker: 'echo "out of luck" >&2; exit 1' })
+  await t.rejects(inspectImage(GRAPH, 'a:1'), {
+    code: 'ENGINE_FAILED',
+    message: 'inspect "a:1": out of luck',
+  })
 })

@@ -29,16 +29,22 @@ function imageOf(architecture: string): TarEntry[] {
   ]
 }
 
-/** An archive, and an engine that saves those members; `saves` counts how often it did. */
+/** An archive, and an engine that saves those members, then `ends`; `saves` counts how often it did. */
 async function prepare(
   t: Test,
   saved: readonly TarEntry[],
-): Promise<{ read: () => Promise<ReadSides>; saves: () => Promise<number>; notices: Notice[] }> {
+  ends = 'exit 0',
+): Promise<{
+  archive: string
+  read: () => Promise<ReadSides>
+  saves: () => Promise<number>
+  notices: Notice[]
+}> {
   const dir = t.testdir()
   const archive = join(dir, 'a.tar.xz')
   await write(archive, tar(imageOf('amd64')))
   await writeFile(join(dir, 'saved.tar'), tar(saved))
-  const script = `echo >>${dir}/log; exec cat ${dir}/saved.tar`
+  const script = `echo >>${dir}/log; cat ${dir}/saved.tar; ${ends}`
   const before = process.env['PATH']
   process.env['PATH'] = (await wrapCommand(join(dir, 'bin'), 'docker', script)).PATH
   t.teardown(() => (process.env['PATH'] = before))
@@ -53,6 +59,7 @@ async function prepare(
   const original = { name: 'a:1', image: IMAGE }
   const side = { target: { archive, label: 'a:1' }, archiveBytes: 1, record: undefined, original }
   return {
+    archive,
     read: () => readSides(side, tools),
     saves: async () => (await readFile(join(dir, 'log'), 'utf8')).length,
     notices,
@@ -91,4 +98,15 @@ t.test('readSides: another image says nothing of how the engine lays them out', 
     t.match((await read()).digest?.tar.contentMd5, MD5)
     t.equal(await saves(), want)
   }
+})
+
+t.test('readSides: an engine that fails ends the other side', async (t) => {
+  const { read } = await prepare(t, imageOf('amd64'), 'echo "out of luck" >&2; exit 1')
+  await t.rejects(read(), { code: 'ENGINE_FAILED', message: 'save "a:1": out of luck' })
+})
+
+t.test('readSides: an archive that is none ends the other side', async (t) => {
+  const { read, archive } = await prepare(t, imageOf('amd64'), 'exec sleep 60')
+  await writeFile(archive, 'no archive')
+  await t.rejects(read(), { code: 'BAD_ARCHIVE' })
 })
