@@ -139,7 +139,8 @@ t.test(`fuzz: ${DECODER_CASES} cases for the decoder, seed ${SEED}`, async (t) =
   const end = Date.now() + DECODER_MS
   let decoded = 0
   for (let done = 0; done < DECODER_CASES && Date.now() < end;) {
-    const bytes = mutate(random)
+    // Those that are whole come first.
+    const bytes = SAMPLES[done] ?? mutate(random)
     // What the parser refuses never gets to a block: that is shown above.
     if (!(await parse(bytes)).endsWith(' bytes') && random(10) > 0) continue
     done++
@@ -153,5 +154,5 @@ t.test(`fuzz: ${DECODER_CASES} cases for the decoder, seed ${SEED}`, async (t) =
     } else t.match(got, { code: 'BAD_ARCHIVE', message: /: at byte \d+: / }, name)
     if (!Buffer.isBuffer(got)) t.equal(want, undefined, `xz refuses it as well: ${name}`)
   }
-  t.ok(decoded > 0, `${decoded} were good`)
+  t.ok(decoded >= SAMPLES.length, `${decoded} were good`)
 })
