@@ -42,21 +42,19 @@ async function parts(t: Test, programs: readonly string[]): Promise<FileRange[]>
 }
 
 // Each is made once: some of the programs take their time.
-const MADE_BEFORE = new Map<string, Promise<Buffer>>()
-const shelf = t.testdir({})
+const shelf = new Map<string, Promise<Buffer>>()
+const dir = t.testdir({})
 
 function made(program: string, index: number): Promise<Buffer> {
-  const name = `${index} ${program}`
-  const before = MADE_BEFORE.get(name)
-  if (before) return before
-  const file = join(shelf, `${MADE_BEFORE.size}`)
-  const make = async (): Promise<Buffer> => {
-    await sh(`(${program}) >${file}`, { input: HALVES[index] ?? '' })
-    return readFile(file)
-  }
-  const now = make()
-  MADE_BEFORE.set(name, now)
-  return now
+  const key = `${index} ${program}`
+  const piece = shelf.get(key) ?? make(program, index, join(dir, `${shelf.size}`))
+  shelf.set(key, piece)
+  return piece
+}
+
+async function make(program: string, index: number, file: string): Promise<Buffer> {
+  await sh(`(${program}) >${file}`, { input: HALVES[index] ?? '' })
+  return readFile(file)
 }
 
 async function bytesOf([range]: readonly FileRange[]): Promise<Buffer> {
