@@ -13,5 +13,6 @@ export function startXzWorker(): Worker {
   return typeof BUILD_XZ_WORKER === 'undefined'
     ? new Worker(new URL('./xz-worker.ts', import.meta.url), options)
     : /* c8 ignore next -- only in an executable, which carries no coverage */
-      new Worker(BUILD_XZ_WORKER, { eval: true, ...options })
+      // It would take NODE_OPTIONS from there, as the program does not.
+      new Worker(BUILD_XZ_WORKER, { eval: true, env: {}, ...options })
 }

@@ -1,16 +1,15 @@
-// The four programs, each with all that it imports in one CommonJS file: the
-// form that a single executable of Node can start. The text depends on nothing
-// but sources, packages and origin, so neither do the executables.
+// The four programs with all that they import in one CommonJS file: the form that
+// a single executable of Node can start. The text depends on nothing but sources,
+// packages and origin, so neither do the executables.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
 import type { Origin } from '../../lib/origin.ts'
-import { PROGRAMS } from './programs.ts'
+import { ANY_PROGRAM } from './programs.ts'
 
-/** One program in one file. */
+/** Sources in one file. */
 export interface Bundle {
-  readonly program: string
   readonly code: string
   /** Names of the npm packages inside. */
   readonly packages: readonly string[]
@@ -19,18 +18,13 @@ export interface Bundle {
 /**
  * @param root - the directory of package.json
  * @param origin - what `--version` tells
- * @returns a bundle for each program, in the order of {@link PROGRAMS}
+ * @returns the programs; {@link ANY_PROGRAM} is where the name of one belongs
  */
-export async function bundlePrograms(root: string, origin: Origin): Promise<Bundle[]> {
-  return Promise.all(PROGRAMS.map((program) => bundle(root, program, origin)))
-}
-
-async function bundle(root: string, program: string, origin: Origin): Promise<Bundle> {
-  const { code, packages } = await bundleEntry(root, `scripts/${program}.ts`, {
+export async function bundlePrograms(root: string, origin: Origin): Promise<Bundle> {
+  return bundleEntry(root, 'scripts/build/entry.ts', {
     BUILD_ORIGIN: JSON.stringify(origin),
+    BUILD_PROGRAM: ANY_PROGRAM,
   })
-  // The sources start with a shell's line, which executables do not.
-  return { program, code: code.replace(/^#!.*\n/, ''), packages }
 }
 
 /**
@@ -43,7 +37,7 @@ export async function bundleEntry(
   root: string,
   entry: string,
   texts: Readonly<Record<string, string>> = {},
-): Promise<Omit<Bundle, 'program'>> {
+): Promise<Bundle> {
   const wasm = await readFile(join(root, LIBLZMA), 'base64')
   const thread = await bundleFile(root, 'lib/xz-worker.ts', { BUILD_LIBLZMA: wasm })
   const main = await bundleFile(root, entry, { ...texts, BUILD_XZ_WORKER: thread.code })

@@ -1,7 +1,6 @@
 // Sources and runtimes → dist/linux-x64/ and dist/linux-arm64/, each with the
 // four executables and their SHA256SUMS; all of it, or nothing.
-import { rm, utimes, writeFile } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
+import { chmod, mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { updateChecksums } from '../../lib/checksum-file.ts'
@@ -11,7 +10,8 @@ import { bundlePrograms, type Bundle } from './bundle.ts'
 import { runTool } from './child.ts'
 import type { CommandContext } from './command.ts'
 import { publish, withOutput } from './output.ts'
-import { makeExecutables, prepareHome } from './pkg.ts'
+import { makeExecutable, prepareHome } from './pkg.ts'
+import { ANY_PROGRAM, PROGRAMS } from './programs.ts'
 import { ARCHITECTURES, fetchRuntime } from './runtime.ts'
 import { STAMP, digestInputs, isUpToDate, sha256 } from './stamp.ts'
 
@@ -30,30 +30,30 @@ export interface BuildOptions extends CommandContext {
 
 /**
  * Makes all executables, unless they are there and nothing has changed.
- * @returns the bundles that they were made from
+ * @returns the bundle that they were made from
  */
-export async function buildExecutables(options: BuildOptions): Promise<Bundle[]> {
+export async function buildExecutables(options: BuildOptions): Promise<Bundle> {
   const { root, dist, force, say } = options
-  const bundles = await bundlePrograms(root, readOrigin())
-  const inputs = await digestInputs(root, bundles)
+  const bundle = await bundlePrograms(root, readOrigin())
+  const inputs = await digestInputs(root, bundle.code)
   if (!force && (await isUpToDate(dist, inputs, PLATFORMS))) {
     // Newer than what it was made from; unless root made it.
     await utimes(join(dist, STAMP), new Date(), new Date()).catch(() => {})
     say(`"${dist}" is up to date`)
-    return bundles
+    return bundle
   }
   await withOutput(dist, async (dir) => {
-    await makeAll(bundles, dir, options)
+    await makeAll(bundle.code, dir, options)
     await rm(join(dist, STAMP), { force: true })
     for (const platform of PLATFORMS) await publish(join(dir, platform), join(dist, platform), dir)
     await writeFile(join(dist, STAMP), `${inputs}\n`)
   })
   say(`made ${PLATFORMS.map((platform) => `"${join(dist, platform)}"`).join(' and ')}`)
-  return bundles
+  return bundle
 }
 
 async function makeAll(
-  bundles: readonly Bundle[],
+  code: string,
   dir: string,
   { root, say, signal }: BuildOptions,
 ): Promise<void> {
@@ -63,29 +63,30 @@ async function makeAll(
   )
   const home = join(dir, 'home')
   await prepareHome(home, runtimes)
-  await inParallel(bundles, async (bundle) => {
-    say(`making ${bundle.program}`)
-    await makeExecutables(bundle, { home, runtimes, dir, signal })
-  })
-  for (const platform of PLATFORMS) {
-    await writeSums(
-      join(dir, platform),
-      bundles.map(({ program }) => program),
-    )
-  }
-  for (const { program } of bundles)
-    await tryOut(join(dir, `linux-${process.arch}`), program, signal)
+  say('making the executables')
+  await settle(
+    runtimes.map(async (runtime) => {
+      const made = await makeExecutable(code, runtime, { home, dir, signal })
+      await nameExecutable(made, join(dir, `linux-${runtime.architecture}`))
+    }),
+  )
+  for (const platform of PLATFORMS) await writeSums(join(dir, platform), PROGRAMS)
+  for (const program of PROGRAMS) await tryOut(join(dir, `linux-${process.arch}`), program, signal)
 }
 
-// pkg keeps a processor busy, and takes 1.7 GB.
-const MOST_AT_ONCE = 2
-
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items]
-  const worker = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item)
+// The four differ by nothing else, so that one run of pkg is enough.
+async function nameExecutable(made: string, dir: string): Promise<void> {
+  const bytes = await readFile(made)
+  const at = bytes.indexOf(ANY_PROGRAM)
+  if (at === -1 || at !== bytes.lastIndexOf(ANY_PROGRAM)) {
+    throw new Error(`name "${made}": "${ANY_PROGRAM}" is not in it just once`)
   }
-  await settle(Array.from({ length: Math.min(availableParallelism(), MOST_AT_ONCE) }, worker))
+  await mkdir(dir)
+  for (const program of PROGRAMS) {
+    bytes.write(program.padEnd(ANY_PROGRAM.length), at, ANY_PROGRAM.length)
+    await writeFile(join(dir, program), bytes)
+    await chmod(join(dir, program), 0o755)
+  }
 }
 
 // Unlike Promise.all it ends when all have: nothing writes where it is tidied up.
@@ -109,7 +110,6 @@ export async function writeSums(dir: string, names: readonly string[]): Promise<
 async function tryOut(dir: string, program: string, signal: AbortSignal): Promise<void> {
   const version = await runTool(join(dir, program), ['--version'], {
     cwd: dir,
-    env: { NODE_OPTIONS: '' },
     signal,
     explain: (text) => new ToolError('IO_FAILED', `try "${program}": ${text.trim()}`),
   })

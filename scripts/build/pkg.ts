@@ -1,11 +1,10 @@
-// Bundle and runtimes → executables, by pkg in its SEA mode: the runtime is the
+// Bundle and runtime → executable, by pkg in its SEA mode: the runtime is the
 // official one, the bundle a section of it, and nothing is unpacked when it runs.
-import { chmod, mkdir, rename, writeFile } from 'node:fs/promises'
+import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { ToolError } from '../../lib/errors.ts'
-import type { Bundle } from './bundle.ts'
 import { runTool } from './child.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -26,37 +25,37 @@ export async function prepareHome(home: string, runtimes: readonly Runtime[]): P
   }
 }
 
-/** Where executables are made. */
+/** Where an executable is made. */
 export interface MakeOptions {
   /** From {@link prepareHome}. */
   readonly home: string
-  readonly runtimes: readonly Runtime[]
-  /** An existing directory; each executable goes to `linux-ARCHITECTURE/PROGRAM` in it. */
+  /** An existing directory, to make another one in. */
   readonly dir: string
   readonly signal: AbortSignal
 }
 
-/** Makes the executables of one program, one for each runtime. */
-export async function makeExecutables(bundle: Bundle, options: MakeOptions): Promise<void> {
-  const { home, runtimes, dir, signal } = options
-  const { program, code } = bundle
-  const work = join(dir, `work-${program}`)
+const NAME = 'dgx-offline-images'
+
+/**
+ * @param code - a program as one CommonJS file
+ * @returns the path of the runtime with that program in it
+ * @throws IO_FAILED, INTERRUPTED
+ */
+export async function makeExecutable(
+  code: string,
+  { version, architecture }: Runtime,
+  { home, dir, signal }: MakeOptions,
+): Promise<string> {
+  const work = join(dir, `work-${architecture}`)
   await mkdir(work)
-  await writeFile(join(work, `${program}.cjs`), code)
-  const targets = runtimes.map((each) => `node${each.version}-linux-${each.architecture}`)
+  await writeFile(join(work, `${NAME}.cjs`), code)
   const runPkg = fileURLToPath(new URL('run-pkg.ts', import.meta.url))
-  await runTool(process.execPath, [runPkg, program, ...targets], {
+  await runTool(process.execPath, [runPkg, NAME, version, architecture], {
     cwd: work,
     env: { HOME: home, TMPDIR: work, NODE_OPTIONS: '' },
     signal,
-    explain: (text) => new ToolError('IO_FAILED', `make "${program}": pkg: ${text.trim()}`),
+    explain: (text) =>
+      new ToolError('IO_FAILED', `make the executables for ${architecture}: pkg: ${text.trim()}`),
   })
-  for (const { architecture } of runtimes) {
-    // pkg names the processor only where there are several.
-    const made = join(work, runtimes.length === 1 ? program : `${program}-${architecture}`)
-    const file = join(dir, `linux-${architecture}`, program)
-    await mkdir(join(file, '..'), { recursive: true })
-    await rename(made, file)
-    await chmod(file, 0o755)
-  }
+  return join(work, NAME)
 }

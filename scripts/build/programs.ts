@@ -7,3 +7,6 @@ export const PROGRAMS = [
   'verify_checksums',
   'load_compressed_tars',
 ] as const
+
+/** What is found in an executable that is none of the programs yet, in place of a name. */
+export const ANY_PROGRAM = '@the name of one of the programs@'

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 
 import { ToolError } from '../../lib/errors.ts'
 import { readOrigin } from '../../lib/origin.ts'
-import type { Bundle } from './bundle.ts'
 import { PROGRAMS } from './programs.ts'
 import { runTool } from './child.ts'
 import { runCommand, type CommandContext } from './command.ts'
@@ -18,7 +17,7 @@ const COPIED = ['images_list.txt', 'README.md', 'LICENSE']
 const LICENCES = 'THIRD-PARTY-LICENSES.txt'
 
 async function release(context: CommandContext): Promise<void> {
-  const bundles = await buildExecutables({ ...context, root: ROOT, dist: DIST, force: false })
+  const { packages } = await buildExecutables({ ...context, root: ROOT, dist: DIST, force: false })
   const { version } = readOrigin()
   await withOutput(DIST, async (dir) => {
     const made = join(dir, 'release')
@@ -27,7 +26,7 @@ async function release(context: CommandContext): Promise<void> {
     for (const platform of PLATFORMS) {
       const name = `dgx-offline-images-${version}-${platform}`
       context.say(`packing ${name}.tar.xz`)
-      await stage(join(dir, name), platform, bundles)
+      await stage(join(dir, name), platform, packages)
       await pack(name, dir, context.signal)
       archives.push(`${name}.tar.xz`)
     }
@@ -37,12 +36,11 @@ async function release(context: CommandContext): Promise<void> {
   context.say(`made "${join(DIST, 'release')}"`)
 }
 
-async function stage(dir: string, platform: string, bundles: readonly Bundle[]): Promise<void> {
+async function stage(dir: string, platform: string, packages: readonly string[]): Promise<void> {
   await mkdir(dir)
   for (const program of PROGRAMS) await link(join(DIST, platform, program), join(dir, program))
   for (const name of COPIED) await copyFile(join(ROOT, name), join(dir, name))
-  const packages = new Set(bundles.flatMap((bundle) => bundle.packages))
-  await writeFile(join(dir, LICENCES), await collectLicences(ROOT, [...packages].toSorted()))
+  await writeFile(join(dir, LICENCES), await collectLicences(ROOT, packages))
   await writeSums(dir, [...PROGRAMS, ...COPIED, LICENCES])
 }
 

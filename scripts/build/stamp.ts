@@ -8,15 +8,13 @@ import { pipeline } from 'node:stream/promises'
 
 import { parseChecksums } from '../../lib/checksum-file.ts'
 import { nothing } from '../../lib/errors.ts'
-import type { Bundle } from './bundle.ts'
 
 /** The file in dist/ with the digest of the inputs. */
 export const STAMP = 'inputs.sha256'
 
-/** @returns a digest, in hex, of bundles, lock file and the build's own sources. */
-export async function digestInputs(root: string, bundles: readonly Bundle[]): Promise<string> {
-  const hash = createHash('sha256')
-  for (const { program, code } of bundles) hash.update(`${program}\0${code}\0`)
+/** @returns a digest, in hex, of the bundle's code, lock file and the build's own sources. */
+export async function digestInputs(root: string, code: string): Promise<string> {
+  const hash = createHash('sha256').update(code)
   const build = join(root, 'scripts/build')
   const own = (await readdir(build)).toSorted().map((name) => join(build, name))
   for (const file of [join(root, 'package-lock.json'), ...own]) hash.update(await readFile(file))

@@ -174,7 +174,7 @@ t.test('arm64: the executables run under an emulator', async (t) => {
     startFile(
       'qemu-aarch64-static',
       ['-L', root, resolve(executables('arm64'), program), ...args],
-      { cwd: carry, env: { ...engine.env, NODE_OPTIONS: undefined } },
+      { cwd: carry, env: engine.env },
     ).done
   for (const program of PROGRAMS) {
     const version = await emulate(program, '--version')

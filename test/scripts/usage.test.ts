@@ -1,9 +1,19 @@
 // README and --help say the same of every option, and the four programs take
 // them alike, as sources and as executables.
-import { readFile } from 'node:fs/promises'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 
-import { FORMS, PROGRAMS, run as runAny, sh, type Program } from '../fixtures/run.ts'
+import { ANY_PROGRAM } from '../../scripts/build/programs.ts'
+import {
+  FORMS,
+  PROGRAMS,
+  programFile,
+  run as runAny,
+  sh,
+  startFile,
+  type Program,
+} from '../fixtures/run.ts'
 
 const OPTION = /^ {2}(?<option>-[^ ,]+(?:, --\S+)?(?: \[?[A-Z]\S*)?) +(?<meaning>.+)$/
 
@@ -62,6 +72,42 @@ for (const { form, program } of CASES) {
     }
   })
 }
+
+t.test('executables: options for another Node are not for them', async (t) => {
+  const env = { NODE_OPTIONS: '--require=/nowhere.cjs --no-such-option' }
+  for (const program of PROGRAMS) {
+    const { status, stderr } = await runAny(program, ['--version'], { form: 'executable', env })
+    t.strictSame([status, stderr], [0, ''], program)
+  }
+  // What is built in works in a thread, which takes them in a way of its own.
+  const dir = t.testdir()
+  await sh(`tar -c README.md | xz >'${dir}/a.tar.xz'`)
+  const args = ['--compressor', 'builtin', '--dir', dir]
+  for (const NODE_OPTIONS of ['--no-such-option', '--require=/nowhere.cjs']) {
+    const options = { form: 'executable', env: { NODE_OPTIONS } } as const
+    t.match(await runAny('verify_checksums', args, options), { status: 0, stdout: /\nOK/ })
+  }
+})
+
+t.test('executables: under another name, the same program', async (t) => {
+  const place = join(t.testdir(), 'another-name')
+  for (const program of PROGRAMS) {
+    await copyFile(programFile(program, 'executable'), place)
+    const { done } = startFile(place, ['--help'])
+    t.strictSame(await done, await runAny(program, ['--help'], { form: 'executable' }))
+  }
+})
+
+t.test('executables: a damaged name is no success', async (t) => {
+  const place = join(t.testdir(), 'damaged')
+  const bytes = await readFile(programFile('verify_checksums', 'executable'))
+  const at = bytes.indexOf('verify_checksums'.padEnd(ANY_PROGRAM.length))
+  bytes.write('V', at)
+  await writeFile(place, bytes, { mode: 0o755 })
+  const { status, stderr } = await startFile(place, ['--help']).done
+  t.equal(status, 1)
+  t.match(stderr, 'start "Verify_checksums": there is no such program')
+})
 
 function optionsOf(help: string): string[][] {
   return help.split('\n').flatMap((line) => {

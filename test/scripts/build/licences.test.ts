@@ -4,17 +4,11 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import { bundlePrograms } from '../../../scripts/build/bundle.ts'
-import { PROGRAMS } from '../../../scripts/build/programs.ts'
 import { collectLicences } from '../../../scripts/build/licences.ts'
 import { ROOT } from '../../../scripts/build/root.ts'
 
 t.test('licences: of every package in a bundle, and of Node', async (t) => {
-  const bundles = await bundlePrograms(ROOT, { version: '1.2.3' })
-  t.strictSame(
-    bundles.map(({ program }) => program),
-    [...PROGRAMS],
-  )
-  const packages = [...new Set(bundles.flatMap((bundle) => bundle.packages))]
+  const { packages } = await bundlePrograms(ROOT, { version: '1.2.3' })
   for (const name of ['fs-extra', 'log-update', 'minimist', 'valibot', 'zx']) {
     t.ok(packages.includes(name), name)
   }
