@@ -16,8 +16,8 @@ import type { Target } from './targets.ts'
 export interface PlanOptions extends Pick<VerbContext, 'notify'> {
   /** The carry directory. */
   readonly dir: string
-  /** More archives to take layers from. */
-  readonly base: string | undefined
+  /** Directories with more archives to take layers from. */
+  readonly bases: readonly string[]
   /** Whether to send what the engine has. */
   readonly force: boolean
 }
@@ -67,10 +67,10 @@ export async function planWhole(
 async function readHeld(
   { archive }: Target,
   record: ArchiveRecord,
-  { dir, base, notify }: PlanOptions,
+  { dir, bases, notify }: PlanOptions,
 ): Promise<HeldLayer[]> {
   if (!record.requires) return []
-  const dirs = [dir, dirname(archive), ...(base === undefined ? [] : [base])]
+  const dirs = [dir, dirname(archive), ...bases]
   return readHeldLayers(dirs, (text) => notify({ type: 'warning', text }))
 }
 
@@ -86,6 +86,6 @@ function missingLayers(label: string, missing: readonly RequiredLayer[]): ToolEr
     return `of "${archive}": ${each.join(', ')}`
   })
   return new ToolError('MISSING_LAYER', `load "${label}": it needs layers ${layers.join('; ')}`, {
-    hint: 'put those archives into the carry directory, or name theirs with --base',
+    hint: 'name their directories with --base, or put them into the carry directory',
   })
 }

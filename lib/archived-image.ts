@@ -28,10 +28,10 @@ export interface ImageArchiveOptions extends VerbContext {
   readonly recompress: boolean
   /** Whether to make it again, all of it, where it is up to date. */
   readonly force: boolean
-  /** Another directory whose archives hold layers that need not be compressed again. */
-  readonly reuse: string | undefined
-  /** A directory with the records of what was delivered: its layers are left out. */
-  readonly since: string | undefined
+  /** Other directories whose archives hold layers that need not be compressed again. */
+  readonly reuse: readonly string[]
+  /** Directories with the records of what was delivered: its layers are left out. */
+  readonly since: readonly string[]
 }
 
 /** An archive, and its record. */
@@ -67,7 +67,7 @@ export async function checkReplaced(
     for (const replaced of [archive, incrementName(archive)]) {
       const record = await readOldRecord(replaced, options)
       // Another image may have a tag that ends so.
-      if (replaced !== archive && options.since === undefined && !record?.requires) continue
+      if (replaced !== archive && options.since.length === 0 && !record?.requires) continue
       checkSameReference(replaced, record, reference)
       checkSamePlatform(replaced, record, image)
     }
@@ -105,7 +105,7 @@ export async function removeReplaced(
 // An archive in full will do where an increment was asked for.
 function possibleArchives(reference: ImageReference, options: ImageArchiveOptions): string[] {
   const archive = join(options.dir, archiveName(reference, options.coding.codec))
-  return options.since === undefined ? [archive] : [archive, incrementName(archive)]
+  return options.since.length === 0 ? [archive] : [archive, incrementName(archive)]
 }
 
 async function isArchived(

@@ -46,7 +46,7 @@ export async function checkDirectory(dir: string): Promise<void> {
   const found = await stat(dir).catch(nothing)
   if (found?.isDirectory()) return
   throw new ToolError('NO_DIRECTORY', `open "${dir}": there is no such directory`, {
-    hint: 'make it with mkdir, or name another with --dir',
+    hint: 'check its name, mount the disk, or make it with mkdir',
   })
 }
 

@@ -32,8 +32,8 @@ export interface CompressOptions extends VerbContext {
   readonly compressor: CompressorName | undefined
   readonly threads: number | undefined
   readonly force: boolean
-  /** Another directory whose archives hold layers that need not be compressed again. */
-  readonly reuse: string | undefined
+  /** Other directories whose archives hold layers that need not be compressed again. */
+  readonly reuse: readonly string[]
   readonly dryRun: boolean
 }
 
@@ -43,8 +43,7 @@ export interface CompressOptions extends VerbContext {
  *   is no tar, NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_COMPRESSOR; and INTERRUPTED
  */
 export async function* compress(options: CompressOptions): AsyncGenerator<Outcome> {
-  await checkDirectory(options.dir)
-  if (options.reuse !== undefined) await checkDirectory(options.reuse)
+  for (const dir of [options.dir, ...options.reuse]) await checkDirectory(dir)
   const tars = await findTars(options)
   const compressors = await findCompressors(options)
   const close = options.dryRun ? async () => {} : await openForWriting(options.dir)

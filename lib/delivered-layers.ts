@@ -34,7 +34,7 @@ export function deliveredLayers(
     for (const layer of layers.filter(({ diffId }) => !above.has(diffId))) {
       const digest = layerDigest(layer)
       const archive = carrier(record, digest)
-      if (!replaced.includes(archive))
+      if (!replaced.includes(archive) && !found.has(digest))
         found.set(digest, { digest, sizeBytes: layer.sizeBytes, archive })
     }
   }

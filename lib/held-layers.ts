@@ -2,7 +2,7 @@
 // that can be read on its own, as their records tell.
 import { readdir, stat } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 import { isRecordName, recordedName } from './archive-name.ts'
 import type { ArchiveRecord, Segment } from './archive-record.ts'
@@ -48,7 +48,7 @@ export async function readRecords(dir: string, warn: Warn = () => {}): Promise<F
       // It costs a chance to spare work, and nothing else.
       const reason = toToolError(error)
       if (!reason) throw error
-      warn(`${reason.message}; what it tells of is not used`)
+      warn(`in "${dir}": ${reason.message}; what it tells of is not used`)
       return undefined
     })
     if (record) found.push({ record, archive })
@@ -62,7 +62,8 @@ export async function readHeldLayers(
   warn: Warn = () => {},
 ): Promise<HeldLayer[]> {
   const layers: HeldLayer[] = []
-  for (const dir of new Set(dirs)) {
+  // One directory may be named in several ways.
+  for (const dir of new Map(dirs.map((each) => [resolve(each), each])).values()) {
     for (const { record, archive } of await readRecords(dir, warn)) {
       if (!(await isWhole(archive, record, warn))) continue
       for (const segment of record.segments) {
@@ -88,8 +89,8 @@ async function isWhole(archive: string, record: ArchiveRecord, warn: Warn): Prom
 export interface ReuseOptions {
   /** The carry directory. */
   readonly dir: string
-  /** Another directory. */
-  readonly reuse: string | undefined
+  /** Other directories. */
+  readonly reuse: readonly string[]
   readonly coding: Coding
   /** Whether all is to be made anew. */
   readonly force: boolean
@@ -99,7 +100,7 @@ export interface ReuseOptions {
 export async function findReusable(options: ReuseOptions): Promise<HeldLayer[]> {
   const { dir, reuse, coding, force } = options
   if (force) return []
-  const held = await readHeldLayers(reuse === undefined ? [dir] : [dir, reuse])
+  const held = await readHeldLayers([dir, ...reuse])
   return held.filter((layer) => isSameCoding(layer.coding, coding))
 }
 

@@ -10,8 +10,8 @@ import { sum } from './archive-sizes.ts'
 
 /** Where to look. */
 export interface KnownLayerOptions extends ReuseOptions {
-  /** A directory with the records of what was delivered: its layers are left out. */
-  readonly since: string | undefined
+  /** Directories with the records of what was delivered: its layers are left out. */
+  readonly since: readonly string[]
   /** Whether layers are stored uncompressed, whatever the engine has. */
   readonly recompress: boolean
 }
@@ -36,9 +36,9 @@ export async function findDelivered(
   image: EngineImage,
   { since, recompress }: Pick<KnownLayerOptions, 'since' | 'recompress'>,
 ): Promise<ReadonlyMap<string, DeliveredLayer>> {
-  if (since === undefined) return new Map()
-  const records = (await readRecords(since)).map(({ record }) => record)
-  // An increment takes the place of the one before it, here or where the records
+  const found = await Promise.all(since.map((dir) => readRecords(dir)))
+  const records = found.flat().map(({ record }) => record)
+  // An increment may take the place of the one before it, here or where the records
   // are kept, and with it goes what that one carried.
   const replaced = archiveNames(reference).map(incrementName)
   const delivered = deliveredLayers(records, image.diffIds, replaced)

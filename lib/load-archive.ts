@@ -29,8 +29,8 @@ export interface LoadTools {
   readonly options: VerbContext & {
     readonly dir: string
     readonly threads: number | undefined
-    /** More archives to take layers from. */
-    readonly base: string | undefined
+    /** Directories with more archives to take layers from. */
+    readonly bases: readonly string[]
     readonly force: boolean
   }
   /** When the engine may be given the end of a tar; without it, at once. */

@@ -19,8 +19,8 @@ export interface LoadOptions extends TargetOptions, VerbContext {
   readonly threads: number | undefined
   /** What to decompress with; without it the fastest that is there. */
   readonly compressor: CompressorName | undefined
-  /** A directory with more archives to take layers from. */
-  readonly base: string | undefined
+  /** Directories with more archives to take layers from. */
+  readonly bases: readonly string[]
   /** Whether to load what the engine has already. */
   readonly force: boolean
   readonly dryRun: boolean
@@ -37,8 +37,7 @@ interface Context extends LoadTools {
  *   ENGINE_DENIED, ENGINE_FAILED; and INTERRUPTED
  */
 export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
-  await checkDirectory(options.dir)
-  if (options.base !== undefined) await checkDirectory(options.base)
+  for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
   const targets = await findTargets(options)
   const { threads, compressor: wanted } = options
   const [engine, decompressors] = await Promise.all([

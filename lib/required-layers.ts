@@ -13,8 +13,8 @@ import type { Target } from './targets.ts'
 export interface ProveOptions extends VerbContext {
   /** The carry directory. */
   readonly dir: string
-  /** A directory with more of them. */
-  readonly base: string | undefined
+  /** Directories with more of them. */
+  readonly bases: readonly string[]
   readonly threads: number | undefined
 }
 
@@ -29,10 +29,10 @@ export async function proveRequired(
   decompressors: Decompressors,
   options: ProveOptions,
 ): Promise<string[]> {
-  const { dir, base, threads, signal, notify } = options
+  const { dir, bases, threads, signal, notify } = options
   if (!record?.requires) return []
   const warn = (text: string): void => notify({ type: 'warning', text })
-  const dirs = [dir, dirname(archive), ...(base === undefined ? [] : [base])]
+  const dirs = [dir, dirname(archive), ...bases]
   const held = await readHeldLayers(dirs, warn)
   const { putBack, missing } = planLoad(record, new Set(), held)
   const onProgress = (progress: Progress & { share: number }): void =>

@@ -41,9 +41,7 @@ interface Context extends ArchiveTools {
 export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   checkPlatformName(options.platform)
   const references = await findReferences(options)
-  for (const dir of [options.dir, options.reuse, options.since]) {
-    if (dir !== undefined) await checkDirectory(dir)
-  }
+  for (const dir of [options.dir, ...options.reuse, ...options.since]) await checkDirectory(dir)
   const [engine, compressors] = await Promise.all([
     findEngine(options.engine, options.signal),
     findCompressors(options),

@@ -53,6 +53,8 @@ export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
   const held = new Map(
     options.reuse
       .filter((layer) => !distrusted.has(layer.archive))
+      // The first one that has it counts.
+      .toReversed()
       .map((layer) => [layer.digest, layer]),
   )
   const reused: HeldLayer[] = []

@@ -12,19 +12,22 @@ export interface Arguments {
   flag(name: string): boolean
   /** @returns its value, empty where that was left out, or undefined where it was not given. */
   text(name: string): string | undefined
+  /** @returns the values of one that is repeatable, in the order that they were given in. */
+  texts(name: string): readonly string[]
   /** @throws USAGE where it is no whole number in the range. */
   number(name: string, least: number, most: number): number | undefined
   /** @throws USAGE where it is none of the choices. */
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined
 }
 
-// "  -h, --help   text", "  --level N   text"
+// "  -h, --help   text", "  --level N   text", "  --base DIR   text (repeatable)"
 const OPTION = /^ +(?:-(?<short>\w), )?--(?<negated>no-)?(?<name>[a-z-]+)(?<value> \S+)? /
 
 /**
- * @param usage - lines such as `  --dir DIR   what it does`
+ * @param usage - lines such as `  --dir DIR   what it does`; `(repeatable)` at the end is part of them
  * @param argv - the arguments, without program and script
- * @throws USAGE for an option that the text does not name, twice the same, or without its value
+ * @throws USAGE for an option that the text does not name, twice one that may be
+ *   given once, or without its value
  */
 export function parseArguments(usage: string, argv: readonly string[]): Arguments {
   const options = readOptions(usage)
@@ -44,22 +47,35 @@ export function parseArguments(usage: string, argv: readonly string[]): Argument
       return true
     },
   })
-  const value = (name: string): string | undefined => {
-    if (!options.has(name)) throw new Error(`the usage text has no --${name}`)
-    const given: unknown = parsed[name]
-    if (Array.isArray(given)) throw wrong(`--${name} was given twice`)
-    const isLeftOut = options.get(name)?.isOptional && !isGivenEmpty(name, argv)
-    if (given === '' && !isLeftOut) throw wrong(`--${name} needs a value`)
-    return typeof given === 'string' ? given : undefined
+  const values = new Map(
+    named(true).map((name) => [name, readValues(name, parsed[name], options.get(name), argv)]),
+  )
+  const valuesOf = (name: string, isRepeatable: boolean): readonly string[] => {
+    if (options.get(name)?.isRepeatable === isRepeatable) return values.get(name) ?? []
+    throw new Error(`the usage text has no such --${name}`)
   }
-  for (const name of named(true)) value(name)
+  const value = (name: string): string | undefined => valuesOf(name, false)[0]
   return {
     names: parsed._,
     flag: (name) => parsed[name] === true,
     text: value,
+    texts: (name) => valuesOf(name, true),
     number: (name, least, most) => toNumber(name, value(name), least, most),
     choice: (name, choices) => toChoice(name, value(name), choices),
   }
+}
+
+function readValues(
+  name: string,
+  parsed: unknown,
+  option: Option | undefined,
+  argv: readonly string[],
+): string[] {
+  const given = [parsed].flat().filter((each) => typeof each === 'string')
+  if (given.length > 1 && !option?.isRepeatable) throw wrong(`--${name} was given twice`)
+  const isLeftOut = option?.isOptional && !isGivenEmpty(name, argv)
+  if (given.includes('') && !isLeftOut) throw wrong(`--${name} needs a value`)
+  return given
 }
 
 // minimist takes more than the usage text names: --no-x for any x, --x=y for a flag.
@@ -94,6 +110,8 @@ interface Option {
   readonly hasValue: boolean
   /** Whether the value may be left out: `--list [FILE]`. */
   readonly isOptional: boolean
+  /** Whether it may be given several times. */
+  readonly isRepeatable: boolean
 }
 
 function readOptions(usage: string): Map<string, Option> {
@@ -107,6 +125,7 @@ function readOptions(usage: string): Map<string, Option> {
       negated: negated !== undefined,
       hasValue: value !== undefined,
       isOptional: value?.startsWith(' [') ?? false,
+      isRepeatable: line.endsWith('(repeatable)'),
     })
   }
   return options

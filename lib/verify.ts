@@ -26,8 +26,8 @@ export interface VerifyOptions extends TargetOptions, VerbContext {
   readonly threads: number | undefined
   /** What to decompress with; without it the fastest that is there. */
   readonly compressor: CompressorName | undefined
-  /** A directory with the earlier archives that increments need. */
-  readonly base: string | undefined
+  /** Directories with the earlier archives that increments need. */
+  readonly bases: readonly string[]
   /** What to check against; without it the engine where it has the image, else the record. */
   readonly against: 'engine' | 'record' | undefined
   /** Whether to check the archive's sha256 only. */
@@ -46,8 +46,7 @@ interface Context extends SideTools {
  *   what {@link findEngine} throws; and INTERRUPTED
  */
 export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
-  await checkDirectory(options.dir)
-  if (options.base !== undefined) await checkDirectory(options.base)
+  for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
   const targets = await findTargets(options)
   const context = options.quick || options.dryRun ? undefined : await prepare(options)
   for (const target of targets) {

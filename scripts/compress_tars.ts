@@ -10,7 +10,7 @@ FILE.tar.xz or FILE.tar.zst, with its record. The tar stays, and comes out
 again as it is.
 
   --dir DIR          where the archives go (default: the current directory)
-  --reuse DIR        more archives to take layers from
+  --reuse DIR        more archives to take layers from (repeatable)
   --format FORMAT    xz or zst (default: xz)
   --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 8)
   --long N           zst: look back over 2^N bytes, 10 to 31 (default: 27)
@@ -43,7 +43,7 @@ void main({
         long: args.number('long', 10, 31),
       }),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
-      reuse: args.text('reuse'),
+      reuse: args.texts('reuse'),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),
     })

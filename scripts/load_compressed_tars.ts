@@ -11,7 +11,7 @@ images_list.txt; without that list, all archives of the carry directory.
 
   --list FILE        the images, one a line (default: images_list.txt in DIR)
   --dir DIR          where the archives are (default: the current directory)
-  --base DIR         earlier archives, for layers that increments lack
+  --base DIR         earlier archives, for layers increments lack (repeatable)
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
   --compressor NAME  pixz, xz, zstd or builtin (default: the fastest there is)
@@ -37,7 +37,7 @@ void main({
       names: args.names,
       list: args.text('list'),
       dir: args.text('dir') ?? '.',
-      base: args.text('base'),
+      bases: args.texts('base'),
       engine: args.choice('engine', ENGINE_NAMES),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
       force: args.flag('force'),

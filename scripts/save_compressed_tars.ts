@@ -17,8 +17,8 @@ each into one archive, and writes its record and SHA256SUMS beside it.
   --platform OS/ARCH the platform to pull, for instance linux/arm64
   --no-pull          save the images as they are on this machine
   --recompress       store compressed layers (containerd store) as plain tars
-  --reuse DIR        more archives to take layers from
-  --since DIR        leave out layers that archives recorded in DIR carry
+  --reuse DIR        more archives to take layers from (repeatable)
+  --since DIR        leave out what archives recorded in DIR carry (repeatable)
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
   --force            do again what is up to date
@@ -55,8 +55,8 @@ void main({
       pull: args.flag('pull'),
       drawProgress: process.stderr.isTTY,
       recompress: args.flag('recompress'),
-      reuse: args.text('reuse'),
-      since: args.text('since'),
+      reuse: args.texts('reuse'),
+      since: args.texts('since'),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),
     })

@@ -12,7 +12,7 @@ of images_list.txt; without that list, all archives of the carry directory.
   --list [FILE]      the images, one a line; without FILE: show what DIR holds
   --dir DIR          where the archives are (default: the current directory)
   --against WHAT     engine or record (default: engine if it has the image)
-  --base DIR         earlier archives, for layers that increments lack
+  --base DIR         earlier archives, for layers increments lack (repeatable)
   --quick            only check the sha256 of each archive
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
@@ -44,7 +44,7 @@ void main({
       names: args.names,
       list: args.text('list'),
       dir,
-      base: args.text('base'),
+      bases: args.texts('base'),
       engine: args.choice('engine', ENGINE_NAMES),
       against: args.choice('against', ['engine', 'record']),
       quick: args.flag('quick'),

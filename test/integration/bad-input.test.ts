@@ -256,7 +256,7 @@ for (const [program, ...args] of [[SAVE, reference], [COMPRESS], [VERIFY], [LOAD
     refuses(t, program, {
       args: [...args, '--dir', 'absent'],
       error: 'open "absent": there is no such directory',
-      hint: 'make it with mkdir, or name another with --dir',
+      hint: 'check its name, mount the disk, or make it with mkdir',
     }),
   )
 

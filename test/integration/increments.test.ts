@@ -141,7 +141,8 @@ t.test('save: an increment is up to date, and the same again', async (t) => {
     { result: 'up to date', archive: increment(third[1]) },
   ])
   const dir = t.testdir()
-  await save(dir, third, '--since', records, '--threads', '1')
+  const since = ['--since', join(root, '1'), '--since', join(root, '2')]
+  await save(dir, third, ...since, '--threads', '1')
   for (const image of third) {
     await bench.sh(dir, `cmp ${increment(image)} ${join(root, '3', increment(image))}`)
   }
@@ -168,11 +169,15 @@ t.test('load: month after month', async (t) => {
   t.match(await load(3), [{ result: 'already loaded' }, { result: 'already loaded' }])
 })
 
-t.test('load: an engine that has none of the layers, earlier archives in --base', async (t) => {
-  await prepare()
-  t.match(await load(3, '--base', all), [{ result: 'loaded' }, { result: 'loaded' }])
-  await checkImages(t, third)
-})
+t.test(
+  'load: an engine that has none of the layers, earlier archives in two directories',
+  async (t) => {
+    await prepare()
+    const bases = ['--base', join(root, '1'), '--base', join(root, '2')]
+    t.match(await load(3, ...bases), [{ result: 'loaded' }, { result: 'loaded' }])
+    await checkImages(t, third)
+  },
+)
 
 t.test('load: an engine that has none, earlier archives in the carry directory', async (t) => {
   await prepare()
@@ -262,6 +267,9 @@ t.test('verify: an increment wholly, where the earlier archives are', async (t) 
   const [data] = await verify(3, '--base', join(root, '1'), increment(third[1]))
   t.match(data, { result: 'verified' })
   t.match(data?.notes.join('; '), `1 layers of "${increment(second[1])}" were not at hand`)
+  const answers = await verify(3, '--base', join(root, '1'), '--base', join(root, '2'))
+  t.match(answers, [{ result: 'verified' }, { result: 'verified' }])
+  for (const { notes } of answers) t.notMatch(notes.join('; '), /not at hand/)
 })
 
 t.test('verify: an increment against the engine', async (t) => {

@@ -1,5 +1,5 @@
 import { readFile, readdir, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
@@ -226,6 +226,18 @@ t.test('writeArchive: a layer that the image cannot have is not guessed', async 
   }
   const { record } = await write(join(dir, 'a.tar.xz'), imageOf('legacy', OTHER), options)
   t.equal(record.requires, undefined)
+})
+
+t.test('writeArchive: of several archives that hold a layer the first one counts', async (t) => {
+  const dir = t.testdir({ first: {}, second: {} })
+  const archives = ['first', 'second'].map((name) => join(dir, name, 'a.tar.xz'))
+  for (const archive of archives) await write(archive, imageOf('oci', KNOWN))
+  for (const each of [archives, archives.toReversed()]) {
+    const reuse = await readHeldLayers(each.map((archive) => dirname(archive)))
+    const { reused } = await write(join(dir, 'again.tar.xz'), imageOf('oci', KNOWN), { reuse })
+    t.match(reused, [{ archive: each[0] }])
+    t.equal(reused.length, 1)
+  }
 })
 
 t.test('writeArchive: what was changed or lost meanwhile is not reused', async (t) => {

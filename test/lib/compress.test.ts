@@ -22,7 +22,7 @@ async function run(dir: string, more: Partial<CompressOptions> = {}) {
     compressor: 'xz',
     threads: 2,
     force: false,
-    reuse: undefined,
+    reuse: [],
     dryRun: false,
     notify: (notice) => notices.push(notice),
     signal,
@@ -58,7 +58,7 @@ t.test('compress: what would be done, and that nothing is', async (t) => {
   t.match((await run(dir, { dryRun: true })).outcomes, [{ result: 'would be compressed' }])
   t.match((await run(dir)).outcomes, [{ result: 'compressed' }])
   await rm(join(dir, 'SHA256SUMS'))
-  t.match((await run(dir, { dryRun: true, reuse: dir })).outcomes, [{ result: 'up to date' }])
+  t.match((await run(dir, { dryRun: true, reuse: [dir] })).outcomes, [{ result: 'up to date' }])
   await t.rejects(rm(join(dir, 'SHA256SUMS')), { code: 'ENOENT' })
 })
 

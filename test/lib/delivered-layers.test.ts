@@ -53,6 +53,19 @@ for (const [diffIds, images, want] of DELIVERIES) {
   )
 }
 
+t.test('deliveredLayers: of several archives the first one counts', async (t) => {
+  const records = ['one.tar.xz', 'two.tar.xz'].map((file) => recordOf(file, 'ab'))
+  const digests = ['a', 'b'].map((name) => sha256(name))
+  for (const each of [records, records.toReversed()]) {
+    const found = [...deliveredLayers(each, digests).values()]
+    const [first] = each
+    t.strictSame(
+      found.map(({ archive }) => archive),
+      [first?.archive.file, first?.archive.file],
+    )
+  }
+})
+
 t.test('deliveredLayers: a layer that is compressed in the tar counts by what it is', async (t) => {
   const [image] = recordOf('all.tar.xz', 'ab').images
   if (!image) throw new Error('no image')

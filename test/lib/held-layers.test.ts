@@ -57,7 +57,7 @@ t.test('readRecords: a directory that is not there', async (t) => {
 
 t.test('readHeldLayers: each with the archive that holds it', async (t) => {
   const dir = await carry(t)
-  const held = await readHeldLayers([dir, join(dir, 'none'), dir])
+  const held = await readHeldLayers([dir, join(dir, 'none'), dir, `${dir}/.`])
   t.match(
     held,
     LAYERS.map((layer, level) => ({
@@ -95,12 +95,13 @@ for (const [what, wanted, want] of WANTED) {
   t.test(`findReusable: ${what}`, async (t) => {
     const dir = await carry(t)
     for (const [own, reuse] of [
-      [dir, undefined],
-      [join(dir, 'none'), dir],
-      [dir, join(dir, 'none')],
+      [dir, []],
+      [join(dir, 'none'), [dir]],
+      [dir, [join(dir, 'none')]],
+      [join(dir, 'none'), [join(dir, 'none'), dir]],
     ] as const) {
       const found = await findReusable({
-        dir: own ?? '',
+        dir: own,
         reuse,
         coding: xzCoding(0),
         force: false,
@@ -116,7 +117,7 @@ for (const [what, wanted, want] of WANTED) {
 
 t.test('findReusable: a directory that was named has to be there', async (t) => {
   const dir = t.testdir({})
-  const options = { dir, reuse: join(dir, 'none'), coding: xzCoding(0), force: false }
+  const options = { dir, reuse: [join(dir, 'none')], coding: xzCoding(0), force: false }
   await t.rejects(findReusable(options), { code: 'NO_DIRECTORY' })
 })
 

@@ -87,7 +87,7 @@ async function prepare(
     has: say,
     async load(name, more = {}, tools = {}) {
       const archive = join(dir, name)
-      const options = { dir, threads: 2, base: undefined, force: false, notify, signal, ...more }
+      const options = { dir, threads: 2, bases: [], force: false, notify, signal, ...more }
       const { size } = await stat(archive)
       const { engine = GRAPH, present = watchLayers(engine), turn = AT_ONCE } = tools
       const all = { engine, present, decompressors: readers(), options, turn }
@@ -158,7 +158,10 @@ for (const [has, where, want] of INCREMENTS) {
   t.test(`loadArchive: an increment ${title}`, async (t) => {
     const { dir, load, got } = await prepare(t, has)
     if (where !== 'carry') await rm(join(dir, 'a.tar.xz'))
-    const loading = load('a.increment.tar.xz', where === 'base' ? { base: join(dir, 'base') } : {})
+    const loading = load(
+      'a.increment.tar.xz',
+      where === 'base' ? { bases: [join(dir, 'base')] } : {},
+    )
     if (want === undefined) {
       await t.rejects(loading, {
         code: 'MISSING_LAYER',

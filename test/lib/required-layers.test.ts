@@ -17,7 +17,7 @@ t.test('proveRequired: what is not at hand, and what is there and cannot be used
     { archive: join(dir, 'increment.tar.xz'), label: 'increment' },
     { ...SAMPLE_RECORD, requires: [LAYER, { ...LAYER, digest: sha256('b') }] },
     readers(),
-    { dir, base: undefined, threads: 1, signal, notify: (notice) => notices.push(notice) },
+    { dir, bases: [], threads: 1, signal, notify: (notice) => notices.push(notice) },
   )
   t.strictSame(notes, ['2 layers of "a.tar.xz" were not at hand to be checked'])
   t.match(notices, [{ type: 'warning', text: /bad\.tar\.xz\.json/ }])
@@ -26,7 +26,7 @@ t.test('proveRequired: what is not at hand, and what is there and cannot be used
 t.test('proveRequired: nothing where nothing is required', async (t) => {
   const target = { archive: join(t.testdir(), 'a.tar.xz'), label: 'a' }
   const notify = (notice: Notice) => t.fail(JSON.stringify(notice))
-  const options = { dir: t.testdir(), base: undefined, threads: 1, signal, notify }
+  const options = { dir: t.testdir(), bases: [], threads: 1, signal, notify }
   t.strictSame(await proveRequired(target, SAMPLE_RECORD, readers(), options), [])
   t.strictSame(await proveRequired(target, undefined, readers(), options), [])
 })

@@ -13,6 +13,7 @@ Does something --not-an-option here.
   --dry-run          nothing
   -f, --file FILE    what
   --list [FILE]      which, or all
+  --base DIR         more of them (repeatable)
   -h, --help         print this
 
   tool --dir /mnt --unknown example
@@ -39,6 +40,8 @@ const ARGUMENTS: [string[], object][] = [
   [['--list', '--dry-run'], { list: '', dryRun: true }],
   [['--list', 'x', 'a'], { list: 'x', names: ['a'] }],
   [['--list=x'], { list: 'x' }],
+  [['--base', 'x'], { bases: ['x'] }],
+  [['--base', 'x', 'a', '--base=y'], { bases: ['x', 'y'], names: ['a'] }],
 ]
 
 for (const [argv, want] of ARGUMENTS) {
@@ -50,6 +53,7 @@ for (const [argv, want] of ARGUMENTS) {
         dir: args.text('dir'),
         file: args.text('file'),
         list: args.text('list'),
+        bases: args.texts('base'),
         help: args.flag('help'),
         dryRun: args.flag('dry-run'),
         pull: args.flag('pull'),
@@ -75,6 +79,8 @@ const WRONG: [string[], string][] = [
   [['--dir', ''], '--dir needs a value'],
   [['--dir', '--dry-run'], '--dir needs a value'],
   [['-f'], '--file needs a value'],
+  [['--base', 'x', '--base', ''], '--base needs a value'],
+  [['--base', 'x', '--base'], '--base needs a value'],
   [['--list', ''], '--list needs a value'],
   [['--list='], '--list needs a value'],
   [['--dir', 'a', '--dir', 'b'], '--dir was given twice'],
@@ -131,8 +137,11 @@ t.test('choice: one of the choices', async (t) => {
 })
 
 t.test('text: an option that the usage text does not name is a bug', async (t) => {
-  t.throws(() => parseArguments(USAGE, []).text('unknown'), {
+  const args = parseArguments(USAGE, [])
+  t.throws(() => args.text('base'), { message: 'the usage text has no such --base' })
+  t.throws(() => args.texts('dir'), { message: 'the usage text has no such --dir' })
+  t.throws(() => args.text('unknown'), {
     name: 'Error',
-    message: 'the usage text has no --unknown',
+    message: 'the usage text has no such --unknown',
   })
 })

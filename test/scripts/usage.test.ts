@@ -31,6 +31,18 @@ for (const { form, program } of CASES) {
     t.strictSame(await tableOf(program), options)
   })
 
+  t.test(`${what}: what may be repeated`, async (t) => {
+    const options = optionsOf((await run(['--help'])).stdout)
+    const repeatable = options.filter(([, meaning = '']) => meaning.endsWith(' (repeatable)'))
+    t.ok(repeatable.length > 0)
+    for (const [option = ''] of repeatable) {
+      const [name = ''] = option.split(' ')
+      const { status, stderr } = await run([name, '.', name, 'nowhere'])
+      t.equal(status, 1, name)
+      t.match(stderr, `error: open "nowhere": there is no such directory`)
+    }
+  })
+
   t.test(`${what}: -h is --help`, async (t) => {
     const [short, long] = await Promise.all([run(['-h']), run(['--help'])])
     t.strictSame(short, long)
