@@ -52,7 +52,7 @@ t.afterEach(() => Promise.all(engines.map(removeImages)))
 const ask = async ({ env }: Engine, program: Program, cwd: string, ...args: string[]) =>
   readAnswers(await run(program, [...args, '--json'], { form: 'source', cwd, env }))
 const save = (engine: Engine, dir: string, ...args: string[]) =>
-  ask(engine, 'save_compressed_tars', dir, ...args)
+  ask(engine, 'save_compressed_tars', dir, '--level', '1', ...args)
 const inspect = ({ docker }: Engine, name: string, format: string) =>
   docker('image', 'inspect', '--format', format, name)
 const sha256OfFile = async (path: string) => sha256(await readFile(path))
