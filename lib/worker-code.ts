@@ -7,12 +7,12 @@ declare const BUILD_XZ_WORKER: string
 
 /** @returns a thread that runs lib/xz-worker.ts. */
 export function startXzWorker(): Worker {
-  // What this process was started with is not for the thread. Its garbage is
-  // large buffers with small heads, which it would collect late.
+  // What this process was started with is not for the thread; nor, in an executable,
+  // is NODE_OPTIONS, which it would take from its environment. Its garbage is large
+  // buffers with small heads, which it would collect late.
   const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 2 } }
   return typeof BUILD_XZ_WORKER === 'undefined'
     ? new Worker(new URL('./xz-worker.ts', import.meta.url), options)
     : /* c8 ignore next -- only in an executable, which carries no coverage */
-      // It would take NODE_OPTIONS from there, as the program does not.
       new Worker(BUILD_XZ_WORKER, { eval: true, env: {}, ...options })
 }
