@@ -264,7 +264,7 @@ for (const [program, ...args] of [[SAVE, reference], [COMPRESS], [VERIFY], [LOAD
     refuses(t, program, {
       args: [...args, '--dir', archive],
       error: `open "${archive}": there is no such directory`,
-      hint: 'name another with --dir',
+      hint: 'check its name',
     }),
   )
 }
