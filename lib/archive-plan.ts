@@ -1,23 +1,16 @@
 // What of an archive has to be sent: planned from what the engine has, what it
 // will have, and the archives that are at hand.
-import { dirname } from 'node:path'
-
 import type { ArchiveRecord } from './archive-record.ts'
 import type { ArchivedImage, RequiredLayer } from './docker-archive.ts'
 import { ToolError } from './errors.ts'
-import { readHeldLayers, type HeldLayer } from './held-layers.ts'
+import { readBaseLayers, type BaseOptions, type HeldLayer } from './held-layers.ts'
 import { planLoad, type LoadPlan } from './load-plan.ts'
-import type { VerbContext } from './outcome.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
 import { formatBytes } from './quantity.ts'
 import type { Target } from './targets.ts'
 
 /** Where layers may be, beside the archive. */
-export interface PlanOptions extends Pick<VerbContext, 'notify'> {
-  /** The carry directory. */
-  readonly dir: string
-  /** Directories with more archives to take layers from. */
-  readonly bases: readonly string[]
+export interface PlanOptions extends BaseOptions {
   /** Whether to send what the engine has. */
   readonly force: boolean
 }
@@ -67,11 +60,9 @@ export async function planWhole(
 async function readHeld(
   { archive }: Target,
   record: ArchiveRecord,
-  { dir, bases, notify }: PlanOptions,
+  options: PlanOptions,
 ): Promise<HeldLayer[]> {
-  if (!record.requires) return []
-  const dirs = [dir, dirname(archive), ...bases]
-  return readHeldLayers(dirs, (text) => notify({ type: 'warning', text }))
+  return record.requires ? readBaseLayers(archive, options) : []
 }
 
 function complete({ label }: Target, planned: LoadPlan): LoadPlan {

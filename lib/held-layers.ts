@@ -2,7 +2,7 @@
 // that can be read on its own, as their records tell.
 import { readdir, stat } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 import { isRecordName, recordedName } from './archive-name.ts'
 import type { ArchiveRecord, Segment } from './archive-record.ts'
@@ -11,6 +11,7 @@ import { isSameCoding, type Coding } from './codec.ts'
 import { ToolError, toToolError } from './errors.ts'
 import { streamFile } from './file-range.ts'
 import type { KnownLayer } from './layer-guess.ts'
+import type { VerbContext } from './outcome.ts'
 
 /** A layer in an archive. */
 export interface HeldLayer extends KnownLayer {
@@ -74,6 +75,22 @@ export async function readHeldLayers(
     }
   }
   return layers
+}
+
+/** Where the archives are that an increment may take layers from. */
+export interface BaseOptions extends Pick<VerbContext, 'notify'> {
+  /** The carry directory. */
+  readonly dir: string
+  /** Directories with more of them. */
+  readonly bases: readonly string[]
+}
+
+/** @returns the layers that an increment may take from archives beside it. */
+export function readBaseLayers(archive: string, options: BaseOptions): Promise<HeldLayer[]> {
+  const { dir, bases, notify } = options
+  return readHeldLayers([dir, dirname(archive), ...bases], (text) =>
+    notify({ type: 'warning', text }),
+  )
 }
 
 async function isWhole(archive: string, record: ArchiveRecord, warn: Warn): Promise<boolean> {

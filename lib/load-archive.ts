@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path'
 
 import { checkAgainstRecord, checkNotIncrement, checkRecordSum, same } from './archive-check.ts'
 import { readArchive, type ReadArchive } from './archive-reader.ts'
-import { planArchive, planWhole } from './archive-plan.ts'
+import { planArchive, planWhole, type PlanOptions } from './archive-plan.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { sendArchive } from './archive-sender.ts'
 import { sum } from './archive-sizes.ts'
@@ -26,13 +26,7 @@ export interface LoadTools {
   readonly engine: Engine
   readonly present: PresentLayers
   readonly decompressors: Decompressors
-  readonly options: VerbContext & {
-    readonly dir: string
-    readonly threads: number | undefined
-    /** Directories with more archives to take layers from. */
-    readonly bases: readonly string[]
-    readonly force: boolean
-  }
+  readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
   /** When the engine may be given the end of a tar; without it, at once. */
   readonly turn?: LoadTurn
 }

@@ -1,20 +1,14 @@
 // The layers that an increment leaves to earlier archives: it is whole with them.
-import { dirname } from 'node:path'
-
 import type { ArchiveRecord } from './archive-record.ts'
 import type { Decompressors } from './compressor.ts'
-import { readHeldLayers } from './held-layers.ts'
+import { readBaseLayers, type BaseOptions } from './held-layers.ts'
 import { planLoad } from './load-plan.ts'
 import type { Progress, VerbContext } from './outcome.ts'
 import { proveLayers } from './tar-assembler.ts'
 import type { Target } from './targets.ts'
 
 /** Where the earlier archives are, and how to read them. */
-export interface ProveOptions extends VerbContext {
-  /** The carry directory. */
-  readonly dir: string
-  /** Directories with more of them. */
-  readonly bases: readonly string[]
+export interface ProveOptions extends BaseOptions, VerbContext {
   readonly threads: number | undefined
 }
 
@@ -29,11 +23,9 @@ export async function proveRequired(
   decompressors: Decompressors,
   options: ProveOptions,
 ): Promise<string[]> {
-  const { dir, bases, threads, signal, notify } = options
+  const { threads, signal, notify } = options
   if (!record?.requires) return []
-  const warn = (text: string): void => notify({ type: 'warning', text })
-  const dirs = [dir, dirname(archive), ...bases]
-  const held = await readHeldLayers(dirs, warn)
+  const held = await readBaseLayers(archive, options)
   const { putBack, missing } = planLoad(record, new Set(), held)
   const onProgress = (progress: Progress & { share: number }): void =>
     notify({ type: 'progress', label, ...progress })

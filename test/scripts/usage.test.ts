@@ -95,8 +95,9 @@ t.test('executables: options for another Node are not for them', async (t) => {
   const dir = t.testdir()
   await sh(`tar -c README.md | xz >'${dir}/a.tar.xz'`)
   const args = ['--compressor', 'builtin', '--dir', dir]
+  const noEngine = { DOCKER_HOST: 'unix:///nowhere.sock' }
   for (const NODE_OPTIONS of ['--no-such-option', '--require=/nowhere.cjs']) {
-    const options = { form: 'executable', env: { NODE_OPTIONS } } as const
+    const options = { form: 'executable', env: { NODE_OPTIONS, ...noEngine } } as const
     t.match(await runAny('verify_checksums', args, options), { status: 0, stdout: /\nOK/ })
   }
 })
