@@ -72,3 +72,18 @@ for (const [index, near] of places.entries()) {
     })
   }
 }
+
+t.test('by hand: newer engines read an archive of zst without any program', async (t) => {
+  const [near, ...newer] = places
+  const [image] = images
+  if (!near || !image) throw new Error('no engine, or no image')
+  const dir = t.testdir({ 'images_list.txt': image.reference })
+  await askAt(near, 'save_compressed_tars', dir, '--format', 'zst')
+  const archive = join(dir, archiveOf(image).replace(/xz$/, 'zst'))
+  for (const { label, engine } of newer) {
+    await engine.docker('load', '--input', archive)
+    const names = await engine.docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}')
+    t.equal(names, image.reference, label)
+    await removeImages(engine)
+  }
+})
