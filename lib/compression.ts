@@ -23,10 +23,15 @@ export function startCompressor(compressor: Compressor, options: CompressionOpti
   const { name } = compressor
   if (name === 'builtin') return startEncoder(options)
   return startChild(name, commandArguments(compressor, options), {
-    env: withHugePages(),
+    env: programEnvironment(),
     noise: NOISE,
     explain: (stderr) => new ToolError('COMPRESSOR_FAILED', `compress: ${name}: ${stderr}`),
   })
+}
+
+/** @returns the environment of a program that compresses or decompresses: no options of the user's for xz. */
+export function programEnvironment(): NodeJS.ProcessEnv {
+  return { ...withHugePages(), XZ_DEFAULTS: undefined, XZ_OPT: undefined }
 }
 
 /** What pixz says whenever it reads a pipe; it means nothing. */

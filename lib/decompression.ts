@@ -7,11 +7,10 @@ import type { Writable } from 'node:stream'
 import { createByteTaker } from './byte-taker.ts'
 import { endChildren, startChild, type Child } from './child.ts'
 import { codecOf, MAGIC_BYTES, type Codec } from './codec.ts'
-import { NOISE } from './compression.ts'
+import { NOISE, programEnvironment } from './compression.ts'
 import { usesProcessors, type Compressor, type Decompressors } from './compressor.ts'
 import { ToolError } from './errors.ts'
 import { readStart, type FileRange } from './file-range.ts'
-import { withHugePages } from './huge-pages.ts'
 import { startTransform } from './transform-child.ts'
 import { startXzDecoder } from './xz-decoder.ts'
 import { startZstdDecoder } from './zstd-decoder.ts'
@@ -80,7 +79,9 @@ async function* readRuns(
 
 function start({ codec, parts }: Run, options: DecompressionOptions): Child {
   const { decompressors, threads, output } = options
-  const archive = [...new Set(parts.map(({ path }) => basename(path)))].join('", "')
+  const paths = [...new Set(parts.map(({ path }) => path))]
+  // One is known by its name; of several, some may have the same.
+  const archive = paths.length === 1 ? basename(String(paths[0])) : paths.join('", "')
   const decompressor = decompressors[codec]
   if (decompressor.name !== 'builtin') return startProgram(decompressor, archive, options)
   const built = { archive, ...(output && { output }) }
@@ -97,7 +98,7 @@ function startProgram(
 ): Child {
   const { name } = decompressor
   return startChild(name, commandArguments(decompressor, threads), {
-    env: withHugePages(),
+    env: programEnvironment(),
     noise: NOISE,
     stdout: output ?? 'pipe',
     explain: (stderr) =>

@@ -1,17 +1,27 @@
 // A compressed layer into the tar that it is: gzip or zstd, told by its first
 // bytes, as the engines tell it, whatever its media type says.
-import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib'
+import {
+  constants,
+  createGunzip,
+  createZstdDecompress,
+  type Gunzip,
+  type ZstdDecompress,
+} from 'node:zlib'
 
+import { codecOf, ZSTD_MAGIC } from './codec.ts'
 import { ToolError } from './errors.ts'
 
 type Decoder = Gunzip | ZstdDecompress
 
 // The default, 16 KiB, costs more for handing on than for decompressing.
 const CHUNK = { chunkSize: 256 * 1024 }
-const GZIP = { magic: Buffer.from([0x1f, 0x8b]), create: () => createGunzip(CHUNK) }
-const ZSTD = {
-  magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]),
-  create: () => createZstdDecompress(CHUNK),
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
+const LARGEST_WINDOW = { params: { [constants.ZSTD_d_windowLogMax]: 31 } }
+
+function chooseDecoder(start: Buffer | undefined): (() => Decoder) | undefined {
+  if (start?.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC)) return () => createGunzip(CHUNK)
+  if (!start || codecOf(start) !== 'zstd') return undefined
+  return () => createZstdDecompress({ ...CHUNK, ...LARGEST_WINDOW })
 }
 
 /**
@@ -27,15 +37,15 @@ export async function* decodeLayer(
   const chunks = layer[Symbol.asyncIterator]()
   const next = async (): Promise<Buffer | undefined> => (await chunks.next()).value
   let rest = await readStart(next)
-  const codec = [GZIP, ZSTD].find(({ magic }) => rest?.subarray(0, magic.length).equals(magic))
-  if (!codec) {
+  const create = chooseDecoder(rest)
+  if (!create) {
     if (rest) yield rest
     yield* { [Symbol.asyncIterator]: () => chunks }
     return
   }
   // A decoder of zstd ends with its first frame, without a word of those after it.
   while (rest) {
-    const decoder = codec.create()
+    const decoder = create()
     const feeding = feed(decoder, rest, next)
     feeding.catch((error: Error) => decoder.destroy(error))
     try {
@@ -54,7 +64,7 @@ export async function* decodeLayer(
 // Enough to tell how it is compressed, where there is as much.
 async function readStart(next: () => Promise<Buffer | undefined>): Promise<Buffer | undefined> {
   let start = await next()
-  while (start && start.length < ZSTD.magic.length) {
+  while (start && start.length < ZSTD_MAGIC.length) {
     const more = await next()
     if (!more) break
     start = Buffer.concat([start, more])

@@ -1,7 +1,7 @@
 // Bytes as they are, in the form of a compressed stream: a layer that is compressed
 // already would take the time of a compression and become no smaller. Decoders
 // need no memory to speak of for it.
-import { ZSTD_MAGIC } from './codec.ts'
+import { codecOf, ZSTD_MAGIC } from './codec.ts'
 import { cutEqually } from './equal-pieces.ts'
 import { formatFooter, formatHeader, sumOf } from './xz-header.ts'
 import { formatIndex, formatNumber, type BlockRecord } from './xz-index.ts'
@@ -11,9 +11,8 @@ import { formatIndex, formatNumber, type BlockRecord } from './xz-index.ts'
  * @returns whether it is compressed as those of a containerd store are: by gzip or zstd
  */
 export function isCompressed(firstBytes: Buffer): boolean {
-  return [GZIP_MAGIC, ZSTD_MAGIC].some((magic) =>
-    magic.equals(firstBytes.subarray(0, magic.length)),
-  )
+  const isGzip = GZIP_MAGIC.equals(firstBytes.subarray(0, GZIP_MAGIC.length))
+  return isGzip || codecOf(firstBytes) === 'zstd'
 }
 
 const GZIP_MAGIC = Buffer.from('1f8b08', 'hex')

@@ -96,7 +96,17 @@ async function readStream(source: XzSource, paddedEnd: number): Promise<XzStream
   if (checkBefore !== check) {
     throw badXz(at(footerOffset), `stream footer: got check ${check}, want ${checkBefore}`)
   }
-  return { offsetBytes, header, index, footer, check, blocks, indexOffsetBytes, paddingBytes }
+  return {
+    offsetBytes,
+    // Copies, lest each keep all that was read with it.
+    header: Buffer.from(header),
+    index: Buffer.from(index),
+    footer: Buffer.from(footer),
+    check,
+    blocks,
+    indexOffsetBytes,
+    paddingBytes,
+  }
 }
 
 async function countPadding(source: XzSource, end: number): Promise<number> {

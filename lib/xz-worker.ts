@@ -12,6 +12,7 @@ import {
   code,
   copyToWasm,
   decoderInit,
+  end,
   initModule,
   type LZMAModule,
 } from 'node-liblzma/wasm'
@@ -113,6 +114,8 @@ function createDecoder(lzma: LZMAModule): Decoder {
   }
   return {
     begin() {
+      // Else the dictionary of the one before is there beside its own.
+      end(stream)
       decoderInit(stream, MEMORY_BYTES)
       stream.setInput(input, 0)
       stream.setOutput(output, OUTPUT_BYTES)
@@ -125,9 +128,9 @@ function createDecoder(lzma: LZMAModule): Decoder {
           tell({ kind: 'done', fault: 'cut off' })
           return true
         }
-        const end = step(block)
-        if (end === undefined) continue
-        tell(end === 'whole' ? { kind: 'done' } : { kind: 'done', fault: end })
+        const result = step(block)
+        if (result === undefined) continue
+        tell(result === 'whole' ? { kind: 'done' } : { kind: 'done', fault: result })
         return true
       }
     },

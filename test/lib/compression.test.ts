@@ -74,6 +74,18 @@ for (const { compressor, reader, coding } of WAYS) {
   })
 }
 
+t.test('startCompressor: xz: options in the environment change nothing', async (t) => {
+  const archive = () => through(startCompressor(XZ, { coding: xz(1) }), BYTES)
+  const before = await archive()
+  t.teardown(() => {
+    delete process.env['XZ_OPT']
+    delete process.env['XZ_DEFAULTS']
+  })
+  process.env['XZ_OPT'] = '-9e'
+  process.env['XZ_DEFAULTS'] = '--check=none'
+  t.ok(before.equals(await archive()))
+})
+
 t.test('startCompressor: xz: one processor gives the same bytes as many', async (t) => {
   const archives = [1, 2].map(async (processors) => {
     const { startCompressor: start } = await t.mockImport<

@@ -5,6 +5,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
 import { decodeLayer } from '../../lib/layer-decoder.ts'
+import { sh } from '../fixtures/run.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { chunked } from '../fixtures/tar-builder.ts'
 
@@ -91,6 +92,18 @@ t.test('decodeLayer: zstd with skippable frames', async (t) => {
     const want = Buffer.concat([LAYER, Buffer.from('more')])
     t.ok(want.equals(await decode(bytes, chunkBytes)), `${chunkBytes}`)
   }
+})
+
+t.test('decodeLayer: zstd that begins with a skippable frame, as pzstd writes it', async (t) => {
+  for (const chunkBytes of [1, 1000]) {
+    const layer = Buffer.concat([SKIPPED, zstdCompressSync(LAYER)])
+    t.ok(LAYER.equals(await decode(layer, chunkBytes)))
+  }
+})
+
+t.test('decodeLayer: zstd that looks further back than it does by itself', async (t) => {
+  const layer = await sh('head -c 300000 /dev/zero | zstd -c --long=28 | base64 -w0')
+  t.ok(Buffer.alloc(300_000).equals(await decode(Buffer.from(layer, 'base64'), 1000)))
 })
 
 t.test('decodeLayer: what is not compressed stays as it is', async (t) => {

@@ -32,6 +32,14 @@ const ARCHIVES: [string, Buffer][] = [
     xz(SMALL, '-C', check, `--block-size=${BLOCK}`),
   ]),
   [
+    'large dictionaries, by one chain of filters and another',
+    Buffer.concat([
+      xz(SMALL, '--lzma2=dict=160MiB'),
+      xz(SMALL, '--delta=dist=4', '--arm', '--lzma2=dict=160MiB'),
+      xz(SMALL, '--lzma2=dict=192MiB'),
+    ]),
+  ],
+  [
     'streams one after the other, with padding between',
     Buffer.concat([xz(SMALL), PADDING, pixz(SMALL), xz(Buffer.alloc(0)), PADDING]),
   ],
