@@ -11,6 +11,8 @@ import type { ArchivedImage } from './docker-archive.ts'
 import type { Checksums } from './checksum-file.ts'
 import { ToolError, interrupted, nothing } from './errors.ts'
 import { streamFile } from './file-range.ts'
+import { familiarName, taggedName, type ImageReference } from './image-reference.ts'
+import type { Target } from './targets.ts'
 
 /** @throws MISMATCH where it is not what its record says */
 export function checkAgainstRecord(read: ReadArchive, record: ArchiveRecord): void {
@@ -42,13 +44,33 @@ export function checkImages(
   images: readonly ArchivedImage[],
   record: Pick<ArchiveRecord, 'images'>,
 ): void {
-  same('images', digests(images), digests(record.images))
+  same('images', describe(images), describe(record.images))
 }
 
-function digests(images: readonly ArchivedImage[]): string {
+function describe(images: readonly ArchivedImage[]): string {
   return images
-    .map((image) => [image.configDigest, ...image.layers.map((layer) => layer.diffId)])
+    .map(({ repoTags, platform, configDigest, layers }) => {
+      return [...repoTags, platform, configDigest, ...layers.map((layer) => layer.diffId)]
+    })
     .join()
+}
+
+/** @throws MISMATCH where an archive holds other images than the one that was named */
+export function checkNamed({ archive, reference }: Target, record: ArchiveRecord): void {
+  if (!reference || isNamed(reference, record)) return
+  const got = record.images.flatMap(({ reference: saved, repoTags }) => saved ?? repoTags)
+  throw new ToolError('MISMATCH', `read "${archive}": got ${got.join()}, want ${reference.text}`, {
+    hint: 'it has the archive name of both: name the image that is in it, or the archive itself',
+  })
+}
+
+// What compress_tars read was never asked for by a name, and may have none.
+function isNamed(reference: ImageReference, { images }: ArchiveRecord): boolean {
+  const [image] = images
+  if (image?.reference !== undefined) return image.reference === reference.text
+  const tags = images.flatMap(({ repoTags }) => repoTags).map(familiarName)
+  const wanted = taggedName(reference)
+  return tags.length === 0 || wanted === undefined || tags.includes(familiarName(wanted))
 }
 
 /**

@@ -5,14 +5,16 @@ import { pipeline } from 'node:stream/promises'
 
 import type { Segment } from './archive-record.ts'
 import { withChildren, type Child } from './child.ts'
+import { codecOf, MAGIC_BYTES } from './codec.ts'
 import type { Decompressors } from './compressor.ts'
 import { startDecompressor } from './decompression.ts'
 import { readImages, type ArchivedImage, type RequiredLayer } from './docker-archive.ts'
 import { sendTar } from './engine-sink.ts'
-import { streamFile, wholeFile } from './file-range.ts'
+import { readStart, streamFile, wholeFile, type FileRange } from './file-range.ts'
 import type { ProgressListener } from './outcome.ts'
 import { digestSegments } from './segment-digest.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
+import { readStreams } from './xz-file.ts'
 
 /** What an archive was found to be. */
 export interface ReadArchive {
@@ -56,9 +58,14 @@ export interface Sink {
 export async function readArchive(options: ReadOptions, sink?: Sink): Promise<ReadArchive> {
   const { archive, decompressors, threads } = options
   const range = await wholeFile(archive)
+  // From a pipe it does not compare the blocks of a stream with its index, and what
+  // follows the last stream it does not look at; a record would tell.
+  const isUnprovenByPixz =
+    !options.segments && decompressors.xz.name === 'pixz' && (await isXz(range))
   const decompressor = await startDecompressor([range], { decompressors, threads })
   const child = sink?.start()
-  const digester = digestTar({ constant: false, md5: options.md5 })
+  // An engine may be gone when it has the end of the tar.
+  const digester = digestTar({ constant: false, md5: options.md5, toEnd: true })
   const hash = createHash('sha256')
   const segments = digestSegments(options.segments ?? [])
   let archiveBytes = 0
@@ -83,6 +90,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   const finish = async (): Promise<ReadArchive> => {
     const digest = digester.end()
     await Promise.all([source, decompressor.exited])
+    if (isUnprovenByPixz) await readStreams(range)
     const read = {
       archive: { sizeBytes: archiveBytes, sha256: hash.digest('hex') },
       segments: segments.end(),
@@ -102,6 +110,10 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   await withChildren(children, options.signal, Promise.all([source, drain]))
   if (!read) throw new Error('the archive was not read to its end')
   return read
+}
+
+async function isXz(range: FileRange): Promise<boolean> {
+  return codecOf(await readStart(range, MAGIC_BYTES)) === 'xz'
 }
 
 async function readAll(chunks: AsyncIterable<Buffer>, prove: () => Promise<void>): Promise<void> {

@@ -40,10 +40,10 @@ export async function createAtomicFile(dir: string): Promise<AtomicFile> {
 }
 
 /** Writes a small file whole or not at all. */
-export async function writeFileAtomic(path: string, text: string): Promise<void> {
+export async function writeFileAtomic(path: string, content: string | Buffer): Promise<void> {
   const file = await createAtomicFile(dirname(path))
   try {
-    await file.handle.writeFile(text)
+    await file.handle.writeFile(content)
     await file.finish()
     await file.commit(path)
   } finally {

@@ -2,9 +2,8 @@
 // at any moment a crash leaves archives that are whole, and none with the
 // record or the checksum of another.
 import { createHash } from 'node:crypto'
-import { readFile, readdir, stat } from 'node:fs/promises'
+import { readFile, readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { remove } from 'fs-extra/esm'
 
 import { SUMS_NAME, isArchiveName, recordName } from './archive-name.ts'
 import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
@@ -16,9 +15,10 @@ import {
   type AtomicFile,
 } from './atomic-file.ts'
 import { isSameCoding, type Coding } from './codec.ts'
-import { parseChecksums, updateChecksums } from './checksum-file.ts'
+import { parseChecksums, SUMS_ENCODING, updateChecksums } from './checksum-file.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
+import { readText } from './file-range.ts'
 
 /**
  * Makes sure that this run is the only one that writes there, and clears what
@@ -32,6 +32,7 @@ export async function openForWriting(dir: string): Promise<() => Promise<void>> 
   const unlock = await lockDirectory(dir)
   try {
     await removeTemporaries(dir)
+    await readSums(dir)
     const probe = await createAtomicFile(dir)
     await probe.discard()
   } catch (error) {
@@ -63,7 +64,7 @@ export async function listArchives(dir: string): Promise<string[]> {
  * @throws BAD_RECORD
  */
 export async function readRecord(archive: string): Promise<ArchiveRecord | undefined> {
-  const text = await readFile(recordName(archive), 'utf8').catch(nothing)
+  const text = await readText(recordName(archive)).catch(nothing)
   return text === undefined ? undefined : parseRecord(text, basename(recordName(archive)))
 }
 
@@ -74,7 +75,7 @@ export async function isUpToDate(
   wanted: { force: boolean; coding: Coding },
 ): Promise<boolean> {
   if (wanted.force || !isSameCoding(record.archive, wanted.coding)) return false
-  const found = await stat(archive).catch(nothing)
+  const found = await stat(archive).catch(() => undefined)
   return found?.size === record.archive.sizeBytes
 }
 
@@ -92,13 +93,20 @@ export async function commitArchive(
   file: AtomicFile,
   record: ArchiveRecord,
 ): Promise<void> {
-  const text = formatRecord(record)
   const dir = dirname(archive)
   const names = [basename(archive), basename(recordName(archive))]
-  await changeSums(dir, new Map(names.map((name) => [name, undefined])))
-  await remove(recordName(archive))
-  await file.commit(archive)
-  await writeFileAtomic(recordName(archive), text)
+  // Where there is no room for it, the old archive stays.
+  const recordFile = await createAtomicFile(dir)
+  try {
+    await recordFile.handle.writeFile(formatRecord(record))
+    await recordFile.finish()
+    await changeSums(dir, new Map(names.map((name) => [name, undefined])))
+    await rm(recordName(archive), { force: true })
+    await file.commit(archive)
+    await recordFile.commit(recordName(archive))
+  } finally {
+    await recordFile.discard()
+  }
   await syncDirectory(dir)
   await listChecksums(archive, record)
 }
@@ -112,8 +120,8 @@ export async function removeArchive(archive: string): Promise<boolean> {
   if (!(await stat(archive).catch(nothing))) return false
   const names = [basename(archive), basename(recordName(archive))]
   await changeSums(dirname(archive), new Map(names.map((name) => [name, undefined])))
-  await remove(recordName(archive))
-  await remove(archive)
+  await rm(recordName(archive), { force: true })
+  await rm(archive, { force: true })
   return true
 }
 
@@ -137,9 +145,10 @@ async function changeSums(
   const before = await readSums(dir)
   const listed = parseChecksums(before)
   if ([...changes].every(([name, sha256]) => listed.get(name) === sha256)) return
-  await writeFileAtomic(join(dir, SUMS_NAME), updateChecksums(before, changes))
+  const text = updateChecksums(before, changes)
+  await writeFileAtomic(join(dir, SUMS_NAME), Buffer.from(text, SUMS_ENCODING))
 }
 
 async function readSums(dir: string): Promise<string> {
-  return (await readFile(join(dir, SUMS_NAME), 'utf8').catch(nothing)) ?? ''
+  return (await readText(join(dir, SUMS_NAME), SUMS_ENCODING).catch(nothing)) ?? ''
 }

@@ -1,13 +1,16 @@
 // SHA256SUMS, as `sha256sum` writes and `sha256sum -c` reads it. Lines that
-// are not ours stay as they are.
+// are not ours stay as they are, whatever the encoding of the names in them.
 
 /** sha256 in hex by file name. */
 export type Checksums = ReadonlyMap<string, string>
 
-const LINE = /^(?<escaped>\\?)(?<sha256>[0-9a-f]{64}) [ *](?<name>.+)$/
+/** How the file is read and written: each byte is a character. */
+export const SUMS_ENCODING = 'latin1'
+
+const LINE = /^(?<escaped>\\?)(?<sha256>[0-9a-f]{64}) [ *](?:\.\/)?(?<name>.+)$/i
 
 /**
- * @param text - what `sha256sum` wrote; CRLF is accepted
+ * @param text - what `sha256sum` wrote, in {@link SUMS_ENCODING}; CRLF is accepted
  * @returns the checksums of the lines that are such; others are passed over
  * @see https://www.gnu.org/software/coreutils/manual/html_node/cksum-output-modes.html
  */
@@ -40,8 +43,10 @@ export function updateChecksums(
 }
 
 function parseLine(line: string): { name: string; sha256: string } | undefined {
-  const { escaped, sha256, name } = LINE.exec(line)?.groups ?? {}
-  if (sha256 === undefined || name === undefined) return undefined
+  const { escaped, sha256: hex, name: bytes } = LINE.exec(line)?.groups ?? {}
+  if (hex === undefined || bytes === undefined) return undefined
+  const sha256 = hex.toLowerCase()
+  const name = Buffer.from(bytes, SUMS_ENCODING).toString()
   if (!escaped) return { name, sha256 }
   const plain = name.replaceAll(/\\[n\\]/g, (pair) => (pair === '\\n' ? '\n' : '\\'))
   return { name: plain, sha256 }
@@ -49,5 +54,6 @@ function parseLine(line: string): { name: string; sha256: string } | undefined {
 
 function formatLine(name: string, sha256: string): string {
   const escaped = name.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
-  return `${escaped === name ? '' : '\\'}${sha256}  ${escaped}`
+  const bytes = Buffer.from(escaped).toString(SUMS_ENCODING)
+  return `${escaped === name ? '' : '\\'}${sha256}  ${bytes}`
 }

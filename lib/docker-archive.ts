@@ -49,10 +49,10 @@ const Manifest = v.array(
 )
 const DiffId = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
 const Config = v.object({
-  os: v.optional(v.string(), ''),
-  architecture: v.optional(v.string(), ''),
-  variant: v.optional(v.string()),
-  created: v.optional(v.string()),
+  os: v.nullish(v.string(), ''),
+  architecture: v.nullish(v.string(), ''),
+  variant: v.nullish(v.string()),
+  created: v.nullish(v.string()),
   rootfs: v.object({ diff_ids: v.nullish(v.array(DiffId), []) }),
 })
 
@@ -119,7 +119,7 @@ function readImage(
   return {
     repoTags: entry.RepoTags,
     platform: formatPlatform(config),
-    ...(config.created !== undefined && { created: config.created }),
+    ...(typeof config.created === 'string' && { created: config.created }),
     configDigest,
     manifestDigests: [...new Set(own.flatMap((candidate) => candidate.digests))],
     layers: entry.Layers.map((path, index) => {
@@ -142,13 +142,14 @@ function checkTags(tags: readonly string[]): void {
 export function formatPlatform(image: {
   os: string
   architecture: string
-  variant?: string | undefined
+  variant?: string | null | undefined
 }): string {
   return [image.os, image.architecture, image.variant].filter(Boolean).join('/')
 }
 
-// A layer is its diffID where it lies uncompressed; a compressed one is what
-// the image's OCI manifest says.
+// A layer is its diffID where it lies uncompressed; a compressed one is what the
+// image's OCI manifest says, or, without one, what its name promises (as crane
+// writes it): that it is the diffID as well, the engine finds when it unpacks it.
 function readLayer(
   member: DigestedMember,
   diffId: string,
@@ -157,9 +158,12 @@ function readLayer(
   const digest = `sha256:${member.sha256}`
   const { sizeBytes } = member
   if (digest === diffId) return { diffId, sizeBytes }
-  if (blobs.has(digest)) return { diffId, sizeBytes, blobDigest: digest }
+  const isNamedSo = COMPRESSED.exec(member.path)?.[1] === member.sha256
+  if (blobs.has(digest) || isNamedSo) return { diffId, sizeBytes, blobDigest: digest }
   throw mismatch(`layer "${member.path}"`, digest, diffId)
 }
+
+const COMPRESSED = /(?:^|\/)([0-9a-f]{64})\.tar\.gz$/
 
 // An OCI layout names each blob by its digest: whatever is there must fit.
 function checkBlobs(members: Members): void {

@@ -101,9 +101,14 @@ export function isInterruption(error: unknown): boolean {
   return error instanceof ToolError && error.code === 'INTERRUPTED'
 }
 
-/** For a promise's catch: a file that is not there is no failure. */
+/** @returns whether it says that there is no such file or directory */
+export function isAbsent(error: unknown): boolean {
+  return isSystemError(error) && ['ENOENT', 'ENOTDIR'].includes(error.code)
+}
+
+/** For a promise's catch: a file that is not there, or cannot be by its name, is no failure. */
 export function nothing(error: unknown): undefined {
-  if (!isSystemError(error) || error.code !== 'ENOENT') throw error
+  if (!isSystemError(error) || !['ENOENT', 'ENAMETOOLONG'].includes(error.code)) throw error
 }
 
 function describe(error: Error & { syscall: string; path?: string }): string {

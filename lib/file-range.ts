@@ -1,6 +1,6 @@
 // Files and parts of them, such as a segment of an archive.
 import { createReadStream, type ReadStream } from 'node:fs'
-import { open, stat } from 'node:fs/promises'
+import { open, readFile, stat } from 'node:fs/promises'
 
 /** Where some bytes lie. */
 export interface FileRange {
@@ -25,6 +25,14 @@ const CHUNK_BYTES = 256 * 1024
 export function streamFile(path: string, range?: Omit<FileRange, 'path'>): ReadStream {
   const { offsetBytes: start = 0, sizeBytes = Infinity } = range ?? {}
   return createReadStream(path, { start, end: start + sizeBytes - 1, highWaterMark: CHUNK_BYTES })
+}
+
+/** @returns a small file's text; what it throws names the file */
+export function readText(path: string, encoding: BufferEncoding = 'utf8'): Promise<string> {
+  return readFile(path, encoding).catch((error: unknown) => {
+    // A directory can be opened, and what fails then does not know its name.
+    throw error instanceof Error ? Object.assign(error, { path }) : error
+  })
 }
 
 /** @returns the first bytes of a range, fewer where it has no more */

@@ -8,7 +8,7 @@ import { isRecordName, recordedName } from './archive-name.ts'
 import type { ArchiveRecord, Segment } from './archive-record.ts'
 import { readRecord } from './carry-directory.ts'
 import { isSameCoding, type Coding } from './codec.ts'
-import { ToolError, toToolError } from './errors.ts'
+import { ToolError, isAbsent, toToolError } from './errors.ts'
 import { streamFile } from './file-range.ts'
 import type { KnownLayer } from './layer-guess.ts'
 import type { VerbContext } from './outcome.ts'
@@ -37,13 +37,16 @@ export type Warn = (text: string) => void
  */
 export async function readRecords(dir: string, warn: Warn = () => {}): Promise<FoundRecord[]> {
   const names = await readdir(dir).catch((cause: unknown) => {
+    if (!isAbsent(cause)) throw cause
     throw new ToolError('NO_DIRECTORY', `open "${dir}": there is no such directory`, {
       hint: 'check its name, or mount the disk',
       cause,
     })
   })
   const found: FoundRecord[] = []
-  for (const name of names.filter(isRecordName).toSorted()) {
+  // macOS puts a file `._NAME` beside each on some disks.
+  const records = names.filter((name) => isRecordName(name) && !name.startsWith('.'))
+  for (const name of records.toSorted()) {
     const archive = join(dir, recordedName(name))
     const record = await readRecord(archive).catch((error: unknown) => {
       // It costs a chance to spare work, and nothing else.

@@ -60,6 +60,11 @@ export function taggedName(reference: ImageReference): string | undefined {
   return reference.tag && `${reference.name}:${reference.tag}`
 }
 
+/** @returns a name without the parts that one engine writes out and another leaves out. */
+export function familiarName(name: string): string {
+  return name.replace(/^(?:docker\.io|localhost)\//, '').replace(/^library\//, '')
+}
+
 /** @returns what to pull: the digest decides where one was written. */
 export function pullName(reference: ImageReference): string {
   return reference.digest

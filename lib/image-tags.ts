@@ -7,7 +7,7 @@ import { inspectImage, tagImage, takesParts, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { findPresent } from './present-image.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
-import { hasLayers, isSameImage } from './same-image.ts'
+import { hasLayers, isOtherImage, isSameImage } from './same-image.ts'
 
 /** An image of a record, and what its tags mean in the engine so far. */
 export interface KnownImage {
@@ -61,6 +61,7 @@ export async function tagLoaded(
 ): Promise<string[] | undefined> {
   const { present, dryRun, wait } = options
   const notes: string[] = []
+  const toTag: { readonly id: string; readonly tag: string }[] = []
   for (const { image, own } of known) {
     const missing = image.repoTags.filter((tag) => {
       const found = own.get(tag)
@@ -71,9 +72,12 @@ export async function tagLoaded(
     if (await lacksLayers(engine, image, present)) return undefined
     const there = await findPresent(engine, image)
     if (!there) return undefined
-    if (missing.length > 0) await wait?.()
-    for (const tag of dryRun ? [] : missing) await tagImage(engine, there.id, tag)
+    toTag.push(...missing.map((tag) => ({ id: there.id, tag })))
   }
+  if (dryRun) return toTag.map(({ tag }) => `${tag} would be set`)
+  // Not before all of them are known to be there: a load may fail.
+  if (toTag.length > 0) await wait?.()
+  for (const { id, tag } of toTag) await tagImage(engine, id, tag)
   return notes
 }
 
@@ -103,7 +107,7 @@ export async function checkLoaded(
 ): Promise<string[]> {
   const notes: string[] = []
   if (image.repoTags.length === 0) {
-    const own = await findPresent(engine, image)
+    const own = await findPresent(engine, image, (...images) => !isOtherImage(...images))
     if (!own) throw notThere(image.configDigest)
     notes.push(`it has no tag: use it by its ID, ${own.id}`)
   }

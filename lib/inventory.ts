@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 
 import { countShared, type HeldArchive } from './archive-sharing.ts'
 import { checkDirectory, listArchives, readRecord } from './carry-directory.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
 
 /** What {@link inventory} takes. */
@@ -29,13 +29,15 @@ export async function* inventory({ dir, notify }: InventoryOptions): AsyncGenera
   const archives: HeldArchive[] = []
   for (const name of names) {
     const path = join(dir, name)
-    const { size } = await stat(path)
-    const record = await readRecord(path).catch((error: unknown) => {
-      if (!(error instanceof ToolError)) throw error
-      notify({ type: 'warning', text: error.message })
-      return undefined
-    })
-    archives.push({ name: basename(name), sizeBytes: size, record })
+    const warn = (error: unknown): undefined => {
+      const reason = toToolError(error)
+      if (!reason) throw error
+      notify({ type: 'warning', text: reason.message })
+    }
+    const found = await stat(path).catch(warn)
+    if (!found?.isFile()) continue
+    const record = await readRecord(path).catch(warn)
+    archives.push({ name: basename(name), sizeBytes: found.size, record })
   }
   for (const line of countShared(archives)) {
     yield { result: 'listed', elapsedMs: 0, notes: [], ...line }

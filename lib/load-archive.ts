@@ -97,6 +97,9 @@ function isEngineFailure(error: unknown): error is ToolError {
   return error instanceof ToolError && ['ENGINE_FAILED', 'NO_IMAGE'].includes(error.code)
 }
 
+// What tar programs fill up their last record with, and what fits into a pipe.
+const MOST_TRAILING_BYTES = 16 * 1024
+
 async function send(
   { archive, label }: Target,
   record: ArchiveRecord,
@@ -112,17 +115,20 @@ async function send(
   const onProgress = (progress: Progress & { share: number }): void =>
     notify({ type: 'progress', label, ...progress })
   const assemble = { decompressors, threads, signal, onProgress }
-  if (omit.size > 0 || putBack.length > 0) {
+  const sendParts = async (): Promise<void> => {
     const assembly = { archive, record, omit, putBack }
-    return assembleTar(assembly, { ...assemble, release }, () => startLoad(engine, label))
+    await assembleTar(assembly, { ...assemble, release }, () => startLoad(engine, label))
   }
+  if (omit.size > 0 || putBack.length > 0) return sendParts()
   // What lies between the layers is soon read, and tells whether the record
   // speaks of this archive at all.
   const layers = new Set(record.segments.flatMap(({ layerDigest = [] }) => layerDigest))
-  await assembleTar(
+  const tar = await assembleTar(
     { archive, record, omit: layers, putBack },
     { ...assemble, onProgress: () => {} },
   )
+  // An engine may be gone when it has the end, and what comes then fails.
+  if (tar.sizeBytes - tar.endBytes > MOST_TRAILING_BYTES) return sendParts()
   const prove = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
     same('size of the archive', got.sizeBytes, record.archive.sizeBytes)
     same('sha256 of the archive', got.sha256, record.archive.sha256)
@@ -165,6 +171,6 @@ async function loadWhole(
 /** @returns the error of an archive that cannot be loaded. */
 export function noImage(label: string): ToolError {
   return new ToolError('BAD_IMAGE', `load "${label}": its tar is no saved image`, {
-    hint: 'unpack it with: xz -dc ARCHIVE | tar x',
+    hint: 'unpack it with: xz -dc ARCHIVE | tar x (zstd -dc for .tar.zst)',
   })
 }

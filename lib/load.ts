@@ -2,6 +2,7 @@
 // the archive has been proven.
 import { basename } from 'node:path'
 
+import { checkNamed } from './archive-check.ts'
 import { planArchive } from './archive-plan.ts'
 import { checkDirectory, readRecord } from './carry-directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
@@ -73,6 +74,7 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   const { engine, present, options, turn } = context
   const archiveBytes = await checkExists(target)
   const record = await readRecord(target.archive)
+  if (record) checkNamed(target, record)
   if (record?.images.length === 0) throw noImage(target.label)
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
   // What another one brings may be this one, or change what its tags mean.

@@ -11,9 +11,15 @@ import type { EngineImage } from './engine-image.ts'
 import { listTags } from './engine-lists.ts'
 import { inspectImage, startSave, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
-import { parseReference, pullName, taggedName, type ImageReference } from './image-reference.ts'
+import {
+  parseReference,
+  pullName,
+  readReference,
+  taggedName,
+  type ImageReference,
+} from './image-reference.ts'
 import { findPresent } from './present-image.ts'
-import { isSameImage } from './same-image.ts'
+import { isOtherImage } from './same-image.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
 import type { Treatment } from './tar-scanner.ts'
 import type { TarMember } from './tar-walker.ts'
@@ -42,14 +48,16 @@ export async function findOriginal(
   target: Target,
   record: ArchiveRecord | undefined,
 ): Promise<Original | undefined> {
-  const recorded = record?.images.length === 1 ? record.images[0] : undefined
+  // An engine's image is one, and would be another than several.
+  if (record && record.images.length > 1) return undefined
+  const recorded = record?.images[0]
   const reference =
     target.reference ?? (record ? recordedReference(recorded) : await guess(engine, target))
   const name = reference && (taggedName(reference) ?? pullName(reference))
   const image =
     name === undefined ? undefined : await inspectImage(engine, name, recorded?.platform)
   if (name !== undefined && image) {
-    if (recorded && !isSameImage(engine, image, recorded)) throw another(name, image, recorded)
+    if (recorded && isOtherImage(engine, image, recorded)) throw another(name, image, recorded)
     return { name, image }
   }
   const untagged = recorded && (await findPresent(engine, recorded))
@@ -86,9 +94,14 @@ function recordedReference(recorded: RecordedImage | undefined): ImageReference 
 
 // A name of the engine that leads to the archive's file name.
 async function guess(engine: Engine, target: Target): Promise<ImageReference | undefined> {
-  const references = (await listTags(engine)).map(parseReference)
   const name = basename(target.archive)
-  return references.find((reference) => archiveNames(reference).includes(name))
+  for (const tag of await listTags(engine)) {
+    const reference = readReference(tag)
+    // An engine may take names that are none here.
+    if (reference instanceof ToolError) continue
+    if (archiveNames(reference).includes(name)) return reference
+  }
+  return undefined
 }
 
 function another(name: string, own: EngineImage, recorded: RecordedImage): ToolError {

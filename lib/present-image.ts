@@ -6,14 +6,18 @@ import { listUntagged } from './engine-lists.ts'
 import { inspectImage, type Engine } from './engine.ts'
 import { isSameImage } from './same-image.ts'
 
-/** @returns the engine's own of an archived image, or undefined where it has none */
+/**
+ * @param isIt - whether it is the one; without it, it has to be for certain
+ * @returns the engine's own of an archived image, or undefined where it has none
+ */
 export async function findPresent(
   engine: Engine,
   archived: ArchivedImage,
+  isIt: typeof isSameImage = isSameImage,
 ): Promise<EngineImage | undefined> {
   for (const id of await possibleIds(engine, archived)) {
     const own = await inspectImage(engine, id, archived.platform)
-    if (own && isSameImage(engine, own, archived)) return own
+    if (own && isIt(engine, own, archived)) return own
   }
   return undefined
 }

@@ -7,15 +7,32 @@ import type { Engine } from './engine.ts'
 /**
  * A containerd store does not tell the config's digest, and one image may have
  * several manifests: there, layers and manifest decide, or layers and the time
- * of the build. Images that differ in their settings only have another time.
+ * of the build. Images that differ in their settings only have another time,
+ * unless their builder gives all of them the same one.
  *
- * @returns whether the engine's image is the archive's
+ * @returns whether the engine's image is the archive's; undefined where it may be
  */
-export function isSameImage(engine: Engine, own: EngineImage, archived: ArchivedImage): boolean {
+export function compareImage(
+  engine: Engine,
+  own: EngineImage,
+  archived: ArchivedImage,
+): boolean | undefined {
   if (engine.idIsConfig) return own.id === archived.configDigest
   if (!hasLayers(archived, own.diffIds)) return false
-  const isManifest = archived.manifestDigests.includes(own.manifestDigest ?? own.id)
-  return isManifest || isOfOneTime(own.created, archived.created)
+  if (archived.manifestDigests.includes(own.manifestDigest ?? own.id)) return true
+  const [ownMs, archivedMs] = [own.created, archived.created].map(tellingMs)
+  if (ownMs === undefined || archivedMs === undefined) return undefined
+  return ownMs === archivedMs
+}
+
+/** @returns whether the engine's image is the archive's for certain, see {@link compareImage} */
+export function isSameImage(...images: Parameters<typeof compareImage>): boolean {
+  return compareImage(...images) === true
+}
+
+/** @returns whether the engine's image is another than the archive's for certain */
+export function isOtherImage(...images: Parameters<typeof compareImage>): boolean {
+  return compareImage(...images) === false
 }
 
 /** @returns whether an archived image consists of just these layers. */
@@ -23,8 +40,11 @@ export function hasLayers(archived: ArchivedImage, diffIds: readonly string[]): 
   return archived.layers.map((layer) => layer.diffId).join() === diffIds.join()
 }
 
-// An engine may write a time another way than the config has it.
-function isOfOneTime(own: string | undefined, archived: string | undefined): boolean {
-  if (own === undefined || archived === undefined) return true
-  return Date.parse(own) === Date.parse(archived)
+// Builders of reproducible images take 1970, 1980 or the year 1. An engine may
+// write a time another way than the config has it.
+const FIRST_TELLING_MS = Date.UTC(2000)
+
+function tellingMs(created: string | undefined): number | undefined {
+  const ms = Date.parse(created ?? '')
+  return ms >= FIRST_TELLING_MS ? ms : undefined
 }

@@ -16,7 +16,7 @@ import { ToolError } from './errors.ts'
 import { readSegment, type HeldLayer } from './held-layers.ts'
 import type { PutBack } from './load-plan.ts'
 import { BLOCK_BYTES, memberHeader } from './tar-header.ts'
-import { digestTar } from './tar-digest.ts'
+import { digestTar, type TarDigest } from './tar-digest.ts'
 
 /** What a tar is made of. */
 export interface Assembly {
@@ -46,19 +46,21 @@ interface Part {
 /**
  * Reads what is needed of an archive, and sends it on where there is an engine:
  * the end of it once every segment and every layer that was read is what it
- * should be, and the images are those of the record.
+ * should be, and the images are those of the record. What follows the end of the
+ * tar stays behind.
  *
+ * @returns the archive's own tar
  * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR, BAD_IMAGE, and how the engine failed
  */
 export async function assembleTar(
   assembly: Assembly,
   options: AssembleOptions,
   startEngine?: () => Child,
-): Promise<void> {
+): Promise<TarDigest> {
   const { record, archive, omit, putBack } = assembly
   const [skipped, own] = divide(record.segments, omit)
   const absent = new Map(skipped.map((segment) => [segment.tarOffsetBytes, hexOf(segment)]))
-  const digester = digestTar({ constant: false, md5: false, absent })
+  const digester = digestTar({ constant: false, md5: false, absent, toEnd: true })
 
   async function* assemble(bytes: ByteTaker): AsyncGenerator<Buffer> {
     for (const { layer, required } of putBack) {
@@ -72,8 +74,10 @@ export async function assembleTar(
       }
     }
   }
+  let digest: TarDigest | undefined
   const prove = async (): Promise<void> => {
-    checkImages(readImages(digester.end(), record.requires), record)
+    digest = digester.end()
+    checkImages(readImages(digest, record.requires), record)
     await options.release?.()
   }
   const parts = [
@@ -81,6 +85,8 @@ export async function assembleTar(
     ...own.map((segment) => ({ archive, segment })),
   ]
   await decompress(parts, options, { startEngine, assemble, prove })
+  if (!digest) throw new Error('the tar was not read to its end')
+  return digest
 }
 
 /**

@@ -50,6 +50,8 @@ export interface DigestOptions {
   readonly md5: boolean
   /** See {@link ScanOptions}. */
   readonly treat?: ((member: TarMember) => Treatment) | undefined
+  /** See {@link ScanOptions}. */
+  readonly toEnd?: boolean
   /** What is known of the members whose content is absent: their sha256 by their offset. */
   readonly absent?: ReadonlyMap<number, string> | undefined
   /** Told of each member when all of it went past. */
@@ -115,7 +117,11 @@ export function digestTar(options: DigestOptions): TarDigester {
     jsonBytes += sizeBytes
     return true
   }
-  const scanner = new TarScanner(visitor, { constant: options.constant, treat })
+  const scanner = new TarScanner(visitor, {
+    constant: options.constant,
+    treat,
+    toEnd: options.toEnd,
+  })
   return {
     write: (chunk) => scanner.write(chunk),
     end: () => ({

@@ -18,6 +18,8 @@ export interface ScanOptions {
   readonly constant: boolean
   /** How to hand on a member; without it all are handed on together. */
   readonly treat?: ((member: TarMember) => Treatment) | undefined
+  /** Whether what follows the end that the tar names is not handed on. */
+  readonly toEnd?: boolean | undefined
 }
 
 /** Told of the members in their order. */
@@ -39,12 +41,14 @@ export class TarScanner {
   #apart: TarMember | undefined
   #partial: Buffer = NOTHING
   #trailingBytes = 0
+  readonly #toEnd: boolean
 
   /**
    * @param visitor - told of each member
    * @param options - how to walk
    */
-  constructor(visitor: TarVisitor, { constant, treat }: ScanOptions) {
+  constructor(visitor: TarVisitor, { constant, treat, toEnd = false }: ScanOptions) {
+    this.#toEnd = toEnd
     const listener: TarListener = {
       meta: (of) => {
         this.#apart = undefined
@@ -82,7 +86,7 @@ export class TarScanner {
       at += step
     }
     const done = this.#ended ? bytes.length : at
-    if (this.#ended) this.#pieces.add(at, done, undefined)
+    if (this.#ended && !this.#toEnd) this.#pieces.add(at, done, undefined)
     this.#trailingBytes += done - at
     this.#partial = Buffer.from(bytes.subarray(done))
     return this.#pieces.finish()

@@ -1,6 +1,6 @@
 // What a run is about: the images or files that were named, else the list,
 // else whatever lies in the carry directory.
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import {
@@ -11,10 +11,11 @@ import {
   incrementNames,
   isArchiveName,
 } from './archive-name.ts'
-import { listArchives } from './carry-directory.ts'
+import { listArchives, readRecord } from './carry-directory.ts'
 import { CODECS } from './codec.ts'
-import { ToolError, isSystemError } from './errors.ts'
+import { ToolError, isAbsent } from './errors.ts'
 import { parseImageList } from './image-list.ts'
+import { readText } from './file-range.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
 
 /** The list that is read where nothing is named: here by a save, in the carry directory by those after it. */
@@ -73,10 +74,13 @@ export async function findTargets(options: TargetOptions): Promise<Target[]> {
   }
   const archives = await listArchives(dir)
   if (archives.length > 0) {
-    return archives.map((name) => {
-      const isSuperseded = incrementNames(name).some((other) => archives.includes(other))
-      return { archive: join(dir, name), label: name, isSuperseded }
-    })
+    return Promise.all(
+      archives.map(async (name) => {
+        const beside = incrementNames(name).filter((other) => archives.includes(other))
+        const isSuperseded = (await onlyIncrements(beside, dir)).length > 0
+        return { archive: join(dir, name), label: name, isSuperseded }
+      }),
+    )
   }
   throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
     hint: 'name the carry directory with --dir',
@@ -88,7 +92,9 @@ export async function findTargets(options: TargetOptions): Promise<Target[]> {
  * @throws NO_ARCHIVE where it is not there
  */
 export async function checkExists({ archive, label }: Target): Promise<number> {
-  const found = await stat(archive).catch(() => undefined)
+  const found = await stat(archive).catch((error: unknown) => {
+    if (!isAbsent(error)) throw error
+  })
   if (found?.isFile()) return found.size
   throw new ToolError('NO_ARCHIVE', `read "${label}": there is no "${archive}"`, {
     hint: 'name its directory with --dir, or make it with save_compressed_tars',
@@ -106,10 +112,20 @@ async function namedTarget(name: string, dir: string): Promise<Target> {
 async function imageTarget(reference: ImageReference, dir: string): Promise<Target> {
   const names = archiveNames(reference)
   const archive =
-    (await findOne(names.map(incrementName), dir)) ??
+    (await findOne(await onlyIncrements(names.map(incrementName), dir), dir)) ??
     (await findOne(names, dir)) ??
     archiveName(reference, CODECS[0])
   return { archive: join(dir, archive), label: reference.text, reference }
+}
+
+// A tag may end as the name of an increment does; the record tells, where there is one.
+async function onlyIncrements(names: readonly string[], dir: string): Promise<string[]> {
+  const found: string[] = []
+  for (const name of names) {
+    const record = await readRecord(join(dir, name)).catch(() => undefined)
+    if (!record || record.requires) found.push(name)
+  }
+  return found
 }
 
 async function findOne(names: readonly string[], dir: string): Promise<string | undefined> {
@@ -130,8 +146,8 @@ async function isFile(path: string): Promise<boolean> {
 }
 
 async function readList(file: string): Promise<ImageReference[]> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    if (!isSystemError(cause) || cause.code !== 'ENOENT') throw cause
+  const text = await readText(file).catch((cause: unknown) => {
+    if (!isAbsent(cause)) throw cause
     throw new ToolError('BAD_LIST', `read the list: there is no "${file}"`, {
       hint: `write one image reference a line into ${DEFAULT_LIST}, or name a list with --list`,
       cause,

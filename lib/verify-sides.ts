@@ -31,7 +31,7 @@ export interface SideTools {
 /** What both sides were found to be. */
 export interface ReadSides {
   readonly read: ReadArchive
-  /** Of the engine's image. */
+  /** Of the engine's image; undefined where the archive has several. */
   readonly digest: EngineDigest | undefined
 }
 
@@ -51,7 +51,8 @@ export async function readSides(side: Side, tools: SideTools): Promise<ReadSides
   const reading = readSide(side, tools, signal)
   const digesting = digestOriginal(tools.laysOutDifferently)
   try {
-    const [read, digest] = await Promise.all([reading, digesting])
+    const [read, found] = await Promise.all([reading, digesting])
+    const digest = read.images.length > 1 ? undefined : found
     const isKnown = !digest || tools.laysOutDifferently || hasSameContent(read, digest)
     if (isKnown) return { read, digest }
     // The md5 is for people to see: only now is it known that it has to be made.

@@ -5,6 +5,7 @@ import { basename, dirname } from 'node:path'
 import {
   checkAgainstRecord,
   checkAgainstSums,
+  checkNamed,
   checkNotIncrement,
   quickCheck,
 } from './archive-check.ts'
@@ -88,6 +89,7 @@ async function verifyTarget(
   const { archive } = target
   const archiveBytes = await checkExists(target)
   const record = await readRecord(archive)
+  if (record) checkNamed(target, record)
   const tarBytes = record?.tar.sizeBytes
   if (options.dryRun) return { result: 'would be verified', tarBytes, archiveBytes }
   const sums = await readChecksums(dirname(archive))
@@ -129,7 +131,11 @@ function checkRecordWanted(
   { against }: VerifyOptions,
 ): void {
   if (against === 'engine') {
-    throw new ToolError('NO_IMAGE', `verify "${target.label}": the engine has no such image`, {
+    const why =
+      record && record.images.length > 1
+        ? 'it holds several images, which are not compared with those of the engine'
+        : 'the engine has no such image'
+    throw new ToolError('NO_IMAGE', `verify "${target.label}": ${why}`, {
       hint: 'pull or load it first, or check against the record: --against record',
     })
   }

@@ -1,6 +1,6 @@
 // The store of a fresh Docker 29: it keeps images as the registry has them, so
 // that one tag means several platforms, and an ID is that of a manifest.
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
@@ -9,6 +9,7 @@ import { startNewerEngine } from '../fixtures/newer-engine.ts'
 import { startRegistry } from '../fixtures/registry.ts'
 import { run, sh, type Program } from '../fixtures/run.ts'
 import { buildMultiPlatform, GREETING } from '../fixtures/sample-images.ts'
+import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
 import { archiveOf, readAnswers, recordOf, removeImages } from '../fixtures/workbench.ts'
 
@@ -42,6 +43,44 @@ t.test('platform: is pulled, saved, verified, and loads into every store', async
     t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'loaded', notes: [] }])
     t.equal(await inspect(engine, reference, '{{.Architecture}}'), 'arm64')
     t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'already loaded' }])
+  }
+})
+
+t.test('trailing bytes: this engine goes when it has the end of a tar', async (t) => {
+  const { archive } = dockerArchive({
+    layers: [tar([GREETING]), tar([{ path: 'data', content: pseudoRandom('data', 1_200_000) }])],
+    tags: ['followed/by:1.0'],
+    layout: 'legacy',
+  })
+  const dir = t.testdir({ 'followed.tar': Buffer.concat([archive, Buffer.alloc(4_000_000)]) })
+  await ask(far, 'compress_tars', dir, '--level', '0')
+  for (const what of ['with a record', 'without one']) {
+    t.match(await ask(far, 'load_compressed_tars', dir), [{ result: 'loaded' }], what)
+    await removeImages(far)
+    await rm(join(dir, 'followed.tar.xz.json'), { force: true })
+  }
+  await writeFile(join(dir, 'SHA256SUMS'), `${'0'.repeat(64)}  followed.tar.xz\n`)
+  t.match(await ask(far, 'load_compressed_tars', dir), [
+    { result: 'failed', error: { code: 'MISMATCH' } },
+  ])
+  t.equal(await far.docker('image', 'ls', '--quiet', '--all'), '', 'the engine has nothing')
+})
+
+t.test('same layers: another image of the time that a builder gives all of them', async (t) => {
+  const build = (name: string) =>
+    dockerArchive({
+      layers: [tar([GREETING])],
+      tags: ['re/produced:1.0'],
+      layout: 'legacy',
+      created: '1970-01-01T00:00:00Z',
+      config: { Labels: { name } },
+    }).archive
+  const dir = t.testdir({ 'one.tar': build('one'), 'two.tar': build('two') })
+  await ask(far, 'compress_tars', dir, '--level', '0')
+  const label = () => inspect(far, 're/produced:1.0', '{{index .Config.Labels "name"}}')
+  for (const name of ['one', 'two']) {
+    t.match(await ask(far, 'load_compressed_tars', dir, `${name}.tar.xz`), [{ result: 'loaded' }])
+    t.equal(await label(), name)
   }
 })
 

@@ -91,7 +91,7 @@ t.test('tag: what it meant before is told where the image only gets its tag', as
   t.equal(await inspect(one.reference), one.configDigest)
 })
 
-for (const layout of ['legacy', 'oci', 'oci-gzip', 'podman'] as const) {
+for (const layout of ['legacy', 'oci', 'oci-gzip', 'podman', 'crane'] as const) {
   t.test(`layout: ${layout} loads, with a record and without`, async (t) => {
     const dir = t.testdir()
     const { archive, configDigest } = dockerArchive({

@@ -54,6 +54,18 @@ t.test('from docker save | xz: the archive names no image, yet the engine has it
   t.match(answer?.notes, ['it has no record', /./, 'checked against the engine'])
 })
 
+t.test('from docker save | pixz: what follows the archive is no part of it', async (t) => {
+  const dir = t.testdir()
+  await bench.sh(dir, `docker save ${image.reference} | pixz -0 > ${archiveOf(image)}`)
+  await bench.sh(dir, `echo more >> ${archiveOf(image)}`)
+  await bench.removeImages()
+  for (const program of ['verify_checksums', 'load_compressed_tars'] as const) {
+    t.match(await bench.ask(program, dir), [{ result: 'failed', error: { code: 'BAD_ARCHIVE' } }])
+  }
+  t.equal(await bench.listImages(), '', 'the engine has nothing')
+  await bench.engine.docker('pull', '--quiet', image.reference)
+})
+
 t.test('to xz | docker load: brings the image back', async (t) => {
   const dir = t.testdir()
   await bench.run('save_compressed_tars', dir, image.reference)

@@ -70,6 +70,31 @@ t.test('engine: another image under the name of an archive without a record', as
   t.match(stdout, `Checking ${two.reference}...\n${expected}\n${own}\nFAILED\n`)
 })
 
+t.test('engine: has the images of an archive of several', async (t) => {
+  const dir = t.testdir()
+  const name = archiveOf(one).replace('.xz', '')
+  await bench.sh(dir, `docker save ${one.reference} ${two.reference} >${name}`)
+  await bench.ask('compress_tars', dir, '--level', '0')
+  const ask = (...args: string[]) => bench.ask('verify_checksums', dir, one.reference, ...args)
+  t.match(await ask(), [{ result: 'verified', notes: ['checked against its record'] }])
+  t.match(await ask('--against', 'engine'), [
+    { result: 'failed', error: { code: 'NO_IMAGE', message: /it holds several images/ } },
+  ])
+  await bench.sh(dir, 'rm *.json SHA256SUMS')
+  t.match(await ask(), [{ result: 'verified', notes: ['it has no record', /./, /^no image to/] }])
+})
+
+t.test('name: an archive of another image that has the same archive name', async (t) => {
+  const dir = t.testdir()
+  await docker('tag', one.reference, 'a/b:1')
+  await bench.ask('save_compressed_tars', dir, '--no-pull', '--level', '0', 'a/b:1')
+  await docker('image', 'rm', 'a/b:1')
+  const error = { code: 'MISMATCH', message: 'got a/b:1, want a_b:1' }
+  for (const program of ['verify_checksums', 'load_compressed_tars'] as const) {
+    t.match(await bench.ask(program, dir, 'a_b:1'), [{ result: 'failed', error }], program)
+  }
+})
+
 t.test('engine: lays the image out differently than the one that saved it', async (t) => {
   for (const layout of ['legacy', 'oci', 'podman'] as const) {
     const dir = t.testdir()

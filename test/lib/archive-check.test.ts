@@ -5,12 +5,14 @@ import {
   checkAgainstRecord,
   checkAgainstSums,
   checkImages,
+  checkNamed,
   checkNotIncrement,
   quickCheck,
   same,
 } from '../../lib/archive-check.ts'
 import type { ReadArchive } from '../../lib/archive-reader.ts'
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
+import { parseReference } from '../../lib/image-reference.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 
@@ -37,8 +39,10 @@ const DIFFERENT: [string, Partial<ReadArchive>, string][] = [
   ['the size', { archive: { ...READ.archive, sizeBytes: 999 } }, 'check size of the archive: got 999, want 1000'],
   ['the size of the tar', { tar: { ...READ.tar, sizeBytes: 1 } }, 'check size of the tar: got 1, want 10240'],
   ['the content md5', { tar: { ...READ.tar, contentMd5: 'x' } }, 'check content md5: got x, want d41d8cd9'],
-  ['the images', { images: [] }, 'check images: got , want sha256:'],
-  ['a layer', { images: IMAGE ? [{ ...IMAGE, layers: [] }] : [] }, 'check images: got sha256:'],
+  ['the images', { images: [] }, 'check images: got , want registry.example/tool:1.0,'],
+  ['a layer', { images: IMAGE ? [{ ...IMAGE, layers: [] }] : [] }, 'check images: got registry.example/tool:1.0,'],
+  ['a tag', { images: IMAGE ? [{ ...IMAGE, repoTags: ['other:1'] }] : [] }, 'check images: got other:1,'],
+  ['the platform', { images: IMAGE ? [{ ...IMAGE, platform: 'linux/s390x' }] : [] }, 'check images: got registry.example/tool:1.0,linux/s390x,'],
 ] // prettier-ignore
 
 for (const [what, read, message] of DIFFERENT) {
@@ -181,6 +185,46 @@ t.test('same: compares texts and numbers', async (t) => {
     message: 'check size: got 1, want 1',
   })
 })
+
+t.test('checkNamed: what was saved for another image than the one that was named', async (t) => {
+  const named = (text: string) => ({
+    archive: 'a_b-1.tar.xz',
+    label: text,
+    reference: parseReference(text),
+  })
+  const [image] = RECORD.images
+  if (!image) throw new Error('no image')
+  const record = { ...RECORD, images: [{ ...image, reference: 'a/b:1' }] }
+  t.doesNotThrow(() => checkNamed(named('a/b:1'), record))
+  t.doesNotThrow(() => checkNamed({ archive: 'a_b-1.tar.xz', label: 'a_b-1.tar.xz' }, record))
+  t.throws(() => checkNamed(named('a_b:1'), record), {
+    code: 'MISMATCH',
+    message: 'read "a_b-1.tar.xz": got a/b:1, want a_b:1',
+  })
+})
+
+// the tags of an archive that nobody saved by a name, what was named, whether it is that
+const TAGGED: [string[], string, boolean][] = [
+  [[], 'a:1', true],
+  [['a:1'], 'a:1', true],
+  [['b:1', 'a:1'], 'a:1', true],
+  [['docker.io/library/a:1'], 'a:1', true],
+  [['localhost/a:1'], 'a:1', true],
+  [['a:1'], 'docker.io/a:1', true],
+  [['b:1'], 'a:1', false],
+  [['b:1'], `a@${LAYER}`, true],
+]
+
+for (const [repoTags, name, isIt] of TAGGED) {
+  t.test(`checkNamed: ${repoTags.join()} as ${name}`, async (t) => {
+    if (!IMAGE) throw new Error('no image')
+    const { reference: _, ...image } = IMAGE
+    const target = { archive: 'a', label: name, reference: parseReference(name) }
+    const check = () => checkNamed(target, { ...RECORD, images: [{ ...image, repoTags }] })
+    if (isIt) t.doesNotThrow(check)
+    else t.throws(check, { code: 'MISMATCH', message: 'got b:1, want a:1' })
+  })
+}
 
 t.test('checkNotIncrement: an increment means nothing without its record', async (t) => {
   t.doesNotThrow(() => checkNotIncrement('load', 'a.tar.xz'))

@@ -13,7 +13,7 @@ import { digest } from '../fixtures/digested-tar.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
 
-const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman']
+const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman', 'crane']
 const LAYERS = ['base', 'middle', 'top'].map((content) => tar([{ path: content, content }]))
 const [BASE = Buffer.alloc(0), MIDDLE = Buffer.alloc(0)] = LAYERS
 const TAGS = ['registry.example/tool:1.0']
@@ -42,7 +42,7 @@ for (const layout of LAYOUTS) {
       image?.layers.map((layer) => layer.diffId),
       built.diffIds,
     )
-    const isBlob = layout === 'oci-gzip'
+    const isBlob = layout === 'oci-gzip' || layout === 'crane'
     t.strictSame(
       image?.layers.map((layer) => layer.blobDigest !== undefined),
       LAYERS.map(() => isBlob),
@@ -93,6 +93,16 @@ t.test('formatPlatform: with the variant, if there is one', async (t) => {
   t.equal(formatPlatform({ os: 'linux', architecture: 'arm', variant: 'v7' }), 'linux/arm/v7')
   t.equal(formatPlatform({ os: 'linux', architecture: 'amd64', variant: '' }), 'linux/amd64')
   t.equal(formatPlatform({ os: 'linux', architecture: 'amd64' }), 'linux/amd64')
+})
+
+t.test('readImages: what a config says by null is not said', async (t) => {
+  const config = { os: null, architecture: 'arm64', variant: null, created: null, rootfs: {} }
+  const entries = [
+    { path: 'config.json', content: JSON.stringify({ ...config, rootfs: { diff_ids: null } }) },
+    { path: 'manifest.json', content: '[{"Config":"config.json","RepoTags":null,"Layers":null}]' },
+  ]
+  const [image] = imagesOf(tar(entries))
+  t.match(image, { platform: 'arm64', created: undefined, layers: [] })
 })
 
 t.test('readImages: an image without layers', async (t) => {

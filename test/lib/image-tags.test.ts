@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 
-import { areApart, checkLoaded } from '../../lib/image-tags.ts'
+import { areApart, checkLoaded, lookUpImages, tagLoaded } from '../../lib/image-tags.ts'
+import { watchLayers } from '../../lib/present-layers.ts'
 import { GRAPH } from '../fixtures/graph-engine.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
 
@@ -57,6 +60,33 @@ for (const [what, engine, json, message] of LOADED) {
     else t.strictSame(await checked, [])
   })
 }
+
+t.test('tagLoaded: no tag is set where one of the images is not there', async (t) => {
+  const log = join(t.testdir(), 'log')
+  await useScripts(t, {
+    docker: `
+echo "$*" >>'${log}'
+case "$*" in
+  tag*) ;;
+  *--all*) echo sha256:1 ;;
+  *RootFS*) echo '["${LAYER.diffId}"]' ;;
+  *sha256:1) echo '${inspected('sha256:1', LAYER.diffId)}' ;;
+  *) echo No such image >&2; exit 1 ;;
+esac`,
+  })
+  const present = watchLayers(GRAPH)
+  const options = { present, dryRun: false }
+  const layers = [LAYER]
+  const here = { ...image('1', 'a:1'), layers }
+  const known = await lookUpImages(GRAPH, [here, { ...image('2', 'b:1'), layers }])
+  t.equal(await tagLoaded(GRAPH, known, options), undefined)
+  t.notMatch(readFileSync(log, 'utf8'), /^tag/m)
+  const only = known.slice(0, 1)
+  t.strictSame(await tagLoaded(GRAPH, only, { ...options, dryRun: true }), ['a:1 would be set'])
+  t.notMatch(readFileSync(log, 'utf8'), /^tag/m)
+  t.strictSame(await tagLoaded(GRAPH, only, options), [])
+  t.match(readFileSync(log, 'utf8'), /^tag -- sha256:1 a:1$/m)
+})
 
 function inspected(id: string, layer: string): string {
   const rootFs = { Layers: [layer] }

@@ -3,7 +3,7 @@ import t from 'tap'
 import type { ArchivedImage } from '../../lib/docker-archive.ts'
 import type { EngineImage } from '../../lib/engine-image.ts'
 import type { Engine } from '../../lib/engine.ts'
-import { hasLayers, isSameImage } from '../../lib/same-image.ts'
+import { compareImage, hasLayers, isOtherImage, isSameImage } from '../../lib/same-image.ts'
 
 const ARCHIVED: ArchivedImage = {
   repoTags: [],
@@ -22,42 +22,47 @@ const GRAPH_DRIVER: Engine = {
 const CONTAINERD: Engine = { ...GRAPH_DRIVER, idIsConfig: false }
 
 // the engine's ID of it, its layers, whether they are the same by config, in a containerd store
-const IMAGES: [string, string[], boolean, boolean][] = [
-  ['sha256:config', LAYERS, true, true],
+const IMAGES: [string, string[], boolean, boolean | undefined][] = [
+  ['sha256:config', LAYERS, true, undefined],
   ['sha256:config', ['sha256:other'], true, false],
   ['sha256:manifest', LAYERS, false, true],
   ['sha256:manifest2', LAYERS, false, true],
   // An index that has another platform too.
   ['sha256:manifest', ['sha256:other'], false, false],
-  ['sha256:other', LAYERS, false, true],
+  ['sha256:other', LAYERS, false, undefined],
   ['sha256:other', LAYERS.toReversed(), false, false],
 ]
 
 for (const [id, diffIds, byConfig, byManifest] of IMAGES) {
-  t.test(`isSameImage: ${id} with layers ${diffIds.join()}`, async (t) => {
+  t.test(`compareImage: ${id} with layers ${diffIds.join()}`, async (t) => {
     const own: EngineImage = { ...ARCHIVED, id, diffIds, sizeBytes: 1 }
-    t.equal(isSameImage(GRAPH_DRIVER, own, ARCHIVED), byConfig)
-    t.equal(isSameImage(CONTAINERD, own, ARCHIVED), byManifest)
+    t.equal(compareImage(GRAPH_DRIVER, own, ARCHIVED), byConfig)
+    t.equal(compareImage(CONTAINERD, own, ARCHIVED), byManifest)
+    t.equal(isSameImage(CONTAINERD, own, ARCHIVED), byManifest === true)
+    t.equal(isOtherImage(CONTAINERD, own, ARCHIVED), byManifest === false)
   })
 }
 
 // when the engine's image was built, when the archive's was, whether that is the same
-const TIMES: [string | undefined, string | undefined, boolean][] = [
+const TIMES: [string | undefined, string | undefined, boolean | undefined][] = [
   ['2024-05-01T12:00:00Z', '2024-05-01T12:00:00Z', true],
   ['2024-05-01T12:00:00.5Z', '2024-05-01T12:00:00.500000000Z', true],
   ['2024-05-01T12:00:00Z', '2024-05-01T14:00:00+02:00', true],
   ['2024-05-01T12:00:00Z', '2024-05-01T12:00:01Z', false],
-  [undefined, '2024-05-01T12:00:00Z', true],
-  ['2024-05-01T12:00:00Z', undefined, true],
+  [undefined, '2024-05-01T12:00:00Z', undefined],
+  ['2024-05-01T12:00:00Z', undefined, undefined],
+  // As builders have it that give every image the same.
+  ['1970-01-01T00:00:00Z', '1970-01-01T00:00:00Z', undefined],
+  ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00Z', undefined],
 ]
 
 for (const [built, archived, same] of TIMES) {
-  t.test(`isSameImage: built ${built}, archived as of ${archived}`, async (t) => {
+  t.test(`compareImage: built ${built}, archived as of ${archived}`, async (t) => {
     const at = (created: string | undefined) => (created === undefined ? {} : { created })
     const own = { ...ARCHIVED, id: 'sha256:other', diffIds: LAYERS, sizeBytes: 1, ...at(built) }
     const image = { ...ARCHIVED, ...at(archived) }
-    t.equal(isSameImage(CONTAINERD, own, image), same)
-    t.equal(isSameImage(CONTAINERD, { ...own, manifestDigest: 'sha256:manifest' }, image), true)
+    t.equal(compareImage(CONTAINERD, own, image), same)
+    t.equal(compareImage(CONTAINERD, { ...own, manifestDigest: 'sha256:manifest' }, image), true)
   })
 }
 

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
+import { formatRecord } from '../../lib/archive-record.ts'
 import { checkExists, findReferences, findTargets } from '../../lib/targets.ts'
+import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 
 /** Runs the test in a directory of these files, as a person does. */
 function enter(t: Test, files: Parameters<Test['testdir']>[0]): void {
@@ -83,6 +85,20 @@ for (const [files, want] of IN_PARTS) {
     }
   })
 }
+
+t.test('findTargets: an image whose tag ends as the name of an increment does', async (t) => {
+  const carry = {
+    'a-1.tar.xz': '',
+    'a-1.increment.tar.xz': '',
+    'a-1.increment.tar.xz.json': formatRecord(SAMPLE_RECORD),
+  }
+  enter(t, { carry })
+  t.match(await findTargets({ ...NONE, names: ['a:1', 'a:1.increment'] }), [
+    { archive: 'carry/a-1.tar.xz' },
+    { archive: 'carry/a-1.increment.tar.xz' },
+  ])
+  t.match(await findTargets(NONE), [{ isSuperseded: false }, { isSuperseded: false }])
+})
 
 t.test('findTargets: a directory of the name of an increment is none', async (t) => {
   enter(t, { carry: { 'a-1.increment.tar.xz': {} } })
