@@ -2,7 +2,7 @@
 // them: `/` → `_` and `:` → `-`.
 import { CODECS, ENDINGS, type Codec } from './codec.ts'
 import { ToolError } from './errors.ts'
-import type { ImageReference } from './image-reference.ts'
+import { taggedName, type ImageReference } from './image-reference.ts'
 
 const RECORD_ENDING = '.json'
 
@@ -63,22 +63,28 @@ const ENDING = /\.tar\.(?:xz|zst)$/
 
 /**
  * Two references can lead to one name (`a/b:1` and `a_b:1`): the second would
- * overwrite the first.
+ * overwrite the first. And two can lead to one tag (`a:1` and `a:1@sha256:…`),
+ * which an engine has for one image at a time.
  *
  * @throws NAME_CLASH naming both
  */
 export function checkNameClashes(references: readonly ImageReference[]): void {
-  const seen = new Map<string, string>()
+  const seen = new Map<string, ImageReference>()
   for (const reference of references) {
     const name = stem(reference)
-    const other = seen.get(name)
-    if (other !== undefined) {
-      throw new ToolError(
-        'NAME_CLASH',
-        `"${other}" and "${reference.text}" have the same archive name "${name}"`,
-        { hint: 'save them to different directories with --dir' },
-      )
+    const tag = taggedName(reference)
+    const [same, tagged] = [seen.get(name), tag === undefined ? undefined : seen.get(tag)]
+    if (same) throw clash(same, reference, `have the same archive name "${name}"`)
+    if (tagged && tagged.digest !== reference.digest) {
+      throw clash(tagged, reference, `are two images of one tag, "${tag}"`)
     }
-    seen.set(name, reference.text)
+    seen.set(name, reference)
+    if (tag !== undefined) seen.set(tag, reference)
   }
+}
+
+function clash(one: ImageReference, other: ImageReference, why: string): ToolError {
+  return new ToolError('NAME_CLASH', `"${one.text}" and "${other.text}" ${why}`, {
+    hint: 'save them to different directories with --dir',
+  })
 }

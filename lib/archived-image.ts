@@ -2,7 +2,7 @@
 // under its name.
 import { basename, join } from 'node:path'
 
-import { archiveName, archiveNames, incrementName, isIncrementName } from './archive-name.ts'
+import { archiveName, archiveNames, incrementName } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { isUpToDate, readRecord, removeArchive } from './carry-directory.ts'
 import type { Coding } from './codec.ts'
@@ -85,18 +85,20 @@ export async function removeReplaced(
   archive: string,
   reference: ImageReference,
   image: EngineImage,
-  { dir }: ImageArchiveOptions,
+  { dir, force }: ImageArchiveOptions,
 ): Promise<string[]> {
   const full = archiveNames(reference)
   const increments = full.map(incrementName)
-  const names = isIncrementName(archive) ? increments : [...increments, ...full]
+  const isIncrement = increments.includes(basename(archive))
+  const names = isIncrement ? increments : [...increments, ...full]
   const notes: string[] = []
   for (const name of names.filter((other) => other !== basename(archive))) {
     const record = await readRecord(join(dir, name)).catch(() => undefined)
     const [old] = record?.images ?? []
     const isOwn = old?.reference === reference.text && old.platform === image.platform
     // Another image may have a tag that ends as the name of an increment does.
-    if (!isOwn || isIncrementName(name) !== (record?.requires !== undefined)) continue
+    const isOfItsKind = increments.includes(name) === (record?.requires !== undefined)
+    if (!old || !isOfItsKind || !(isOwn || force)) continue
     if (await removeArchive(join(dir, name))) notes.push(`it takes the place of ${name}`)
   }
   return notes

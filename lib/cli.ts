@@ -29,7 +29,11 @@ const MOST_THREADS = 1024
 const DONE = 0
 const FAILED = 1
 const WRONG_USAGE = 2
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
+const SIGNALS = [
+  ['SIGHUP', 129],
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const
 
 /** Runs a program with the arguments of this process, and sets its exit status. */
 export async function main(program: Program): Promise<void> {
@@ -89,16 +93,21 @@ function listenForSignals(): {
 } {
   const controller = new AbortController()
   let status: number | undefined
-  const onSignal = (name: keyof typeof SIGNALS): void => {
-    if (status !== undefined) process.exit(status)
-    status = SIGNALS[name]
-    controller.abort()
-  }
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  const listeners = SIGNALS.map(([name, statusOf]) => {
+    const onSignal = (): void => {
+      if (status !== undefined) process.exit(status)
+      status = statusOf
+      controller.abort()
+    }
+    return [name, onSignal] as const
+  })
+  for (const [name, onSignal] of listeners) process.on(name, onSignal)
   return {
     signal: controller.signal,
     status: () => status,
-    stop: () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal),
+    stop: () => {
+      for (const [name, onSignal] of listeners) process.off(name, onSignal)
+    },
   }
 }
 

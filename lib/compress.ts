@@ -86,7 +86,9 @@ async function findTars(options: CompressOptions): Promise<string[]> {
 }
 
 async function listTars(dir: string): Promise<string[]> {
-  const tars = (await readdir(dir)).filter((name) => name.endsWith('.tar')).toSorted()
+  const names = await readdir(dir)
+  // macOS puts a file `._NAME` beside each on some disks.
+  const tars = names.filter((name) => name.endsWith('.tar') && !name.startsWith('.')).toSorted()
   if (tars.length > 0) return tars.map((name) => join(dir, name))
   throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no *.tar`, {
     hint: 'name the tars, or their directory with --dir',
@@ -99,20 +101,19 @@ async function compressTar(
   options: CompressOptions,
 ): Promise<Result> {
   const archive = join(options.dir, nameOf(tar, options))
-  const before = await stat(tar).catch(nothing)
-  if (!before) {
-    throw new ToolError('NO_ARCHIVE', `compress "${tar}": there is no such file`, {
-      hint: 'check its name',
-    })
-  }
-  const modified = before.mtime.toISOString()
+  const before = await statTar(tar)
+  const { modified } = before
   const record = await readRecord(archive).catch(() => undefined)
-  const isUnchanged = record?.tar.modified === modified && record.tar.sizeBytes === before.size
+  const isUnchanged =
+    modified !== undefined &&
+    record?.tar.modified === modified &&
+    record.tar.sizeBytes === before.size
   if (record && isUnchanged && (await isUpToDate(archive, record, options))) {
     if (options.dryRun) return result('up to date', record)
     await listChecksums(archive, record)
     return result('up to date', record, await removeOther(tar, options))
   }
+  if (!options.force) checkNotSaved(archive, record)
   if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
   options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
   const { coding, threads, signal, notify } = options
@@ -124,7 +125,7 @@ async function compressTar(
       checkSize(tar, digest.sizeBytes, before.size)
       return readImages(digest)
     },
-    modified,
+    ...(modified !== undefined && { modified }),
     reuse: await findReusable(options),
     leaveOut: new Map(),
     onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is read again` }),
@@ -139,6 +140,27 @@ async function compressTar(
   })
   const notes = await removeOther(tar, options)
   return { ...result('compressed', written, notes), ...spared(written, reused) }
+}
+
+async function statTar(tar: string): Promise<{ size: number; modified: string | undefined }> {
+  const found = await stat(tar).catch(nothing)
+  const refuse = (why: string, hint: string): ToolError =>
+    new ToolError('NO_ARCHIVE', `compress "${tar}": ${why}`, { hint })
+  if (!found) throw refuse('there is no such file', 'check its name')
+  if (!found.isFile()) throw refuse('it is no file', 'name the tar itself')
+  // A record names no file so, lest it be a path somewhere.
+  if (basename(tar).includes('\\')) throw refuse('its name has a backslash', 'rename it')
+  const { size, mtime } = found
+  // A file system may have times that no date can hold.
+  return { size, modified: Number.isNaN(mtime.getTime()) ? undefined : mtime.toISOString() }
+}
+
+function checkNotSaved(archive: string, record: ArchiveRecord | undefined): void {
+  const saved = record?.images[0]?.reference
+  if (saved === undefined) return
+  throw new ToolError('NAME_CLASH', `write "${archive}": it holds "${saved}", which was saved`, {
+    hint: 'compress into another directory with --dir, or use --force to replace it',
+  })
 }
 
 // The one in the other format would be of the tar as it was.

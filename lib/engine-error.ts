@@ -6,6 +6,8 @@ interface Kind {
   readonly code: ErrorCode
   readonly pattern: RegExp
   readonly hint?: string
+  /** Whether a registry says so, or what is on the way to it. */
+  readonly ofRegistry?: true
 }
 
 const KINDS: readonly Kind[] = [
@@ -44,11 +46,13 @@ const KINDS: readonly Kind[] = [
   },
   {
     code: 'NOT_LOGGED_IN',
+    ofRegistry: true,
     pattern:
       /unauthorized|authentication required|no basic auth|access denied|denied: |forbidden|authorization failed/i,
   },
   {
     code: 'REGISTRY_UNREACHABLE',
+    ofRegistry: true,
     pattern:
       /(dial|read|write) tcp|broken pipe|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|name resolution|unexpected EOF|\bEOF\b|network is unreachable|no route to host|proxyconnect|tls: |x509|toomanyrequests|too many requests|received unexpected HTTP status: 5|50[0234] /i,
     hint: 'check network and proxy: the engine pulls, so a proxy is to be set for its daemon',
@@ -62,16 +66,18 @@ const KINDS: readonly Kind[] = [
  * @returns the error; ENGINE_FAILED where it is none of the known ones
  */
 export function engineError(action: string, stderr: string, registry?: string): ToolError {
-  const kind = KINDS.find(({ pattern }) => pattern.test(stderr))
+  const kind = KINDS.find(({ pattern, ofRegistry }) => {
+    return pattern.test(stderr) && (!ofRegistry || registry !== undefined)
+  })
   const said = stderr.trim().split('\n').slice(-3).join('; ')
-  const hint = kind?.code === 'NOT_LOGGED_IN' ? loginHint(registry) : kind?.hint
+  const hint = kind?.code === 'NOT_LOGGED_IN' ? loginHint(registry ?? '') : kind?.hint
   return new ToolError(kind?.code ?? 'ENGINE_FAILED', `${action}: ${said}`, {
     hint,
   })
 }
 
-function loginHint(registry: string | undefined): string {
-  const host = registry === 'docker.io' || registry === undefined ? '' : ` ${registry}`
+function loginHint(registry: string): string {
+  const host = registry === 'docker.io' ? '' : ` ${registry}`
   const user = registry === 'nvcr.io' ? ' (user $oauthtoken, password: your NGC API key)' : ''
   return `check its name, and log in: docker login${host}${user}`
 }

@@ -4,7 +4,7 @@ import { archiveNames, incrementName } from './archive-name.ts'
 import type { WriteOptions } from './archive-writer.ts'
 import { deliveredLayers, type DeliveredLayer } from './delivered-layers.ts'
 import type { EngineImage } from './engine-image.ts'
-import { findReusable, readRecords, type ReuseOptions } from './held-layers.ts'
+import { findReusable, readRecords, type FoundRecord, type ReuseOptions } from './held-layers.ts'
 import type { ImageReference } from './image-reference.ts'
 import { sum } from './archive-sizes.ts'
 
@@ -34,16 +34,25 @@ export async function findKnownLayers(
 export async function findDelivered(
   reference: ImageReference,
   image: EngineImage,
-  { since, recompress }: Pick<KnownLayerOptions, 'since' | 'recompress'>,
+  { dir, since, recompress }: Pick<KnownLayerOptions, 'dir' | 'since' | 'recompress'>,
 ): Promise<ReadonlyMap<string, DeliveredLayer>> {
-  const found = await Promise.all(since.map((dir) => readRecords(dir)))
+  const found = await Promise.all(since.map((each) => readRecords(each)))
   const records = found.flat().map(({ record }) => record)
   // An increment may take the place of the one before it, here or where the records
   // are kept, and with it goes what that one carried.
   const replaced = archiveNames(reference).map(incrementName)
   const delivered = deliveredLayers(records, image.diffIds, replaced)
   const plain = new Set(image.diffIds)
-  return recompress ? new Map([...delivered].filter(([digest]) => plain.has(digest))) : delivered
+  const here = since.length > 0 ? await readRecords(dir) : []
+  const isKept = (layer: DeliveredLayer): boolean =>
+    (!recompress || plain.has(layer.digest)) && !here.some((other) => hasLost(other, layer))
+  return new Map([...delivered].filter(([, layer]) => isKept(layer)))
+}
+
+// An archive of that name lies here, and has been made anew without the layer.
+function hasLost({ record }: FoundRecord, { digest, archive }: DeliveredLayer): boolean {
+  if (record.archive.file !== archive) return false
+  return record.segments.every((segment) => segment.layerDigest !== digest)
 }
 
 /** @returns about how many bytes of tar an image's archive has to hold. */

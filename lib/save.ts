@@ -8,8 +8,9 @@ import type { EngineImage } from './engine-image.ts'
 import { findEngine, inspectImage, type EngineName } from './engine.ts'
 import { ToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
-import { findArchived, type ImageArchiveOptions } from './archived-image.ts'
+import { checkReplaced, findArchived, type ImageArchiveOptions } from './archived-image.ts'
 import { findImageTar, saveImage, type ArchiveTools } from './image-archive.ts'
+import { readRecords } from './held-layers.ts'
 import { bytesToSave } from './known-layers.ts'
 import { findImage, pullImage } from './image-pull.ts'
 import { pullName, type ImageReference } from './image-reference.ts'
@@ -47,6 +48,9 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
     findCompressors(options),
   ])
   const context = { engine, ...compressors, options }
+  // What is lost with a record goes over again.
+  const warn = (text: string): void => options.notify({ type: 'warning', text })
+  for (const dir of options.since) await readRecords(dir, warn)
   if (options.dryRun) {
     for (const reference of references) yield await foresee(reference, context)
     return
@@ -162,6 +166,7 @@ async function foresee(reference: ImageReference, context: Context): Promise<Out
     }
     const archived = await findArchived(reference, image, options)
     if (archived) return { result: 'up to date', ...archiveSizes(archived.record) }
+    await checkReplaced(reference, image, options)
     const tarBytes = await bytesToSave(reference, image, options)
     return {
       result: 'would be saved',

@@ -78,16 +78,19 @@ function readValues(
   return given
 }
 
-// minimist takes more than the usage text names: --no-x for any x, --x=y for a flag.
+// minimist takes more than the usage text names: --no-x for any x, --x=y and
+// `--x true` for a flag.
 function checkOptions(options: ReadonlyMap<string, Option>, argv: readonly string[]): void {
-  for (const arg of argv) {
+  for (const [index, arg] of argv.entries()) {
     if (arg === '--') return
+    if (/^-\w=/.test(arg)) throw unknown(arg)
     const groups = GIVEN.exec(arg)?.groups
     if (!groups) continue
     const { negated, name = '', value } = groups
     const option = options.get(name)
     if (!option || option.negated !== (negated !== undefined)) throw unknown(arg)
-    if (value !== undefined && !option.hasValue) throw wrong(`--${name} takes no value`)
+    const isFollowed = value !== undefined || /^(?:true|false)$/.test(argv[index + 1] ?? '')
+    if (isFollowed && !option.hasValue) throw wrong(`--${name} takes no value`)
   }
 }
 

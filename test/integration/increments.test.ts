@@ -296,6 +296,36 @@ t.test('verify: a damaged base is found', async (t) => {
   ])
 })
 
+t.test('one directory: what one increment carries no more goes over with another', async (t) => {
+  const dir = t.testdir({ delivered: {} })
+  const delivered = join(dir, 'delivered')
+  const name = first[0].repository.replace(/\w+$/, 'changing:1')
+  const changing = { ...first[0], reference: name }
+  const tag = (image: SampleImage) => docker('tag', image.configDigest, name)
+  await prepare(1, 2, 3)
+  await bench.sh(dir, `cp ${join(root, '1')}/*.json delivered`)
+  // The increment of data:2 is what carries its layer d, until its tag moves.
+  await tag(second[1])
+  await save(dir, [changing], '--since', delivered)
+  await bench.sh(dir, 'cp *.json delivered')
+  const requires = async () => {
+    const record = await recordOf(dir, increment(third[1]))
+    return new Set(record.requires?.map(({ archive }) => archive))
+  }
+  await save(dir, [third[1]], '--since', delivered)
+  t.strictSame(await requires(), new Set([archiveOf(first[1]), increment(changing)]))
+  await tag(second[0])
+  await save(dir, [changing], '--since', delivered)
+  t.match(await save(dir, [third[1]], '--since', delivered), [{ result: 'saved' }])
+  t.strictSame(await requires(), new Set([archiveOf(first[1])]))
+  const base = ['--base', join(root, '1')]
+  await bench.removeImages()
+  t.match(await bench.ask('load_compressed_tars', dir, ...base), [
+    { result: 'loaded' },
+    { result: 'loaded' },
+  ])
+})
+
 t.test('one directory: a tag that moves, month after month', async (t) => {
   const latest = (image: SampleImage): SampleImage => ({
     ...image,

@@ -1,4 +1,4 @@
-// Ctrl-C and SIGTERM: nothing half made, nothing left running.
+// Ctrl-C, SIGTERM and a terminal that is closed: nothing half made, nothing left running.
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -37,7 +37,11 @@ const isGone = async (t: Test, running: Running) => {
   t.ok(await until('the end of all processes', async () => hasEnded(running)), 'no process is left')
 }
 
-const CASES = FORMS.flatMap((form) => SIGNALS.map((signal) => [form, ...signal] as const))
+const CASES = [
+  ...FORMS.flatMap((form) => SIGNALS.map((signal) => [form, ...signal] as const)),
+  // As a terminal does that is closed.
+  ['executable', 'SIGHUP', 129, 0] as const,
+]
 
 for (const [form, signal, want, waitMs] of CASES) {
   t.test(

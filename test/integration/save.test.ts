@@ -50,6 +50,29 @@ t.test('again: another level is done', async (t) => {
   t.match(await save(dir, one.reference, '--level', '1'), [{ result: 'up to date' }])
 })
 
+t.test('again: --force takes the place of another image, in whatever format', async (t) => {
+  const dir = t.testdir()
+  const clash = one.reference.replace('/sample/', '/sample_')
+  await docker('pull', '--quiet', one.reference)
+  await docker('tag', one.reference, clash)
+  t.match(await save(dir, one.reference), [{ result: 'saved' }])
+  const local = ['--no-pull', clash]
+  const refused = { result: 'failed', error: { code: 'NAME_CLASH', hint: /--force/ } }
+  for (const args of [[], ['--dry-run']]) t.match(await save(dir, ...local, ...args), [refused])
+  const zst = ['--format', 'zst', '--level', '1']
+  t.match(await save(dir, ...local, ...zst, '--force'), [
+    { result: 'saved', notes: [`it takes the place of ${archiveOf(one)}`] },
+  ])
+  t.match(await bench.ask('verify_checksums', dir, clash), [{ result: 'verified' }])
+})
+
+t.test('again: an archive that cannot be looked at does not stop the others', async (t) => {
+  const dir = t.testdir()
+  await save(dir, one.reference)
+  await bench.sh(dir, `rm ${archiveOf(one)}; ln -s ${archiveOf(one)} ${archiveOf(one)}`)
+  t.match(await save(dir, one.reference, two.reference), [{ result: 'saved' }, { result: 'saved' }])
+})
+
 t.test('again: a tag that moved in the registry is saved anew', async (t) => {
   const dir = t.testdir()
   const old = await build('sample/moving:1.0', 'old')

@@ -79,6 +79,16 @@ t.test('checkNameClashes: names both references and the file', async (t) => {
   })
 })
 
+t.test('checkNameClashes: one tag for two images', async (t) => {
+  const digest = `sha256:${'a'.repeat(64)}`
+  t.throws(() => checkNameClashes([`a/b:1@${digest}`, 'a/b:1'].map(parseReference)), {
+    code: 'NAME_CLASH',
+    message: `"a/b:1@${digest}" and "a/b:1" are two images of one tag, "a/b:1"`,
+  })
+  const apart = [`a/b@${digest}`, 'a/b', 'a/b:latest', `a/c:1@${digest}`]
+  t.doesNotThrow(() => checkNameClashes(apart.map(parseReference)))
+})
+
 t.test('checkNameClashes: different names are fine', async (t) => {
   t.doesNotThrow(() => checkNameClashes(['a/b:1', 'a/b:2', 'a/c:1'].map(parseReference)))
 })

@@ -1,12 +1,14 @@
 import { appendFileSync } from 'node:fs'
-import { readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
+import { formatRecord, parseRecord } from '../../lib/archive-record.ts'
 import { compress, type CompressOptions } from '../../lib/compress.ts'
 import type { Notice, Outcome } from '../../lib/outcome.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { xzCoding } from '../fixtures/archive-writing.ts'
+import { sh } from '../fixtures/run.ts'
 import { tar } from '../fixtures/tar-builder.ts'
 
 const MIB = 1024 * 1024
@@ -91,6 +93,55 @@ t.test('compress: a tar that is not there does not stop the others', async (t) =
     { result: 'failed', error: { code: 'NO_ARCHIVE' } },
     { result: 'compressed', archive: 'one.tar.xz' },
   ])
+})
+
+// what there is, the shell's way to make it, the message
+const NO_TARS: [string, string, RegExp][] = [
+  ['a pipe', 'mkfifo one.tar', /one.tar": it is no file$/],
+  ['a directory', 'mkdir one.tar', /one.tar": it is no file$/],
+  ['a name that no record may have', "touch 'o\\ne.tar'", /its name has a backslash$/],
+]
+
+for (const [what, make, message] of NO_TARS) {
+  t.test(`compress: ${what} is refused, and the others are done`, async (t) => {
+    const dir = withLayer(t, 'a')
+    await sh(`mv one.tar two.tar; ${make}; echo >._two.tar`, { cwd: dir })
+    t.match((await run(dir)).outcomes, [
+      { result: 'failed', error: { code: 'NO_ARCHIVE', message } },
+      { result: 'compressed', archive: 'two.tar.xz' },
+    ])
+  })
+}
+
+t.test('compress: a time that no date can hold is not recorded', async (t) => {
+  // A file system in memory takes any.
+  const dir = await mkdtemp('/dev/shm/compress-')
+  t.teardown(() => rm(dir, { recursive: true }))
+  await writeFile(join(dir, 'one.tar'), tar([{ path: 'a', content: 'a' }]))
+  await sh('touch -d @10000000000000 one.tar', { cwd: dir })
+  for (let time = 1; time <= 2; time++) {
+    t.match((await run(dir)).outcomes, [{ result: 'compressed' }], `time ${time}`)
+  }
+})
+
+t.test('compress: the archive that was saved of an image is not replaced unasked', async (t) => {
+  const dir = withLayer(t, 'a')
+  await run(dir)
+  const file = join(dir, 'one.tar.xz.json')
+  const record = parseRecord(await readFile(file, 'utf8'), file)
+  const [image] = record.images
+  if (!image) throw new Error('no image')
+  await writeFile(file, formatRecord({ ...record, images: [{ ...image, reference: 'a:1' }] }))
+  appendFileSync(join(dir, 'one.tar'), Buffer.alloc(512))
+  for (const dryRun of [true, false]) {
+    t.match((await run(dir, { dryRun })).outcomes, [
+      {
+        result: 'failed',
+        error: { code: 'NAME_CLASH', message: /it holds "a:1", which was saved$/ },
+      },
+    ])
+  }
+  t.match((await run(dir, { force: true })).outcomes, [{ result: 'compressed' }])
 })
 
 t.test('compress: a tar that grows while it is read', async (t) => {

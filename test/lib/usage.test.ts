@@ -86,6 +86,8 @@ const WRONG: [string[], string][] = [
   [['--dir', 'a', '--dir', 'b'], '--dir was given twice'],
   [['-f', 'a', '--file', 'b'], '--file was given twice'],
   [['--dry-run=yes'], '--dry-run takes no value'],
+  [['--dry-run', 'false'], '--dry-run takes no value'],
+  [['-h=no'], 'there is no option "-h=no"'],
   [['--__proto__', 'x'], 'there is no option "--__proto__"'],
 ]
 
