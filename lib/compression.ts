@@ -42,10 +42,11 @@ export const NOISE = /^can not seek in input: Illegal seek$/gm
  * @returns the bytes of it that a processor gets at a time
  */
 export function blockBytes(compressor: Compressor, coding: Coding, sizeBytes: number): number {
-  if (coding.codec === 'zstd') return ZSTD_JOB_BYTES
+  if (compressor.name === 'builtin') return ZSTD_JOB_BYTES
+  if (coding.codec === 'zstd') return zstdJobBytes(sizeBytes)
   const dictionaries = compressor.name === 'pixz' ? PIXZ_DICTIONARIES : XZ_DICTIONARIES
   const usual = dictionaries * dictionaryBytes(coding)
-  return smallBlockBytes(sizeBytes, usual) ?? usual
+  return smallBlockBytes(sizeBytes, usual, LEAST_XZ_BLOCK_BYTES) ?? usual
 }
 
 function startEncoder({ coding, threads }: CompressionOptions): Child {
@@ -63,7 +64,7 @@ function commandArguments(compressor: Compressor, options: CompressionOptions): 
     case 'xz':
       return ['-c', `-${level}`, xzThreads(compressor, threads), ...xzBlocks(options)]
     default:
-      return ['-qc', `-${level}`, `--long=${windowLog}`, ...zstdJobs(threads)]
+      return ['-qc', `-${level}`, `--long=${windowLog}`, ...zstdJobs(options)]
   }
 }
 
@@ -77,12 +78,19 @@ function xzThreads(compressor: Compressor, threads = availableParallelism()): st
 
 // Each processor gets a job of as much as the window reaches, which zstd would
 // make much smaller: the archive is some percent smaller so.
-function zstdJobs(threads: number | undefined): string[] {
-  return [`-B${ZSTD_JOB_BYTES}`, `-T${fitThreads(threads, 1.5 * ZSTD_JOB_BYTES)}`]
+function zstdJobs({ threads, sizeBytes }: CompressionOptions): string[] {
+  const job = zstdJobBytes(sizeBytes)
+  return [`-B${job}`, `-T${fitThreads(threads, 1.5 * job)}`]
+}
+
+// In two to four jobs a layer becomes a thousandth larger.
+function zstdJobBytes(sizeBytes: number | undefined): number {
+  return smallBlockBytes(sizeBytes, ZSTD_JOB_BYTES, LEAST_ZSTD_JOB_BYTES) ?? ZSTD_JOB_BYTES
 }
 
 const MIB = 1024 * 1024
 const ZSTD_JOB_BYTES = 128 * MIB
+const LEAST_ZSTD_JOB_BYTES = 48 * MIB
 // Dictionaries of the levels, in MiB, and what each program makes blocks of by itself.
 const DICTIONARY_MIB = [0.25, 1, 2, 4, 4, 8, 8, 16, 32, 64]
 const PIXZ_DICTIONARIES = 2
@@ -90,12 +98,14 @@ const XZ_DICTIONARIES = 3
 
 function pixzBlocks({ coding, sizeBytes }: CompressionOptions): string[] {
   const dictionary = dictionaryBytes(coding)
-  const block = smallBlockBytes(sizeBytes, PIXZ_DICTIONARIES * dictionary)
+  const usual = PIXZ_DICTIONARIES * dictionary
+  const block = smallBlockBytes(sizeBytes, usual, LEAST_XZ_BLOCK_BYTES)
   return block === undefined ? [] : ['-f', `${block / dictionary}`]
 }
 
 function xzBlocks({ coding, sizeBytes }: CompressionOptions): string[] {
-  const block = smallBlockBytes(sizeBytes, XZ_DICTIONARIES * dictionaryBytes(coding))
+  const usual = XZ_DICTIONARIES * dictionaryBytes(coding)
+  const block = smallBlockBytes(sizeBytes, usual, LEAST_XZ_BLOCK_BYTES)
   return block === undefined ? [] : [`--block-size=${block}`]
 }
 
@@ -103,15 +113,19 @@ function dictionaryBytes({ level }: Coding): number {
   return (DICTIONARY_MIB[level] ?? 8) * MIB
 }
 
-const LEAST_BLOCK_BYTES = 4 * MIB
+const LEAST_XZ_BLOCK_BYTES = 4 * MIB
 const MOST_BLOCKS = 4
 const BLOCK_UNIT_BYTES = 64 * 1024
 
 // A layer of a block or two would keep a processor or two busy, and all wait
 // for it where it is the last one. Depends on nothing but the layer's size, as
 // the archive's bytes must not.
-function smallBlockBytes(sizeBytes = 0, usualBytes: number): number | undefined {
-  const blocks = Math.min(MOST_BLOCKS, Math.floor(sizeBytes / LEAST_BLOCK_BYTES))
+function smallBlockBytes(
+  sizeBytes = 0,
+  usualBytes: number,
+  leastBytes: number,
+): number | undefined {
+  const blocks = Math.min(MOST_BLOCKS, Math.floor(sizeBytes / leastBytes))
   if (blocks < 2) return undefined
   const block = Math.ceil(sizeBytes / blocks / BLOCK_UNIT_BYTES) * BLOCK_UNIT_BYTES
   return block < usualBytes ? block : undefined

@@ -4,7 +4,7 @@ import t from 'tap'
 
 import type { Child } from '../../lib/child.ts'
 import type { Coding } from '../../lib/codec.ts'
-import { startCompressor } from '../../lib/compression.ts'
+import { blockBytes, startCompressor } from '../../lib/compression.ts'
 import type { Compressor } from '../../lib/compressor.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
 import { sh } from '../fixtures/run.ts'
@@ -118,6 +118,27 @@ for (const [size, blocks] of BLOCKS) {
       const listed = await sh(`xz --robot -l ${dir}/a.xz | awk '/^totals/ {print $3}'`)
       t.equal(Number(listed), blocks[compressor.name === 'pixz' ? 'pixz' : 'xz'], compressor.name)
     }
+  })
+}
+
+// size of a layer in MiB, how much of it each job of zstd gets, in bytes
+const JOBS: [number, number][] = [
+  [0, 128 * MIB],
+  [95, 128 * MIB],
+  [96, 48 * MIB],
+  [160, Math.ceil((160 * MIB) / 3 / 65536) * 65536],
+  [500, 125 * MIB],
+  [600, 128 * MIB],
+]
+
+for (const [size, jobBytes] of JOBS) {
+  t.test(`startCompressor: a layer of ${size} MiB in jobs of ${jobBytes} bytes`, async (t) => {
+    await useScripts(t, { zstd: 'printf %s "$*"' })
+    const options = { coding: zstd(3), sizeBytes: size * MIB }
+    const said = await through(startCompressor(ZSTD, options), Buffer.alloc(0))
+    t.match(said.toString(), `-B${jobBytes} `)
+    t.equal(blockBytes(ZSTD, options.coding, options.sizeBytes), jobBytes)
+    t.equal(blockBytes(BUILTIN, options.coding, options.sizeBytes), 128 * MIB)
   })
 }
 

@@ -32,7 +32,8 @@ const WEIGHTS: [string, number | undefined, typeof PIXZ | typeof ZSTD, number][]
   ['a layer of a block', MIB / 2, PIXZ, 1],
   ['a layer of a little more', MIB / 2 + 1, PIXZ, 2],
   ['a large layer', 100 * MIB, PIXZ, 4],
-  ['a layer of two jobs of zstd', 200 * MIB, ZSTD, 2],
+  ['a layer of two jobs of zstd', 100 * MIB, ZSTD, 2],
+  ['a layer of four of them', 200 * MIB, ZSTD, 4],
 ]
 
 for (const [what, layerBytes, how, weight] of WEIGHTS) {
