@@ -63,8 +63,7 @@ const ENDING = /\.tar\.(?:xz|zst)$/
 
 /**
  * Two references can lead to one name (`a/b:1` and `a_b:1`): the second would
- * overwrite the first. And two can lead to one tag (`a:1` and `a:1@sha256:…`),
- * which an engine has for one image at a time.
+ * overwrite the first.
  *
  * @throws NAME_CLASH naming both
  */
@@ -72,19 +71,33 @@ export function checkNameClashes(references: readonly ImageReference[]): void {
   const seen = new Map<string, ImageReference>()
   for (const reference of references) {
     const name = stem(reference)
-    const tag = taggedName(reference)
-    const [same, tagged] = [seen.get(name), tag === undefined ? undefined : seen.get(tag)]
-    if (same) throw clash(same, reference, `have the same archive name "${name}"`)
-    if (tagged && tagged.digest !== reference.digest) {
-      throw clash(tagged, reference, `are two images of one tag, "${tag}"`)
-    }
+    const other = seen.get(name)
+    if (other) throw clash(other, reference, `have the same archive name "${name}"`)
     seen.set(name, reference)
-    if (tag !== undefined) seen.set(tag, reference)
+  }
+}
+
+/**
+ * Two references can lead to one tag (`a:1` and `a:1@sha256:…`), which an engine
+ * has for one image at a time: what one is saved by is moved for the other.
+ *
+ * @throws NAME_CLASH naming both
+ */
+export function checkTagClashes(references: readonly ImageReference[]): void {
+  const seen = new Map<string, ImageReference>()
+  for (const reference of references) {
+    const tag = taggedName(reference)
+    if (tag === undefined) continue
+    const other = seen.get(tag)
+    if (other && other.digest !== reference.digest) {
+      throw clash(other, reference, `have one tag, "${tag}", for two digests`)
+    }
+    seen.set(tag, reference)
   }
 }
 
 function clash(one: ImageReference, other: ImageReference, why: string): ToolError {
   return new ToolError('NAME_CLASH', `"${one.text}" and "${other.text}" ${why}`, {
-    hint: 'save them to different directories with --dir',
+    hint: 'save them in two runs, to different directories with --dir',
   })
 }

@@ -65,9 +65,13 @@ export async function checkReplaced(
   const archives = archiveNames(reference).map((name) => join(options.dir, name))
   for (const archive of archives) {
     for (const replaced of [archive, incrementName(archive)]) {
-      const record = await readOldRecord(replaced, options)
+      const isAside = replaced !== archive && options.since.length === 0
+      // Nothing is written there, and its name may be longer than one can be.
+      const record = isAside
+        ? await readRecord(replaced).catch(() => undefined)
+        : await readOldRecord(replaced, options)
       // Another image may have a tag that ends so.
-      if (replaced !== archive && options.since.length === 0 && !record?.requires) continue
+      if (isAside && !record?.requires) continue
       checkSameReference(replaced, record, reference)
       checkSamePlatform(replaced, record, image)
     }
@@ -98,7 +102,7 @@ export async function removeReplaced(
     const isOwn = old?.reference === reference.text && old.platform === image.platform
     // Another image may have a tag that ends as the name of an increment does.
     const isOfItsKind = increments.includes(name) === (record?.requires !== undefined)
-    if (!old || !isOfItsKind || !(isOwn || force)) continue
+    if (old?.reference === undefined || !isOfItsKind || !(isOwn || force)) continue
     if (await removeArchive(join(dir, name))) notes.push(`it takes the place of ${name}`)
   }
   return notes

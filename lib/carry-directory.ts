@@ -32,6 +32,7 @@ export async function openForWriting(dir: string): Promise<() => Promise<void>> 
   const unlock = await lockDirectory(dir)
   try {
     await removeTemporaries(dir)
+    // What is wrong with it is not to be found out after hours.
     await readSums(dir)
     const probe = await createAtomicFile(dir)
     await probe.discard()

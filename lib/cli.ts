@@ -84,8 +84,8 @@ async function run(program: Program, args: Arguments): Promise<number> {
   }
 }
 
-// The first signal ends children and removes temporary files; a second one
-// does not wait for that.
+// The first signal ends children and removes temporary files; a second one does
+// not wait for that, but for SIGHUP: a terminal that is closed sends it twice.
 function listenForSignals(): {
   signal: AbortSignal
   status: () => number | undefined
@@ -95,8 +95,8 @@ function listenForSignals(): {
   let status: number | undefined
   const listeners = SIGNALS.map(([name, statusOf]) => {
     const onSignal = (): void => {
-      if (status !== undefined) process.exit(status)
-      status = statusOf
+      if (status !== undefined && name !== 'SIGHUP') process.exit(status)
+      status ??= statusOf
       controller.abort()
     }
     return [name, onSignal] as const

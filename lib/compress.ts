@@ -17,7 +17,7 @@ import {
 import { CODECS, ENDINGS, type Coding } from './codec.ts'
 import { findCompressors, type CompressorName, type Compressors } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
-import { ToolError, nothing } from './errors.ts'
+import { ToolError, nothing, type ErrorCode } from './errors.ts'
 import { streamFile } from './file-range.ts'
 import { findReusable } from './held-layers.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
@@ -144,12 +144,12 @@ async function compressTar(
 
 async function statTar(tar: string): Promise<{ size: number; modified: string | undefined }> {
   const found = await stat(tar).catch(nothing)
-  const refuse = (why: string, hint: string): ToolError =>
-    new ToolError('NO_ARCHIVE', `compress "${tar}": ${why}`, { hint })
-  if (!found) throw refuse('there is no such file', 'check its name')
-  if (!found.isFile()) throw refuse('it is no file', 'name the tar itself')
-  // A record names no file so, lest it be a path somewhere.
-  if (basename(tar).includes('\\')) throw refuse('its name has a backslash', 'rename it')
+  const refuse = (code: ErrorCode, why: string, hint: string): ToolError =>
+    new ToolError(code, `compress "${tar}": ${why}`, { hint })
+  if (!found) throw refuse('NO_ARCHIVE', 'there is no such file', 'check its name')
+  if (!found.isFile()) throw refuse('NO_ARCHIVE', 'it is no file', 'name the tar itself')
+  // In the name of an archive, a record refuses it: it might lead to another directory.
+  if (basename(tar).includes('\\')) throw refuse('USAGE', 'its name has a backslash', 'rename it')
   const { size, mtime } = found
   // A file system may have times that no date can hold.
   return { size, modified: Number.isNaN(mtime.getTime()) ? undefined : mtime.toISOString() }

@@ -76,8 +76,8 @@ function xzThreads(compressor: Compressor, threads = availableParallelism()): st
   return usesProcessors(compressor) ? '-T+1' : '-T2'
 }
 
-// Each processor gets a job of as much as the window reaches, which zstd would
-// make much smaller: the archive is some percent smaller so.
+// A job is for one processor, and of as much as the window reaches where the layer
+// is large; zstd itself would make it much smaller: the archive is some percent smaller so.
 function zstdJobs({ threads, sizeBytes }: CompressionOptions): string[] {
   const job = zstdJobBytes(sizeBytes)
   return [`-B${job}`, `-T${fitThreads(threads, 1.5 * job)}`]

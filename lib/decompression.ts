@@ -79,9 +79,9 @@ async function* readRuns(
 
 function start({ codec, parts }: Run, options: DecompressionOptions): Child {
   const { decompressors, threads, output } = options
-  const paths = [...new Set(parts.map(({ path }) => path))]
+  const [path = '', ...others] = new Set(parts.map((part) => part.path))
   // One is known by its name; of several, some may have the same.
-  const archive = paths.length === 1 ? basename(String(paths[0])) : paths.join('", "')
+  const archive = others.length === 0 ? basename(path) : [path, ...others].join('", "')
   const decompressor = decompressors[codec]
   if (decompressor.name !== 'builtin') return startProgram(decompressor, archive, options)
   const built = { archive, ...(output && { output }) }

@@ -13,13 +13,13 @@ export interface DeliveredLayer extends KnownLayer {
 
 /**
  * @param diffIds - of the image that is to be delivered now
- * @param replaced - file names of archives that will not be there any more
+ * @param isLost - whether an archive is there no more, or without the layer
  * @returns those of its layers that need not go over again, by digest
  */
 export function deliveredLayers(
   records: readonly ArchiveRecord[],
   diffIds: readonly string[],
-  replaced: readonly string[] = [],
+  isLost: (layer: DeliveredLayer) => boolean = () => false,
 ): Map<string, DeliveredLayer> {
   const chains = records.flatMap((record) =>
     record.images.map(({ layers }) => {
@@ -33,9 +33,8 @@ export function deliveredLayers(
   for (const { record, layers } of chains) {
     for (const layer of layers.filter(({ diffId }) => !above.has(diffId))) {
       const digest = layerDigest(layer)
-      const archive = carrier(record, digest)
-      if (!replaced.includes(archive) && !found.has(digest))
-        found.set(digest, { digest, sizeBytes: layer.sizeBytes, archive })
+      const delivered = { digest, sizeBytes: layer.sizeBytes, archive: carrier(record, digest) }
+      if (!found.has(digest) && !isLost(delivered)) found.set(digest, delivered)
     }
   }
   return found

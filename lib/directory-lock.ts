@@ -8,7 +8,7 @@ import { ToolError, isSystemError } from './errors.ts'
 /**
  * @param dir - an existing directory
  * @returns a function that lets go
- * @throws BUSY where another process of this machine has it, and of this network namespace
+ * @throws BUSY where another process of this network namespace has it
  * @see unix(7), "Abstract sockets"
  */
 export async function lockDirectory(dir: string): Promise<() => Promise<void>> {

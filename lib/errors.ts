@@ -106,9 +106,9 @@ export function isAbsent(error: unknown): boolean {
   return isSystemError(error) && ['ENOENT', 'ENOTDIR'].includes(error.code)
 }
 
-/** For a promise's catch: a file that is not there, or cannot be by its name, is no failure. */
+/** For a promise's catch: a file that is not there is no failure. */
 export function nothing(error: unknown): undefined {
-  if (!isSystemError(error) || !['ENOENT', 'ENAMETOOLONG'].includes(error.code)) throw error
+  if (!isSystemError(error) || error.code !== 'ENOENT') throw error
 }
 
 function describe(error: Error & { syscall: string; path?: string }): string {

@@ -1,5 +1,5 @@
 // The end of a stream is kept until all of it was found to be right: no engine
-// takes a tar for whole without its last MiB, where manifest.json is, and its end.
+// takes a tar for whole without its last MiB, where manifest.json and its end are.
 const HELD_BYTES = 1024 * 1024
 
 /**

@@ -75,7 +75,7 @@ export async function tagLoaded(
     toTag.push(...missing.map((tag) => ({ id: there.id, tag })))
   }
   if (dryRun) return toTag.map(({ tag }) => `${tag} would be set`)
-  // Not before all of them are known to be there: a load may fail.
+  // Where one of them were missing, the archive would be loaded, which may fail.
   if (toTag.length > 0) await wait?.()
   for (const { id, tag } of toTag) await tagImage(engine, id, tag)
   return notes

@@ -41,12 +41,12 @@ export async function findDelivered(
   // An increment may take the place of the one before it, here or where the records
   // are kept, and with it goes what that one carried.
   const replaced = archiveNames(reference).map(incrementName)
-  const delivered = deliveredLayers(records, image.diffIds, replaced)
-  const plain = new Set(image.diffIds)
   const here = since.length > 0 ? await readRecords(dir) : []
-  const isKept = (layer: DeliveredLayer): boolean =>
-    (!recompress || plain.has(layer.digest)) && !here.some((other) => hasLost(other, layer))
-  return new Map([...delivered].filter(([, layer]) => isKept(layer)))
+  const delivered = deliveredLayers(records, image.diffIds, (layer) => {
+    return replaced.includes(layer.archive) || here.some((other) => hasLost(other, layer))
+  })
+  const plain = new Set(image.diffIds)
+  return recompress ? new Map([...delivered].filter(([digest]) => plain.has(digest))) : delivered
 }
 
 // An archive of that name lies here, and has been made anew without the layer.

@@ -48,7 +48,7 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
     findCompressors(options),
   ])
   const context = { engine, ...compressors, options }
-  // What is lost with a record goes over again.
+  // Told once: the layers that a damaged record tells of go over again.
   const warn = (text: string): void => options.notify({ type: 'warning', text })
   for (const dir of options.since) await readRecords(dir, warn)
   if (options.dryRun) {

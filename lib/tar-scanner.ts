@@ -18,7 +18,7 @@ export interface ScanOptions {
   readonly constant: boolean
   /** How to hand on a member; without it all are handed on together. */
   readonly treat?: ((member: TarMember) => Treatment) | undefined
-  /** Whether what follows the end that the tar names is not handed on. */
+  /** Whether bytes are handed on up to the end that the tar names only. */
   readonly toEnd?: boolean | undefined
 }
 

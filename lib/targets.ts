@@ -7,6 +7,7 @@ import {
   archiveName,
   archiveNames,
   checkNameClashes,
+  checkTagClashes,
   incrementName,
   incrementNames,
   isArchiveName,
@@ -50,6 +51,7 @@ export async function findReferences(options: TargetOptions): Promise<ImageRefer
       ? [...new Set(options.names)].map(parseReference)
       : await readList(options.list ?? DEFAULT_LIST)
   checkNameClashes(references)
+  checkTagClashes(references)
   return references
 }
 

@@ -89,8 +89,9 @@ function checkOptions(options: ReadonlyMap<string, Option>, argv: readonly strin
     const { negated, name = '', value } = groups
     const option = options.get(name)
     if (!option || option.negated !== (negated !== undefined)) throw unknown(arg)
-    const isFollowed = value !== undefined || /^(?:true|false)$/.test(argv[index + 1] ?? '')
-    if (isFollowed && !option.hasValue) throw wrong(`--${name} takes no value`)
+    const isFollowed = !negated && /^(?:true|false)$/.test(argv[index + 1] ?? '')
+    if (!option.hasValue && (value !== undefined || isFollowed))
+      throw wrong(`--${negated ?? ''}${name} takes no value`)
   }
 }
 

@@ -110,6 +110,7 @@ async function verifyTarget(
   const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
   const found = { tarBytes: sizeBytes, archiveBytes, md5 }
   try {
+    if (original && !digest && options.against === 'engine') throw severalImages(target)
     if (record) checkAgainstRecord(read, record)
     const unlisted = await checkAgainstSums(archive, read, sums)
     const notes = [...(record ? [] : ['it has no record']), ...unlisted]
@@ -125,17 +126,21 @@ async function verifyTarget(
   }
 }
 
+function severalImages({ label }: Target): ToolError {
+  const why = 'it holds several images, which are not compared with those of the engine'
+  return new ToolError('NO_IMAGE', `verify "${label}": ${why}`, {
+    hint: 'leave out --against engine to check what archive and record can prove',
+  })
+}
+
 function checkRecordWanted(
   target: Target,
   record: ArchiveRecord | undefined,
   { against }: VerifyOptions,
 ): void {
   if (against === 'engine') {
-    const why =
-      record && record.images.length > 1
-        ? 'it holds several images, which are not compared with those of the engine'
-        : 'the engine has no such image'
-    throw new ToolError('NO_IMAGE', `verify "${target.label}": ${why}`, {
+    if (record && record.images.length > 1) throw severalImages(target)
+    throw new ToolError('NO_IMAGE', `verify "${target.label}": the engine has no such image`, {
       hint: 'pull or load it first, or check against the record: --against record',
     })
   }

@@ -39,7 +39,7 @@ const isGone = async (t: Test, running: Running) => {
 
 const CASES = [
   ...FORMS.flatMap((form) => SIGNALS.map((signal) => [form, ...signal] as const)),
-  // As a terminal does that is closed.
+  // As a terminal does that is closed: twice.
   ['executable', 'SIGHUP', 129, 0] as const,
 ]
 
@@ -57,6 +57,7 @@ for (const [form, signal, want, waitMs] of CASES) {
       )
       await sleep(waitMs)
       running.signalGroup(signal)
+      if (signal === 'SIGHUP') running.signalGroup(signal)
       const { status, stdout, stderr } = await running.done
       t.equal(status, want)
       t.match(stderr, 'save_compressed_tars: interrupted\n')

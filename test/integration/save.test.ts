@@ -73,6 +73,14 @@ t.test('again: an archive that cannot be looked at does not stop the others', as
   t.match(await save(dir, one.reference, two.reference), [{ result: 'saved' }, { result: 'saved' }])
 })
 
+t.test('name: as long as that of a record may be, though an increment has none', async (t) => {
+  const dir = t.testdir()
+  const long = `${'a'.repeat(234)}:1`
+  await docker('pull', '--quiet', one.reference)
+  await docker('tag', one.reference, long)
+  t.match(await save(dir, '--no-pull', long), [{ result: 'saved' }])
+})
+
 t.test('again: a tag that moved in the registry is saved anew', async (t) => {
   const dir = t.testdir()
   const old = await build('sample/moving:1.0', 'old')

@@ -3,6 +3,7 @@ import t from 'tap'
 import {
   archiveName,
   checkNameClashes,
+  checkTagClashes,
   incrementName,
   isArchiveName,
   isRecordName,
@@ -79,14 +80,14 @@ t.test('checkNameClashes: names both references and the file', async (t) => {
   })
 })
 
-t.test('checkNameClashes: one tag for two images', async (t) => {
+t.test('checkTagClashes: one tag for two digests', async (t) => {
   const digest = `sha256:${'a'.repeat(64)}`
-  t.throws(() => checkNameClashes([`a/b:1@${digest}`, 'a/b:1'].map(parseReference)), {
+  t.throws(() => checkTagClashes([`a/b:1@${digest}`, 'a/b:1'].map(parseReference)), {
     code: 'NAME_CLASH',
-    message: `"a/b:1@${digest}" and "a/b:1" are two images of one tag, "a/b:1"`,
+    message: `"a/b:1@${digest}" and "a/b:1" have one tag, "a/b:1", for two digests`,
   })
   const apart = [`a/b@${digest}`, 'a/b', 'a/b:latest', `a/c:1@${digest}`]
-  t.doesNotThrow(() => checkNameClashes(apart.map(parseReference)))
+  t.doesNotThrow(() => checkTagClashes(apart.map(parseReference)))
 })
 
 t.test('checkNameClashes: different names are fine', async (t) => {

@@ -66,6 +66,19 @@ t.test('commitArchive: archive, record and checksums fit', async (t) => {
   }
 })
 
+t.test('commitArchive: what others wrote into SHA256SUMS stays, in any encoding', async (t) => {
+  const foreign = Buffer.from(`${'0'.repeat(64)}  caf\xe9.txt\n`, 'latin1')
+  const dir = t.testdir({ SHA256SUMS: foreign })
+  await commit(dir, 'first')
+  const written = await readFile(join(dir, 'SHA256SUMS'))
+  t.ok(written.subarray(0, foreign.length).equals(foreign))
+})
+
+t.test('openForWriting: what is wrong with SHA256SUMS is told before all work', async (t) => {
+  const dir = t.testdir({ SHA256SUMS: {} })
+  await t.rejects(openForWriting(dir), { code: 'EISDIR', path: join(dir, 'SHA256SUMS') })
+})
+
 t.test('commitArchive: a crash leaves no archive with the record of another', async (t) => {
   const dir = t.testdir()
   await commit(dir, 'first')

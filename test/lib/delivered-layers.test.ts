@@ -1,7 +1,7 @@
 import t from 'tap'
 
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
-import { deliveredLayers } from '../../lib/delivered-layers.ts'
+import { deliveredLayers, type DeliveredLayer } from '../../lib/delivered-layers.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 
@@ -91,6 +91,20 @@ t.test(
     )
   },
 )
+
+t.test('deliveredLayers: where one archive has lost a layer, the next one counts', async (t) => {
+  const records = ['may.tar.xz', 'june.tar.xz'].map((file) => recordOf(file, 'ab'))
+  const isLost = ({ digest, archive }: DeliveredLayer): boolean =>
+    archive === 'may.tar.xz' && digest === sha256('a')
+  t.match(
+    [...deliveredLayers(records, ['a', 'b'].map(sha256), isLost).values()],
+    [
+      { digest: sha256('b'), archive: 'may.tar.xz' },
+      { digest: sha256('a'), archive: 'june.tar.xz' },
+    ],
+  )
+  t.equal(deliveredLayers(records, ['a', 'b'].map(sha256), () => true).size, 0)
+})
 
 t.test('deliveredLayers: a compressed layer is known by the digest of its blob', async (t) => {
   const [image] = SAMPLE_RECORD.images
