@@ -108,7 +108,7 @@ export function isAbsent(error: unknown): boolean {
 
 /** For a promise's catch: a file that is not there is no failure. */
 export function nothing(error: unknown): undefined {
-  if (!isSystemError(error) || error.code !== 'ENOENT') throw error
+  if (!isAbsent(error)) throw error
 }
 
 function describe(error: Error & { syscall: string; path?: string }): string {

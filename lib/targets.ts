@@ -14,9 +14,9 @@ import {
 } from './archive-name.ts'
 import { listArchives, readRecord } from './carry-directory.ts'
 import { CODECS } from './codec.ts'
-import { ToolError, isAbsent } from './errors.ts'
-import { parseImageList } from './image-list.ts'
+import { ToolError, isAbsent, nothing } from './errors.ts'
 import { readText } from './file-range.ts'
+import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
 
 /** The list that is read where nothing is named: here by a save, in the carry directory by those after it. */
@@ -94,9 +94,7 @@ export async function findTargets(options: TargetOptions): Promise<Target[]> {
  * @throws NO_ARCHIVE where it is not there
  */
 export async function checkExists({ archive, label }: Target): Promise<number> {
-  const found = await stat(archive).catch((error: unknown) => {
-    if (!isAbsent(error)) throw error
-  })
+  const found = await stat(archive).catch(nothing)
   if (found?.isFile()) return found.size
   throw new ToolError('NO_ARCHIVE', `read "${label}": there is no "${archive}"`, {
     hint: 'name its directory with --dir, or make it with save_compressed_tars',
