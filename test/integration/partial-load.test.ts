@@ -29,6 +29,7 @@ const DAMAGED = /^(MISMATCH|BAD_ARCHIVE)$/
 
 const bench = await setUp(t)
 const { engine } = bench
+const { docker } = engine
 const load = (dir: string, ...args: string[]) => bench.ask('load_compressed_tars', dir, ...args)
 const build = async (name: string, ...seeds: string[]) =>
   buildImage(engine, bench.registry, {
@@ -42,16 +43,19 @@ const train = await build('train:1.0', 'shared', 'train')
 const other = await build('other:1.0', 'other', 'shared', 'train')
 const images = [base, app, train, other]
 
-const whole = t.testdir()
+const root = t.testdir({ whole: {}, tars: {} })
+const [whole, tars] = [join(root, 'whole'), join(root, 'tars')]
 const saveArgs = ['--no-pull', '--level', '1']
 await bench.run('save_compressed_tars', whole, ...saveArgs, ...images.map((each) => each.reference))
+for (const image of images) {
+  await docker('save', '--output', join(tars, tarOf(image)), image.reference)
+}
 
 /** A copy of the carry directory, and an engine with these images only. */
 async function prepare(t: Test, ...present: SampleImage[]): Promise<string> {
   const dir = t.testdir()
   await bench.sh(dir, `cp ${whole}/* .`)
-  await bench.removeImages()
-  for (const image of present) await load(dir, image.reference)
+  await prepareEngine(...present)
   return dir
 }
 
@@ -229,11 +233,15 @@ t.test('no segments: nor is an image of small layers in parts', async (t) => {
   t.match(await load(dir, 'small.tar.xz'), [{ result: 'loaded', skippedBytes: undefined }])
 })
 
+function tarOf(image: SampleImage): string {
+  return archiveOf(image).replace(/\.xz$/, '')
+}
+
 function references(): string[] {
   return images.map((image) => image.reference)
 }
 
 async function prepareEngine(...present: SampleImage[]): Promise<void> {
   await bench.removeImages()
-  for (const image of present) await load(whole, image.reference)
+  for (const image of present) await docker('load', '--input', join(tars, tarOf(image)))
 }

