@@ -19,7 +19,7 @@ import { findCompressors, type CompressorName, type Compressors } from './compre
 import { readImages } from './docker-archive.ts'
 import { ToolError, nothing, type ErrorCode } from './errors.ts'
 import { streamFile } from './file-range.ts'
-import { findReusable } from './held-layers.ts'
+import { checkReusable, findReusable } from './held-layers.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 
 /** What {@link compress} takes. */
@@ -46,6 +46,7 @@ export async function* compress(options: CompressOptions): AsyncGenerator<Outcom
   for (const dir of [options.dir, ...options.reuse]) await checkDirectory(dir)
   const tars = await findTars(options)
   const compressors = await findCompressors(options)
+  await checkReusable(options, (text) => options.notify({ type: 'warning', text }))
   const close = options.dryRun ? async () => {} : await openForWriting(options.dir)
   try {
     for (const tar of tars) {

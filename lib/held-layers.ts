@@ -116,6 +116,20 @@ export interface ReuseOptions {
   readonly force: boolean
 }
 
+/**
+ * Tells of records in the other directories that cannot be used: once a run, since
+ * {@link findReusable}, which reads them for each image, does not.
+ *
+ * @param warn - told of a bad record, and of an archive that is not of its recorded size
+ * @throws NO_DIRECTORY
+ */
+export async function checkReusable(
+  { reuse, force }: Pick<ReuseOptions, 'reuse' | 'force'>,
+  warn: Warn,
+): Promise<void> {
+  if (!force) await readHeldLayers(reuse, warn)
+}
+
 /** @returns layers that are compressed as is asked for. */
 export async function findReusable(options: ReuseOptions): Promise<HeldLayer[]> {
   const { dir, reuse, coding, force } = options

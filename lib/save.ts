@@ -10,7 +10,7 @@ import { ToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
 import { checkReplaced, findArchived, type ImageArchiveOptions } from './archived-image.ts'
 import { findImageTar, saveImage, type ArchiveTools } from './image-archive.ts'
-import { readRecords } from './held-layers.ts'
+import { checkReusable, readRecords } from './held-layers.ts'
 import { bytesToSave } from './known-layers.ts'
 import { findImage, pullImage } from './image-pull.ts'
 import { pullName, type ImageReference } from './image-reference.ts'
@@ -48,9 +48,12 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
     findCompressors(options),
   ])
   const context = { engine, ...compressors, options }
-  // Told once: the layers that a damaged record tells of go over again.
-  const warn = (text: string): void => options.notify({ type: 'warning', text })
+  // Told once: what they tell of is compressed, or goes over, again.
+  const unusable = new Set<string>()
+  const warn = (text: string): void => void unusable.add(text)
+  await checkReusable(options, warn)
   for (const dir of options.since) await readRecords(dir, warn)
+  for (const text of unusable) options.notify({ type: 'warning', text })
   if (options.dryRun) {
     for (const reference of references) yield await foresee(reference, context)
     return

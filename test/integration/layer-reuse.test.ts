@@ -128,6 +128,34 @@ t.test('reuse: a directory that is not there is an error', async (t) => {
   t.match(result, { status: 1, stderr: /error: open "nowhere"/ })
 })
 
+t.test('reuse: records in another directory that are of no use are told once', async (t) => {
+  const root = t.testdir({ carry: {}, earlier: { 'bad.tar.xz.json': '{' } })
+  const [dir, earlier] = [join(root, 'carry'), join(root, 'earlier')]
+  await save(earlier, train.reference)
+  await bench.sh(earlier, `echo >>${archiveOf(train)}`)
+  await bench.sh(dir, `docker save ${next.reference} >one.tar && cp one.tar two.tar`)
+  const reuse = ['--reuse', '../earlier', '--reuse', '../earlier', '--level', '1', '--json']
+  for (const [program, ...args] of [
+    ['save_compressed_tars', '--no-pull', '--since', '../earlier', next.reference, app.reference],
+    ['compress_tars'],
+  ] as const) {
+    for (const option of [['--dry-run'], []]) {
+      const result = await bench.run(program, dir, ...args, ...reuse, ...option)
+      t.equal(result.status, 0, [program, ...option].join(' '))
+      t.equal(readAnswers(result).length, 2)
+      const warnings = result.stderr.match(/(?<=warning: ).*/g) ?? []
+      t.equal(warnings.length, 2)
+      t.match(warnings.toSorted(), [
+        /train-1\.0\.tar\.xz": size: got/,
+        /^in "\.\.\/earlier": .*bad\.tar/,
+      ])
+    }
+  }
+  const forced = await bench.run('compress_tars', dir, ...reuse, '--force')
+  t.match(forced, { status: 0 })
+  t.notMatch(forced.stderr, 'warning')
+})
+
 t.test('reuse: a segment that no longer matches is compressed anew, with a warning', async (t) => {
   const dir = t.testdir()
   await save(dir, train.reference)

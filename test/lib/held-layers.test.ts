@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { formatRecord } from '../../lib/archive-record.ts'
 import {
   findReusable,
+  checkReusable,
   readHeldLayers,
   readRecords,
   readSegment,
@@ -81,6 +82,22 @@ t.test('readHeldLayers: not of archives that are gone, or of another size', asyn
   await appendFile(join(dir, '1.tar.xz'), 'x')
   t.strictSame(await readHeldLayers([dir]), [])
   t.equal((await readRecords(dir)).length, 2)
+})
+
+t.test('checkReusable: tells of what cannot be used, unless nothing is to be reused', async (t) => {
+  const dir = await carry(t)
+  await rm(join(dir, '0.tar.xz'))
+  await appendFile(join(dir, '1.tar.xz'), 'x')
+  await writeFile(join(dir, '2.tar.xz.json'), '{')
+  const told: string[] = []
+  for (const force of [true, false]) {
+    await checkReusable({ reuse: [dir], force }, (text) => told.push(text))
+    t.equal(told.length, force ? 0 : 2)
+  }
+  t.match(told.toSorted(), [
+    /^".*1\.tar\.xz": size: got /,
+    /^in ".*2\.tar\.xz\.json": it is no JSON/,
+  ])
 })
 
 // what is asked for, the layers that are found
