@@ -34,7 +34,7 @@ function way(format: string, level: number): Way {
 /** Times each way once to save, and some times to load; writes the chart. */
 export async function benchAdvice(workbench: Workbench): Promise<Row[]> {
   await checkDisk(DISK_GIB)
-  const image = await prepareImage(workbench, 'advice', IMAGE_BYTES)
+  const image = await prepareImage(workbench, 'zst', IMAGE_BYTES)
   const { reference, dir, engine } = image
   const { env } = engine
   await runPipeline(`docker save ${reference} >/dev/null`, { env })

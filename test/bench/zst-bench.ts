@@ -9,10 +9,10 @@ import { formatRatio, timePairs, type PairTimes } from './paired-timing.ts'
 import { formatMs, type Row } from './result-table.ts'
 import { checkDisk, prepareImage, removeImage, type Workbench } from './workbench.ts'
 
-const IMAGE_BYTES = 640e6
+const IMAGE_BYTES = 320e6
 const SAVE_ROUNDS = 3
 const LOAD_ROUNDS = 5
-const DISK_GIB = 8
+const DISK_GIB = 6
 const SAVE_BOUND = 1 / 8
 const SIZE_BOUND = 1.08
 const LOAD_BOUND = 1.1

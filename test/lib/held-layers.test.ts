@@ -4,8 +4,8 @@ import t, { type Test } from 'tap'
 
 import { formatRecord } from '../../lib/archive-record.ts'
 import {
-  findReusable,
   checkReusable,
+  findReusable,
   readHeldLayers,
   readRecords,
   readSegment,
