@@ -1,6 +1,6 @@
 // Archive → engine by the short way: the record says what the file must be, so
 // its compressed bytes are all that has to be looked at here. The decompressor
-// writes to the engine itself.
+// writes to the engine itself, or to its client.
 import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
@@ -9,6 +9,7 @@ import type { Decompressors } from './compressor.ts'
 import { startDecompressor } from './decompression.ts'
 import { streamFile, wholeFile } from './file-range.ts'
 import { holdBack } from './hold-back.ts'
+import type { LoadRequest } from './load-request.ts'
 
 /** What {@link sendArchive} needs. */
 export interface SendOptions {
@@ -30,15 +31,21 @@ export interface SendOptions {
  * @param startEngine - starts what takes a tar
  * @throws what `prove` throws, BAD_ARCHIVE, and how the engine failed
  */
-export async function sendArchive(options: SendOptions, startEngine: () => Child): Promise<void> {
+export async function sendArchive(
+  options: SendOptions,
+  startEngine: () => Child | LoadRequest,
+): Promise<void> {
   const { archive, decompressors, threads, signal } = options
   const range = await wholeFile(archive)
   const engine = startEngine()
   const children = [engine]
   const send = async (): Promise<void> => {
-    const output = engine.stdin
+    const socket = 'socket' in engine ? await engine.socket : undefined
+    const output = socket ?? engine.stdin
     const decompressor = await startDecompressor([range], { decompressors, threads, output })
     children.unshift(decompressor)
+    // Node reads no more from what it gave to a child: the answer is to come.
+    socket?.resume()
     await pipeline(streamFile(archive), (chunks) => proven(chunks, options), decompressor.stdin)
     await decompressor.exited
     // Until here the engine cannot take an early end of the tar for its end.

@@ -23,6 +23,8 @@ export interface Engine {
   readonly savesPlatform: boolean
   /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
   readonly inspectsPlatform: boolean
+  /** Where its daemon may be on this machine, and who that is; see `findSocket`. */
+  readonly daemon?: { readonly socketPath: string; readonly id: string }
   /** Ends what it is asked. */
   readonly signal?: AbortSignal
 }
@@ -162,20 +164,31 @@ async function probe(asked: Asked): Promise<Engine | undefined> {
   const info = parsed.output
   const versions = [info.ServerVersion, info.ClientInfo?.Version ?? ''].map(Number.parseFloat)
   const idIsConfig = !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter')
+  const socketPath = info.ClientInfo?.Context === 'default' ? localSocket() : undefined
   return {
     ...asked,
+    ...(socketPath !== undefined && { daemon: { socketPath, id: info.ID } }),
     idIsConfig,
     savesPlatform: versions.every((version) => version >= 28),
     inspectsPlatform: !idIsConfig && versions.every((version) => version >= 28.1),
   }
 }
 
+// Where the client looks for it, if no other context is in use.
+function localSocket(): string | undefined {
+  const host = process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock'
+  return host.startsWith('unix://') ? host.slice('unix://'.length) : undefined
+}
+
 const Info = v.pipe(
   v.string(),
   v.parseJson(),
   v.object({
+    ID: v.optional(v.string(), ''),
     ServerVersion: v.string(),
     DriverStatus: v.nullish(v.unknown(), []),
-    ClientInfo: v.optional(v.object({ Version: v.optional(v.string()) })),
+    ClientInfo: v.optional(
+      v.object({ Version: v.optional(v.string()), Context: v.optional(v.string()) }),
+    ),
   }),
 )

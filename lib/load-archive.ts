@@ -16,6 +16,7 @@ import { startLoad, type Engine } from './engine.ts'
 import { ToolError, interrupted } from './errors.ts'
 import type { LoadTurn } from './load-queue.ts'
 import type { LoadPlan } from './load-plan.ts'
+import { requestLoad } from './load-request.ts'
 import type { Progress, VerbContext } from './outcome.ts'
 import type { PresentLayers } from './present-layers.ts'
 import { assembleTar } from './tar-assembler.ts'
@@ -24,6 +25,8 @@ import type { Target } from './targets.ts'
 /** What it is loaded with. */
 export interface LoadTools {
   readonly engine: Engine
+  /** Where its daemon listens, if that is on this machine. */
+  readonly socket: Promise<string | undefined>
   readonly present: PresentLayers
   readonly decompressors: Decompressors
   readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
@@ -104,7 +107,7 @@ async function send(
   { archive, label }: Target,
   record: ArchiveRecord,
   { omit, putBack }: LoadPlan,
-  { engine, decompressors, options, turn }: LoadTools,
+  { engine, socket, decompressors, options, turn }: LoadTools,
 ): Promise<void> {
   const { threads, signal, notify } = options
   const release = async (): Promise<void> => {
@@ -127,6 +130,7 @@ async function send(
     { archive, record, omit: layers, putBack },
     { ...assemble, onProgress: () => {} },
   )
+  same('size of the tar', tar.sizeBytes, record.tar.sizeBytes)
   // An engine may be gone when it has the end, and what comes then fails.
   if (tar.sizeBytes - tar.endBytes > MOST_TRAILING_BYTES) return sendParts()
   const prove = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
@@ -139,7 +143,12 @@ async function send(
     onProgress({ archiveBytes, tarBytes: share * record.tar.sizeBytes, share })
   }
   const whole = { archive, decompressors, threads, signal, prove, onProgress: onBytes }
-  await sendArchive(whole, () => startLoad(engine, label))
+  const socketPath = await socket
+  await sendArchive(whole, () =>
+    socketPath === undefined
+      ? startLoad(engine, label)
+      : requestLoad(socketPath, label, tar.sizeBytes),
+  )
 }
 
 async function loadWhole(

@@ -10,6 +10,7 @@ import { findEngine, takesParts, type EngineName } from './engine.ts'
 import { areApart, checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './load-queue.ts'
+import { findSocket } from './load-request.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { watchLayers } from './present-layers.ts'
 import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
@@ -45,7 +46,8 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
     findEngine(options.engine, options.signal),
     findDecompressors({ threads, wanted, notify: options.notify }),
   ])
-  const context = { engine, present: watchLayers(engine), decompressors, options }
+  const [present, socket] = [watchLayers(engine), findSocket(engine)]
+  const context = { engine, socket, present, decompressors, options }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)

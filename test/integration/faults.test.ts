@@ -2,9 +2,12 @@
 // The error names the cause, and what was there before is there still.
 import { cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
+import { listenBefore, type Act } from '../fixtures/daemon-socket.ts'
 import { complaint, runMounted, wrapCommand } from '../fixtures/faults.ts'
+import { openGate } from '../fixtures/gate.ts'
 import { run, sh, start, type Program } from '../fixtures/run.ts'
 import {
   GREETING,
@@ -32,6 +35,7 @@ const tiny = await build('tiny', [GREETING])
 const dense = await build('dense', [{ path: 'dense', content: pseudoRandom('dense', 4_000_000) }])
 const archive = archiveOf(image)
 const root = t.testdir({ carry: {} })
+const engineSocket = engine.host.slice('unix://'.length)
 
 // Every run starts with this carry directory: an archive of the image and a tar.
 const original = join(root, 'carry')
@@ -260,7 +264,48 @@ const LOADS: readonly [name: string, script: string, error: string][] = [
 
 for (const [name, script, error] of LOADS) {
   t.test(`${LOAD}: a docker load that ${name} is named`, async (t) => {
-    const env = await withCommand('docker', whenAskedTo('load', script))
+    // On this machine the daemon would be asked without its client.
+    const gate = await openGate({ path: engineSocket }, () => true)
+    t.teardown(gate.close)
+    const asWrapped = await withCommand('docker', whenAskedTo('load', script))
+    const env = { ...asWrapped, DOCKER_HOST: `tcp://${gate.host}` }
+    await fails(t, LOAD, [`./${archive}`], { env, error })
+  })
+}
+
+const DAEMONS: readonly [name: string, act: Act, error: string][] = [
+  [
+    'refuses it at once',
+    (_, answer) => answer.writeHead(500).end('{"message":"oh"}'),
+    `${loading}oh`,
+  ],
+  [
+    'ends the connection half way',
+    (load) => load.once('data', () => load.socket.destroy()),
+    `${loading}the daemon ended the connection: socket hang up`,
+  ],
+  [
+    'takes all, then fails',
+    async (load, answer) => {
+      await buffer(load)
+      answer.end('{"error":"oh"}')
+    },
+    `${loading}oh`,
+  ],
+  [
+    'calls it a success and loads nothing',
+    async (load, answer) => {
+      await buffer(load)
+      answer.end('{"stream":"Loaded image"}')
+    },
+    `load "${image.reference}": the engine does not have it after all`,
+  ],
+]
+
+for (const [name, act, error] of DAEMONS) {
+  t.test(`${LOAD}: a daemon that ${name} is named`, async (t) => {
+    const socket = await listenBefore(t, engineSocket, act)
+    const env = { ...engine.env, DOCKER_HOST: `unix://${socket}` }
     await fails(t, LOAD, [`./${archive}`], { env, error })
   })
 }

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
+import { openGate } from '../fixtures/gate.ts'
 import { run } from '../fixtures/run.ts'
 import {
   GREETING,
@@ -147,6 +148,14 @@ t.test('skipping: a layer that comes twice in an image', async (t) => {
   await checkImage(t, repeated)
 })
 
+/** The environment in which the client is a script of ours; on this machine some loads would go without one. */
+async function withClient(t: Test, bin: string, script: string): Promise<Record<string, string>> {
+  const gate = await openGate({ path: engine.host.slice('unix://'.length) }, () => true)
+  t.teardown(gate.close)
+  const wrapped = await wrapCommand(bin, 'docker', script)
+  return { ...engine.env, ...wrapped, DOCKER_HOST: `tcp://${gate.host}` }
+}
+
 t.test('skipping: a layer that disappears in between is sent after all', async (t) => {
   const dir = await prepare(t, base)
   // Just before the first load somebody removes the image.
@@ -155,7 +164,7 @@ t.test('skipping: a layer that disappears in between is sent after all', async (
       "$real" image rm --force ${base.reference} >&2
     fi
     exec "$real" "$@"`
-  const env = { ...engine.env, ...(await wrapCommand(join(dir, 'bin'), 'docker', remove)) }
+  const env = await withClient(t, join(dir, 'bin'), remove)
   const args = ['--json', app.reference]
   const result = await run('load_compressed_tars', args, { cwd: dir, env })
   t.match(readAnswers(result), [{ result: 'loaded', skippedBytes: undefined }])
@@ -166,7 +175,7 @@ t.test('skipping: a layer that disappears in between is sent after all', async (
 t.test('skipping: an engine that fails twice is an error', async (t) => {
   const dir = await prepare(t, base)
   const fail = 'if [ "$1" = load ]; then echo "no luck" >&2; exit 1; fi; exec "$real" "$@"'
-  const env = { ...engine.env, ...(await wrapCommand(join(dir, 'bin'), 'docker', fail)) }
+  const env = await withClient(t, join(dir, 'bin'), fail)
   const args = ['--json', app.reference]
   const result = await run('load_compressed_tars', args, { cwd: dir, env })
   t.match(readAnswers(result), [
@@ -185,7 +194,7 @@ t.test('skipping: what an image that failed was to bring is sent with the next',
       echo "no luck" >&2; exit 1
     fi
     exec "$real" "$@"`
-  const env = { ...engine.env, ...(await wrapCommand(join(dir, 'bin'), 'docker', fail)) }
+  const env = await withClient(t, join(dir, 'bin'), fail)
   const args = ['--json', app.reference, train.reference]
   const result = await run('load_compressed_tars', args, { cwd: dir, env })
   t.match(readAnswers(result), [

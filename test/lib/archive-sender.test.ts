@@ -5,7 +5,9 @@ import t, { type Test } from 'tap'
 import { sendArchive, type SendOptions } from '../../lib/archive-sender.ts'
 import { startChild, type Child } from '../../lib/child.ts'
 import { ToolError } from '../../lib/errors.ts'
+import { requestLoad } from '../../lib/load-request.ts'
 import { COMPRESSORS, readers, write } from '../fixtures/archive-writing.ts'
+import { listen } from '../fixtures/daemon-socket.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
@@ -72,6 +74,35 @@ for (const compressor of COMPRESSORS) {
     t.ok((await readFile(got)).length <= BYTES.length - MIB)
   })
 
+  t.test(`sendArchive: ${compressor.name}: a daemon gets the tar, once it is proven`, async (t) => {
+    const { options } = await prepare(t)
+    const got: Buffer[] = []
+    let over = Promise.withResolvers<void>()
+    const socket = await listen(t, (asked, answer) => {
+      asked.on('data', (chunk: Buffer) => got.push(chunk))
+      asked.on('end', () => answer.end()).on('close', () => over.resolve())
+      asked.on('error', () => {})
+    })
+    const all = { ...options, decompressors: readers(compressor) }
+    await sendArchive(all, () => requestLoad(socket, 'a', BYTES.length))
+    await over.promise
+    t.ok(Buffer.concat(got).equals(BYTES))
+
+    got.length = 0
+    over = Promise.withResolvers()
+    const prove = (): never => {
+      throw new ToolError('MISMATCH', 'it was changed')
+    }
+    const load = requestLoad(socket, 'a', BYTES.length)
+    await t.rejects(
+      sendArchive({ ...all, prove }, () => load),
+      { code: 'MISMATCH' },
+    )
+    await t.rejects(load.exited, { code: 'INTERRUPTED' })
+    await over.promise
+    t.ok(Buffer.concat(got).length <= BYTES.length - MIB)
+  })
+
   t.test(`sendArchive: ${compressor.name}: damage that the decompressor finds`, async (t) => {
     const changed = Buffer.from(ARCHIVE)
     changed[MIB] = (changed[MIB] ?? 0) ^ 1
@@ -104,6 +135,10 @@ t.test(
     await t.rejects(
       sendArchive(gone, () => startSink(got)),
       { code: 'ENOENT' },
+    )
+    await t.rejects(
+      sendArchive(options, () => requestLoad(`${got}.none`, 'a', BYTES.length)),
+      { code: 'ENGINE_DOWN' },
     )
     const stopped = { ...options, signal: AbortSignal.abort() }
     await t.rejects(

@@ -24,6 +24,33 @@ for (const [what, script] of SAID) {
   })
 }
 
+// DOCKER_HOST, the client's context, and where the daemon is on this machine
+const HOSTS: [string | undefined, string, string | undefined][] = [
+  [undefined, 'default', '/var/run/docker.sock'],
+  ['', 'default', '/var/run/docker.sock'],
+  ['unix:///run/user/1/docker.sock', 'default', '/run/user/1/docker.sock'],
+  ['tcp://127.0.0.1:2375', 'default', undefined],
+  ['ssh://a', 'default', undefined],
+  [undefined, 'rootless', undefined],
+]
+
+for (const [host, context, socketPath] of HOSTS) {
+  t.test(`findEngine: where the daemon is: ${host}, context ${context}`, async (t) => {
+    const info = { ID: 'one', ServerVersion: '20.10.24', ClientInfo: { Context: context } }
+    await useScripts(t, { docker: `echo '${JSON.stringify(info)}'` })
+    const before = process.env['DOCKER_HOST']
+    t.teardown(() => setHost(before))
+    setHost(host)
+    const { daemon } = await findEngine('docker', signal)
+    t.strictSame(daemon, socketPath === undefined ? undefined : { socketPath, id: 'one' })
+  })
+}
+
+function setHost(host: string | undefined): void {
+  if (host === undefined) delete process.env['DOCKER_HOST']
+  else process.env['DOCKER_HOST'] = host
+}
+
 t.test('findEngine: what is asked ends with the signal', async (t) => {
   await useScripts(t, { docker: 'exec /bin/sleep 60' })
   const asking = findEngine('docker', AbortSignal.timeout(100))

@@ -90,7 +90,8 @@ async function prepare(
       const options = { dir, threads: 2, bases: [], force: false, notify, signal, ...more }
       const { size } = await stat(archive)
       const { engine = GRAPH, present = watchLayers(engine), turn = AT_ONCE } = tools
-      const all = { engine, present, decompressors: readers(), options, turn }
+      const socket = Promise.resolve(undefined)
+      const all = { engine, socket, present, decompressors: readers(), options, turn }
       return loadArchive({ archive, label: 'a:1' }, size, await readRecord(archive), all)
     },
     async got() {

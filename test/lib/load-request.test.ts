@@ -1,0 +1,144 @@
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import t from 'tap'
+
+import { startChild } from '../../lib/child.ts'
+import { ToolError } from '../../lib/errors.ts'
+import { findSocket, requestLoad, type LoadRequest } from '../../lib/load-request.ts'
+import { listen } from '../fixtures/daemon-socket.ts'
+import { GRAPH } from '../fixtures/graph-engine.ts'
+
+const MIB = 1024 * 1024
+
+/** Has a child write so many bytes to the daemon, as a decompressor does. */
+async function send({ socket }: LoadRequest, sizeBytes: number): Promise<void> {
+  const stdout = await socket
+  const child = startChild('head', ['-c', `${sizeBytes}`, '/dev/zero'], {
+    stdout,
+    explain: (said) => new ToolError('COMPRESSOR_FAILED', said),
+  })
+  stdout.resume()
+  await child.exited
+}
+
+t.test('requestLoad: the daemon gets what a child writes, and its size', async (t) => {
+  const got: { url?: string | undefined; size?: string | undefined; body: Buffer }[] = []
+  const socketPath = await listen(t, async (asked, answer) => {
+    const { url, headers } = asked
+    got.push({ url, size: headers['content-length'], body: await buffer(asked) })
+    answer.end('{"stream":"Loaded image: a:1\\n"}\n')
+  })
+  for (const sizeBytes of [1, 3 * MIB + 1]) {
+    const load = requestLoad(socketPath, 'a:1', sizeBytes)
+    await send(load, sizeBytes)
+    load.stdin.end()
+    await load.exited
+    const last = got.at(-1)
+    t.match(last, { url: '/images/load?quiet=1', size: `${sizeBytes}` })
+    t.ok(last?.body.equals(Buffer.alloc(sizeBytes)))
+  }
+})
+
+const json = (value: object): string => JSON.stringify(value)
+
+// what the daemon says when it has all, with which status, and what is told of it
+const ANSWERS: [string, number, string, { code: string; message?: string }][] = [
+  ['a failure', 500, json({ message: 'oh' }), { code: 'ENGINE_FAILED', message: 'load "a:1": oh' }],
+  [
+    'that its disk is full',
+    500,
+    json({ message: 'write /x: no space left on device' }),
+    { code: 'NO_SPACE' },
+  ],
+  ['no JSON', 502, 'bad gateway', { code: 'ENGINE_FAILED', message: 'load "a:1": bad gateway' }],
+  [
+    'a failure in the end',
+    200,
+    `${json({ stream: 'x' })}\n${json({ errorDetail: { message: 'oh' }, error: 'oh' })}\n`,
+    { code: 'ENGINE_FAILED', message: 'load "a:1": oh' },
+  ],
+]
+
+for (const [what, status, said, want] of ANSWERS) {
+  t.test(`requestLoad: a daemon that tells of ${what}`, async (t) => {
+    const socketPath = await listen(t, async (asked, answer) => {
+      await buffer(asked)
+      answer.writeHead(status).end(said)
+    })
+    const load = requestLoad(socketPath, 'a:1', MIB)
+    await send(load, MIB)
+    await t.rejects(load.exited, want)
+  })
+}
+
+t.test('requestLoad: a daemon that answers before it has all', async (t) => {
+  const socketPath = await listen(t, (_, answer) => {
+    answer.writeHead(500, { Connection: 'close' }).end(json({ message: 'oh' }))
+  })
+  const load = requestLoad(socketPath, 'a:1', 9 * MIB)
+  await Promise.all([
+    t.rejects(send(load, 9 * MIB), { code: 'COMPRESSOR_FAILED' }),
+    t.rejects(load.exited, { message: 'load "a:1": oh' }),
+  ])
+})
+
+t.test('requestLoad: a daemon that ends the connection', async (t) => {
+  const socketPath = await listen(t, (asked) => asked.once('data', () => asked.socket.destroy()))
+  const load = requestLoad(socketPath, 'a:1', 9 * MIB)
+  await Promise.all([
+    t.rejects(send(load, 9 * MIB), { code: 'COMPRESSOR_FAILED' }),
+    t.rejects(load.exited, { code: 'ENGINE_FAILED', message: /the daemon ended the connection/ }),
+  ])
+})
+
+t.test('requestLoad: a daemon that ends the connection within its answer', async (t) => {
+  const socketPath = await listen(t, async (asked, answer) => {
+    await buffer(asked)
+    answer.write('{"stream"')
+    answer.destroy()
+  })
+  const load = requestLoad(socketPath, 'a:1', MIB)
+  await send(load, MIB)
+  await t.rejects(load.exited, { message: /the daemon ended the connection/ })
+})
+
+t.test('requestLoad: no daemon', async (t) => {
+  const load = requestLoad(join(t.testdir({}), 'none.sock'), 'a:1', MIB)
+  await t.rejects(load.socket, { code: 'ENGINE_DOWN' })
+  await t.rejects(load.exited, { code: 'ENGINE_DOWN' })
+})
+
+t.test('requestLoad: one that is killed is interrupted, and the daemon hears of it', async (t) => {
+  const ended = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const socketPath = await listen(t, (asked) => {
+    asked.once('data', () => begun.resolve())
+    asked.on('error', () => ended.resolve())
+  })
+  const load = requestLoad(socketPath, 'a:1', 2 * MIB)
+  await send(load, MIB)
+  await begun.promise
+  load.kill()
+  await t.rejects(load.exited, { code: 'INTERRUPTED' })
+  await ended.promise
+  t.pass('it did')
+})
+
+const asking = (socketPath: string, id = 'one'): typeof GRAPH => ({
+  ...GRAPH,
+  daemon: { socketPath, id },
+})
+
+t.test('findSocket: that of the daemon that the client asks', async (t) => {
+  let said = json({ ID: 'one' })
+  const socketPath = await listen(t, ({ url }, answer) => {
+    answer.end(url === '/info' ? said : '')
+  })
+  t.equal(await findSocket(asking(socketPath)), socketPath)
+  t.equal(await findSocket(asking(socketPath, 'another')), undefined, 'that of another one')
+  t.equal(await findSocket(GRAPH), undefined, 'none that is known')
+  t.equal(await findSocket(asking(`${socketPath}.none`)), undefined, 'none that is there')
+  for (said of ['oops', '{}']) t.equal(await findSocket(asking(socketPath)), undefined, said)
+  const signal = AbortSignal.abort()
+  t.equal(await findSocket({ ...asking(socketPath), signal }), undefined, 'one that was stopped')
+})
