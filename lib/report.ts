@@ -34,6 +34,8 @@ export async function createReport(name: string, { json }: { json: boolean }): P
   const outcomes: Outcome[] = []
   const start = performance.now()
   const line = process.stderr.isTTY ? await createLine() : undefined
+  // What is of no use, as a record, is come upon for each image anew.
+  const warned = new Set<string>()
   let latest: (Moving & { startMs: number }) | undefined
 
   const print = (text: string): void => {
@@ -59,7 +61,10 @@ export async function createReport(name: string, { json }: { json: boolean }): P
       else if (notice.type === 'step') print(notice.text)
       else if (notice.type === 'output') warn(notice.text)
       else if (notice.type === 'remark') warn(`${name}: ${notice.text}`)
-      else warn(`${name}: warning: ${notice.text}`)
+      else if (!warned.has(notice.text)) {
+        warned.add(notice.text)
+        warn(`${name}: warning: ${notice.text}`)
+      }
     },
     add(outcome) {
       outcomes.push(outcome)

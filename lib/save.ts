@@ -48,12 +48,10 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
     findCompressors(options),
   ])
   const context = { engine, ...compressors, options }
-  // Told once: what they tell of is compressed, or goes over, again.
-  const unusable = new Set<string>()
-  const warn = (text: string): void => void unusable.add(text)
+  // What they tell of is compressed, or goes over, again.
+  const warn = (text: string): void => options.notify({ type: 'warning', text })
   await checkReusable(options, warn)
   for (const dir of options.since) await readRecords(dir, warn)
-  for (const text of unusable) options.notify({ type: 'warning', text })
   if (options.dryRun) {
     for (const reference of references) yield await foresee(reference, context)
     return

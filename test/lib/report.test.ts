@@ -46,6 +46,15 @@ const NOTICES: [Notice, string, string][] = [
   [PROGRESS, '', ''],
 ]
 
+t.test('notify: a warning is printed once, a step each time', async (t) => {
+  const seen = watch(t)
+  const report = await createReport('tool', { json: false })
+  for (const text of ['x', 'y', 'x']) {
+    for (const type of ['warning', 'step'] as const) report.notify({ type, text })
+  }
+  t.strictSame(seen, { stdout: 'x\ny\nx\n', stderr: 'tool: warning: x\ntool: warning: y\n' })
+})
+
 for (const [notice, stdout, stderr] of NOTICES) {
   t.test(`notify: ${notice.type}`, async (t) => {
     const seen = watch(t)
