@@ -19,7 +19,7 @@ export interface Child {
 
 /** How to start a child, and how to tell of its failure. */
 export interface ChildOptions {
-  /** `inherit`: straight to the terminal, through stderr; else into another child's stdin. */
+  /** `inherit`: straight to the terminal, through stderr; else into another child's stdin, or a socket. */
   readonly stdout?: 'pipe' | 'inherit' | Writable
   /** Without it this process's own. */
   readonly env?: NodeJS.ProcessEnv

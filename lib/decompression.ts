@@ -20,7 +20,7 @@ export interface DecompressionOptions {
   readonly decompressors: Decompressors
   /** All processors without it. */
   readonly threads?: number | undefined
-  /** Another child's stdin to write to. */
+  /** Another child's stdin, or a socket, to write to. */
   readonly output?: Writable
 }
 

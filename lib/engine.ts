@@ -24,7 +24,7 @@ export interface Engine {
   /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
   readonly inspectsPlatform: boolean
   /** Where its daemon may be on this machine, and who that is; see `findSocket`. */
-  readonly daemon?: { readonly socketPath: string; readonly id: string }
+  readonly daemon?: { readonly socketPath: string; readonly id: string; readonly name: string }
   /** Ends what it is asked. */
   readonly signal?: AbortSignal
 }
@@ -164,27 +164,39 @@ async function probe(asked: Asked): Promise<Engine | undefined> {
   const info = parsed.output
   const versions = [info.ServerVersion, info.ClientInfo?.Version ?? ''].map(Number.parseFloat)
   const idIsConfig = !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter')
-  const socketPath = info.ClientInfo?.Context === 'default' ? localSocket() : undefined
+  const daemon = findDaemon(info)
   return {
     ...asked,
-    ...(socketPath !== undefined && { daemon: { socketPath, id: info.ID } }),
+    ...(daemon && { daemon }),
     idIsConfig,
     savesPlatform: versions.every((version) => version >= 28),
     inspectsPlatform: !idIsConfig && versions.every((version) => version >= 28.1),
   }
 }
 
+const SCHEME = 'unix://'
+const DEFAULT_SOCKET = '/var/run/docker.sock'
+
 // Where the client looks for it, if no other context is in use.
-function localSocket(): string | undefined {
-  const host = process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock'
-  return host.startsWith('unix://') ? host.slice('unix://'.length) : undefined
+function findDaemon({
+  ID: id,
+  Name: name,
+  ClientInfo,
+}: v.InferOutput<typeof Info>): Engine['daemon'] {
+  const host = process.env['DOCKER_HOST'] || SCHEME
+  if (!id || !name || ClientInfo?.Context !== 'default' || !host.startsWith(SCHEME)) {
+    return undefined
+  }
+  const socketPath = host.slice(SCHEME.length) || DEFAULT_SOCKET
+  return socketPath.startsWith('/') ? { socketPath, id, name } : undefined
 }
 
 const Info = v.pipe(
   v.string(),
   v.parseJson(),
   v.object({
-    ID: v.optional(v.string(), ''),
+    ID: v.optional(v.string()),
+    Name: v.optional(v.string()),
     ServerVersion: v.string(),
     DriverStatus: v.nullish(v.unknown(), []),
     ClientInfo: v.optional(

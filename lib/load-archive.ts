@@ -25,8 +25,8 @@ import type { Target } from './targets.ts'
 /** What it is loaded with. */
 export interface LoadTools {
   readonly engine: Engine
-  /** Where its daemon listens, if that is on this machine. */
-  readonly socket: Promise<string | undefined>
+  /** Where its daemon listens, if the client is not needed; see `findSocket`. */
+  readonly socket: () => Promise<string | undefined>
   readonly present: PresentLayers
   readonly decompressors: Decompressors
   readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
@@ -123,6 +123,7 @@ async function send(
     await assembleTar(assembly, { ...assemble, release }, () => startLoad(engine, label))
   }
   if (omit.size > 0 || putBack.length > 0) return sendParts()
+  const finding = socket()
   // What lies between the layers is soon read, and tells whether the record
   // speaks of this archive at all.
   const layers = new Set(record.segments.flatMap(({ layerDigest = [] }) => layerDigest))
@@ -143,7 +144,7 @@ async function send(
     onProgress({ archiveBytes, tarBytes: share * record.tar.sizeBytes, share })
   }
   const whole = { archive, decompressors, threads, signal, prove, onProgress: onBytes }
-  const socketPath = await socket
+  const socketPath = await finding
   await sendArchive(whole, () =>
     socketPath === undefined
       ? startLoad(engine, label)

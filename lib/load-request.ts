@@ -1,6 +1,7 @@
 // An image's tar into a Docker daemon without its client: where the daemon's socket
 // is on this machine a decompressor can write to that itself, and no byte has to
-// pass through another program.
+// pass through another program. No path here names a version of the API: each
+// daemon then takes its own newest one.
 import { once } from 'node:events'
 import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
@@ -20,9 +21,9 @@ export interface LoadRequest extends Child {
   readonly socket: Promise<Socket>
 }
 
-const Info = v.object({ ID: v.string() })
-const Failure = v.pipe(v.string(), v.parseJson(), v.object({ message: v.string() }))
-const Line = v.pipe(v.string(), v.parseJson(), v.object({ error: v.optional(v.string()) }))
+const PATIENCE_MS = 5000
+
+const Info = v.object({ ID: v.string(), Name: v.string() })
 
 /**
  * @returns where the daemon of an engine listens; undefined where that is not on
@@ -31,11 +32,12 @@ const Line = v.pipe(v.string(), v.parseJson(), v.object({ error: v.optional(v.st
  */
 export async function findSocket({ daemon, signal }: Engine): Promise<string | undefined> {
   if (!daemon) return undefined
-  const { socketPath, id } = daemon
+  const { socketPath, id, name } = daemon
+  const signals = [AbortSignal.timeout(PATIENCE_MS), ...(signal ? [signal] : [])]
+  const to = { socketPath, path: '/info', agent: false, signal: AbortSignal.any(signals) }
   try {
-    const call = request({ socketPath, path: '/info', agent: false, ...(signal && { signal }) })
-    const response = await answer(call.end())
-    return v.parse(Info, await json(response)).ID === id ? socketPath : undefined
+    const info = v.parse(Info, await json(await answer(request(to).end())))
+    return info.ID === id && info.Name === name ? socketPath : undefined
   } catch {
     return undefined
   }
@@ -44,7 +46,7 @@ export async function findSocket({ daemon, signal }: Engine): Promise<string | u
 /**
  * @param socketPath - where the daemon listens
  * @param what - the archive, for errors
- * @param tarBytes - size of the tar
+ * @param tarBytes - size of the tar; for more than comes the daemon would wait
  * @see https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ImageLoad
  */
 export function requestLoad(socketPath: string, what: string, tarBytes: number): LoadRequest {
@@ -68,45 +70,66 @@ export function requestLoad(socketPath: string, what: string, tarBytes: number):
     exited,
     kill() {
       wasKilled = true
-      call.destroy()
+      call.destroy(interrupted())
     },
   }
 }
 
 async function connected(call: ClientRequest): Promise<Socket> {
-  const [socket]: Socket[] = await once(call, 'socket')
-  if (!socket) throw new Error('it has no socket')
+  const socket = await new Promise<Socket>((resolve, reject) => {
+    call.on('error', reject).once('socket', resolve)
+  })
   if (socket.connecting) await once(socket, 'connect')
   // What is written to it elsewhere must not come before the headers.
   while (socket.writableLength > 0) await nextTurn()
+  if (socket.destroyed) throw new Error('the daemon ended the connection')
   return socket
 }
 
 async function readOutcome(call: ClientRequest): Promise<void> {
   const response = await answer(call)
   const said = await text(response)
-  if (response.statusCode !== 200) {
-    const failure = v.safeParse(Failure, said)
-    throw new Error(failure.success ? failure.output.message : said)
-  }
+  if (response.statusCode !== 200) throw new Error(failureIn(said) ?? said)
   for (const line of said.split('\n')) {
-    const parsed = v.safeParse(Line, line)
-    if (parsed.success && parsed.output.error !== undefined) throw new Error(parsed.output.error)
+    const failure = failureIn(line)
+    if (failure !== undefined) throw new Error(failure)
   }
 }
 
-async function answer(call: ClientRequest): Promise<IncomingMessage> {
-  const [response]: IncomingMessage[] = await once(call, 'response')
-  // A connection that ends later is told by what is read.
-  call.on('error', () => {})
-  if (!response) throw new Error('it has no answer')
-  return response
+function answer(call: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    // One that comes with the answer, or after it, is told by what is read of that.
+    call.on('error', reject).once('response', resolve)
+  })
+}
+
+const Message = v.fallback(v.optional(v.string()), undefined)
+const Failure = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({
+    /** Of an answer that is a failure. */
+    message: Message,
+    /** Of a failure within an answer; the second is the older way. */
+    errorDetail: v.fallback(v.optional(v.object({ message: Message })), undefined),
+    error: Message,
+  }),
+)
+
+function failureIn(said: string): string | undefined {
+  const parsed = v.safeParse(Failure, said)
+  if (!parsed.success) return undefined
+  const { message, errorDetail, error } = parsed.output
+  return message ?? errorDetail?.message ?? error
 }
 
 function describe(error: unknown): string {
   if (isSystemError(error) && error.syscall === 'connect') {
-    return 'cannot connect to the docker daemon: its socket is gone'
+    const why = error.code === 'ENOENT' ? 'its socket is gone' : error.code
+    return `cannot connect to the docker daemon: ${why}`
   }
   if (!(error instanceof Error)) return String(error)
-  return 'code' in error ? `the daemon ended the connection: ${error.message}` : error.message
+  if (!('code' in error)) return error.message
+  const isGarbled = String(error.code).startsWith('HPE_')
+  return `${isGarbled ? 'the answer of the daemon is no HTTP' : 'the daemon ended the connection'}: ${error.message}`
 }

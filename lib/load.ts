@@ -46,8 +46,9 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
     findEngine(options.engine, options.signal),
     findDecompressors({ threads, wanted, notify: options.notify }),
   ])
-  const [present, socket] = [watchLayers(engine), findSocket(engine)]
-  const context = { engine, socket, present, decompressors, options }
+  let finding: ReturnType<typeof findSocket> | undefined
+  const socket = (): ReturnType<typeof findSocket> => (finding ??= findSocket(engine))
+  const context = { engine, socket, present: watchLayers(engine), decompressors, options }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)

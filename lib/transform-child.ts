@@ -9,7 +9,7 @@ import { interrupted } from './errors.ts'
 /**
  * @param transform - from the bytes on stdin to those on stdout; what it throws
  *   is how the child fails
- * @param output - another child's stdin to write to; it is not ended
+ * @param output - another child's stdin, or a socket, to write to; it is not ended
  */
 export function startTransform(
   transform: (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>,

@@ -21,7 +21,7 @@ export interface XzDecoderOptions {
   readonly parts: readonly FileRange[]
   /** Without it all processors, but not more than 32. */
   readonly threads: number | undefined
-  /** Another child's stdin to write to. */
+  /** Another child's stdin, or a socket, to write to. */
   readonly output?: Writable | undefined
   /** Told once where only one processor has work, and why. */
   readonly onSlow?: ((reason: string) => void) | undefined

@@ -10,7 +10,7 @@ import { startTransform } from './transform-child.ts'
 import { createFrameSplitter, type FramePiece } from './zstd-frame.ts'
 
 /**
- * @param options - `archive`: its name, for errors; `output`: another child's stdin to write to
+ * @param options - `archive`: its name, for errors; `output`: another child's stdin, or a socket, to write to
  * @returns a child that turns zstd frames, one after the other, into what was
  *   compressed; it fails with BAD_ARCHIVE
  */

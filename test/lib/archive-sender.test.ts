@@ -74,6 +74,24 @@ for (const compressor of COMPRESSORS) {
     t.ok((await readFile(got)).length <= BYTES.length - MIB)
   })
 
+  t.test(`sendArchive: ${compressor.name}: damage that the decompressor finds`, async (t) => {
+    const changed = Buffer.from(ARCHIVE)
+    changed[MIB] = (changed[MIB] ?? 0) ^ 1
+    for (const archive of [changed, ARCHIVE.subarray(0, 2 * MIB)]) {
+      const { options, got } = await prepare(t, archive)
+      const engine = startSink(got)
+      await t.rejects(
+        sendArchive({ ...options, decompressors: readers(compressor) }, () => engine),
+        { code: 'BAD_ARCHIVE' },
+      )
+      await t.rejects(engine.exited, { code: 'INTERRUPTED' })
+      t.ok((await readFile(got)).length < BYTES.length - 1024)
+    }
+  })
+}
+
+// Some write to the socket themselves, some within this process.
+for (const compressor of [...COMPRESSORS, { name: 'builtin', version: '5.8.1' }] as const) {
   t.test(`sendArchive: ${compressor.name}: a daemon gets the tar, once it is proven`, async (t) => {
     const { options } = await prepare(t)
     const got: Buffer[] = []
@@ -101,21 +119,6 @@ for (const compressor of COMPRESSORS) {
     await t.rejects(load.exited, { code: 'INTERRUPTED' })
     await over.promise
     t.ok(Buffer.concat(got).length <= BYTES.length - MIB)
-  })
-
-  t.test(`sendArchive: ${compressor.name}: damage that the decompressor finds`, async (t) => {
-    const changed = Buffer.from(ARCHIVE)
-    changed[MIB] = (changed[MIB] ?? 0) ^ 1
-    for (const archive of [changed, ARCHIVE.subarray(0, 2 * MIB)]) {
-      const { options, got } = await prepare(t, archive)
-      const engine = startSink(got)
-      await t.rejects(
-        sendArchive({ ...options, decompressors: readers(compressor) }, () => engine),
-        { code: 'BAD_ARCHIVE' },
-      )
-      await t.rejects(engine.exited, { code: 'INTERRUPTED' })
-      t.ok((await readFile(got)).length < BYTES.length - 1024)
-    }
   })
 }
 

@@ -32,17 +32,28 @@ const HOSTS: [string | undefined, string, string | undefined][] = [
   ['tcp://127.0.0.1:2375', 'default', undefined],
   ['ssh://a', 'default', undefined],
   [undefined, 'rootless', undefined],
+  ['unix://', 'default', '/var/run/docker.sock'],
+  ['unix://docker.sock', 'default', undefined],
+  ['unix://@docker', 'default', undefined],
 ]
 
 for (const [host, context, socketPath] of HOSTS) {
   t.test(`findEngine: where the daemon is: ${host}, context ${context}`, async (t) => {
-    const info = { ID: 'one', ServerVersion: '20.10.24', ClientInfo: { Context: context } }
+    const info = {
+      ID: 'one',
+      Name: 'here',
+      ServerVersion: '20.10.24',
+      ClientInfo: { Context: context },
+    }
     await useScripts(t, { docker: `echo '${JSON.stringify(info)}'` })
     const before = process.env['DOCKER_HOST']
     t.teardown(() => setHost(before))
     setHost(host)
     const { daemon } = await findEngine('docker', signal)
-    t.strictSame(daemon, socketPath === undefined ? undefined : { socketPath, id: 'one' })
+    t.strictSame(
+      daemon,
+      socketPath === undefined ? undefined : { socketPath, id: 'one', name: 'here' },
+    )
   })
 }
 

@@ -1,7 +1,9 @@
 import { chmod, cp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
+import type { Segment } from '../../lib/archive-record.ts'
 import { readRecord } from '../../lib/carry-directory.ts'
 import type { ArchivedImage } from '../../lib/docker-archive.ts'
 import { interrupted } from '../../lib/errors.ts'
@@ -10,6 +12,7 @@ import type { LoadTurn } from '../../lib/load-queue.ts'
 import { watchLayers } from '../../lib/present-layers.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { delivered, readers, write } from '../fixtures/archive-writing.ts'
+import { listen } from '../fixtures/daemon-socket.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { sh } from '../fixtures/run.ts'
@@ -90,7 +93,7 @@ async function prepare(
       const options = { dir, threads: 2, bases: [], force: false, notify, signal, ...more }
       const { size } = await stat(archive)
       const { engine = GRAPH, present = watchLayers(engine), turn = AT_ONCE } = tools
-      const socket = Promise.resolve(undefined)
+      const { socket = async () => undefined } = tools
       const all = { engine, socket, present, decompressors: readers(), options, turn }
       return loadArchive({ archive, label: 'a:1' }, size, await readRecord(archive), all)
     },
@@ -122,6 +125,43 @@ const LOADS: [string, Buffer[], boolean, string][] = [
   ['a.tar.xz', [TOP], false, 'bt'],
   ['plain.tar.xz', [BASE], false, 'bt'],
 ]
+
+t.test('loadArchive: where its daemon is known, that gets what it needs all of', async (t) => {
+  const { load, got, has } = await prepare(t, [])
+  const asked: Buffer[] = []
+  const path = await listen(t, async (request, answer) => {
+    asked.push(await buffer(request))
+    answer.end()
+  })
+  const socket = async (): Promise<string> => path
+  await load('a.tar.xz', {}, { socket })
+  t.ok(asked[0]?.equals(TAR))
+  t.strictSame(await got(), [], 'the client gets nothing')
+  await has([BASE])
+  await load('a.tar.xz', {}, { socket })
+  await load('plain.tar.xz', {}, { socket })
+  t.equal(asked.length, 1)
+  t.strictSame(
+    (await got()).map(layersIn),
+    ['t', 'bt'],
+    'it gets what is not sent as it lies there',
+  )
+})
+
+t.test('loadArchive: a record that tells of another size of a layer', async (t) => {
+  const { load, dir } = await prepare(t, [])
+  const path = join(dir, 'a.tar.xz.json')
+  const record = JSON.parse(await readFile(path, 'utf8'))
+  const layer = record.segments.find((segment: Segment) => segment.layerDigest)
+  layer.tarSizeBytes -= 512
+  for (const later of record.segments.slice(record.segments.indexOf(layer) + 1)) {
+    later.tarOffsetBytes -= 512
+  }
+  record.tar.sizeBytes -= 512
+  await writeFile(path, JSON.stringify(record))
+  await rm(join(dir, 'SHA256SUMS'), { force: true })
+  await t.rejects(load('a.tar.xz'))
+})
 
 for (const [name, has, force, want] of LOADS) {
   const title = `${name}${force ? ', forced,' : ''} to an engine with ${has.length} layers`

@@ -1,11 +1,11 @@
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 
 import { startChild } from '../../lib/child.ts'
 import { ToolError } from '../../lib/errors.ts'
 import { findSocket, requestLoad, type LoadRequest } from '../../lib/load-request.ts'
-import { listen } from '../fixtures/daemon-socket.ts'
+import { listen, listenRaw } from '../fixtures/daemon-socket.ts'
 import { GRAPH } from '../fixtures/graph-engine.ts'
 
 const MIB = 1024 * 1024
@@ -41,8 +41,15 @@ t.test('requestLoad: the daemon gets what a child writes, and its size', async (
 
 const json = (value: object): string => JSON.stringify(value)
 
+type Said = [what: string, status: number, said: string, want: { code: string; message?: string }]
+
+function failureInTheEnd(failure: object): Said {
+  const said = `${json({ stream: 'x' })}\n${json(failure)}\n`
+  return [json(failure), 200, said, { code: 'ENGINE_FAILED', message: 'load "a:1": oh' }]
+}
+
 // what the daemon says when it has all, with which status, and what is told of it
-const ANSWERS: [string, number, string, { code: string; message?: string }][] = [
+const ANSWERS: Said[] = [
   ['a failure', 500, json({ message: 'oh' }), { code: 'ENGINE_FAILED', message: 'load "a:1": oh' }],
   [
     'that its disk is full',
@@ -51,12 +58,9 @@ const ANSWERS: [string, number, string, { code: string; message?: string }][] = 
     { code: 'NO_SPACE' },
   ],
   ['no JSON', 502, 'bad gateway', { code: 'ENGINE_FAILED', message: 'load "a:1": bad gateway' }],
-  [
-    'a failure in the end',
-    200,
-    `${json({ stream: 'x' })}\n${json({ errorDetail: { message: 'oh' }, error: 'oh' })}\n`,
-    { code: 'ENGINE_FAILED', message: 'load "a:1": oh' },
-  ],
+  ...[{ errorDetail: { message: 'oh' }, error: 'oh' }, { error: 'oh' }].map(failureInTheEnd),
+  failureInTheEnd({ errorDetail: { message: 'oh' } }),
+  failureInTheEnd({ errorDetail: 1, error: 'oh' }),
 ]
 
 for (const [what, status, said, want] of ANSWERS) {
@@ -103,9 +107,36 @@ t.test('requestLoad: a daemon that ends the connection within its answer', async
 })
 
 t.test('requestLoad: no daemon', async (t) => {
-  const load = requestLoad(join(t.testdir({}), 'none.sock'), 'a:1', MIB)
-  await t.rejects(load.socket, { code: 'ENGINE_DOWN' })
-  await t.rejects(load.exited, { code: 'ENGINE_DOWN' })
+  const none = join(t.testdir({ file: '' }), 'none.sock')
+  for (const [path, why] of [
+    [none, 'its socket is gone'],
+    [relative('.', join(none, '..', 'file')), 'ECONNREFUSED'],
+  ] as const) {
+    const load = requestLoad(path, 'a:1', MIB)
+    const want = {
+      code: 'ENGINE_DOWN',
+      message: `load "a:1": cannot connect to the docker daemon: ${why}`,
+    }
+    await t.rejects(load.socket, want)
+    await t.rejects(load.exited, want)
+  }
+})
+
+t.test('requestLoad: one that is killed before it is connected', async (t) => {
+  const load = requestLoad(await listen(t, () => {}), 'a:1', MIB)
+  load.kill()
+  await t.rejects(load.socket, { code: 'INTERRUPTED' })
+  await t.rejects(load.exited, { code: 'INTERRUPTED' })
+})
+
+t.test('requestLoad, findSocket: what is no daemon', async (t) => {
+  const garbage = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n`
+  const socketPath = await listenRaw(t, garbage)
+  const load = requestLoad(socketPath, 'a:1', MIB)
+  await t.rejects(load.exited, { code: 'ENGINE_FAILED' })
+  t.equal(await findSocket(asking(socketPath)), undefined)
+  const other = requestLoad(await listenRaw(t, 'hello\n'), 'a:1', MIB)
+  await t.rejects(other.exited, { message: /^load "a:1": the answer of the daemon is no HTTP: / })
 })
 
 t.test('requestLoad: one that is killed is interrupted, and the daemon hears of it', async (t) => {
@@ -124,18 +155,18 @@ t.test('requestLoad: one that is killed is interrupted, and the daemon hears of 
   t.pass('it did')
 })
 
-const asking = (socketPath: string, id = 'one'): typeof GRAPH => ({
-  ...GRAPH,
-  daemon: { socketPath, id },
-})
+function asking(socketPath: string, id = 'one', name = 'here'): typeof GRAPH {
+  return { ...GRAPH, daemon: { socketPath, id, name } }
+}
 
 t.test('findSocket: that of the daemon that the client asks', async (t) => {
-  let said = json({ ID: 'one' })
+  let said = json({ ID: 'one', Name: 'here' })
   const socketPath = await listen(t, ({ url }, answer) => {
     answer.end(url === '/info' ? said : '')
   })
   t.equal(await findSocket(asking(socketPath)), socketPath)
   t.equal(await findSocket(asking(socketPath, 'another')), undefined, 'that of another one')
+  t.equal(await findSocket(asking(socketPath, 'one', 'there')), undefined, 'that of a copy')
   t.equal(await findSocket(GRAPH), undefined, 'none that is known')
   t.equal(await findSocket(asking(`${socketPath}.none`)), undefined, 'none that is there')
   for (said of ['oops', '{}']) t.equal(await findSocket(asking(socketPath)), undefined, said)
