@@ -131,5 +131,7 @@ function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (!('code' in error)) return error.message
   const isGarbled = String(error.code).startsWith('HPE_')
-  return `${isGarbled ? 'the answer of the daemon is no HTTP' : 'the daemon ended the connection'}: ${error.message}`
+  return isGarbled
+    ? `the answer of the daemon is no HTTP: ${error.message}`
+    : 'the daemon ended the connection'
 }

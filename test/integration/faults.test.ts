@@ -282,7 +282,7 @@ const DAEMONS: readonly [name: string, act: Act, error: string][] = [
   [
     'ends the connection half way',
     (load) => load.once('data', () => load.socket.destroy()),
-    `${loading}the daemon ended the connection: socket hang up`,
+    `${loading}the daemon ended the connection`,
   ],
   [
     'takes all, then fails',
