@@ -44,9 +44,9 @@ export async function sendArchive(
     const output = socket ?? engine.stdin
     const decompressor = await startDecompressor([range], { decompressors, threads, output })
     children.unshift(decompressor)
-    // Node reads no more from what it gave to a child, and the answer is to come. As
-    // the child does not, no read or write here would return before it is done: none
-    // is but for that answer, which is short.
+    // Node stops reading what it hands to a child: the answer is still to come. The
+    // child has made it block, for both sides; but that answer is short, and is all
+    // that is read or written here.
     socket?.resume()
     await pipeline(streamFile(archive), (chunks) => proven(chunks, options), decompressor.stdin)
     await decompressor.exited

@@ -1,11 +1,10 @@
 // The container engine, by its command: short questions by ask.ts, image
 // bytes through streams.
-import * as v from 'valibot'
-
 import { ask, NOT_FOUND, type Answer } from './ask.ts'
 import { startChild, type Child } from './child.ts'
 import { engineError } from './engine-error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
+import { parseInfo, type EngineInfo } from './engine-info.ts'
 import { ToolError, interrupted } from './errors.ts'
 
 /** The commands that are known, most preferred first. */
@@ -15,16 +14,8 @@ export const ENGINE_NAMES = ['docker', 'podman', 'nerdctl'] as const
 export type EngineName = (typeof ENGINE_NAMES)[number]
 
 /** A container engine that answers. */
-export interface Engine {
+export interface Engine extends EngineInfo {
   readonly name: EngineName
-  /** Whether image IDs are config digests, as on docker's graph drivers and podman; else they are manifest digests. */
-  readonly idIsConfig: boolean
-  /** Whether `save` takes `--platform` (API 1.48). */
-  readonly savesPlatform: boolean
-  /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
-  readonly inspectsPlatform: boolean
-  /** Where its daemon may be on this machine, and who that is; see `findSocket`. */
-  readonly daemon?: { readonly socketPath: string; readonly id: string; readonly name: string }
   /** Ends what it is asked. */
   readonly signal?: AbortSignal
 }
@@ -156,51 +147,9 @@ async function probe(asked: Asked): Promise<Engine | undefined> {
     const idIsConfig = name === 'podman'
     return { ...asked, idIsConfig, savesPlatform: false, inspectsPlatform: false }
   }
-  const parsed = v.safeParse(Info, answer.stdout)
-  // Some clients call it a success that the daemon is down: docker/cli#5900.
-  if (!parsed.success || parsed.output.ServerVersion === '') {
+  const info = parseInfo(answer.stdout, process.env['DOCKER_HOST'])
+  if (!info) {
     throw engineError(`ask ${name}`, answer.stderr || 'cannot connect to the docker daemon')
   }
-  const info = parsed.output
-  const versions = [info.ServerVersion, info.ClientInfo?.Version ?? ''].map(Number.parseFloat)
-  const idIsConfig = !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter')
-  const daemon = findDaemon(info)
-  return {
-    ...asked,
-    ...(daemon && { daemon }),
-    idIsConfig,
-    savesPlatform: versions.every((version) => version >= 28),
-    inspectsPlatform: !idIsConfig && versions.every((version) => version >= 28.1),
-  }
+  return { ...asked, ...info }
 }
-
-const SCHEME = 'unix://'
-const DEFAULT_SOCKET = '/var/run/docker.sock'
-
-// Where the client looks for it, if no other context is in use.
-function findDaemon({
-  ID: id,
-  Name: name,
-  ClientInfo,
-}: v.InferOutput<typeof Info>): Engine['daemon'] {
-  const host = process.env['DOCKER_HOST'] || SCHEME
-  if (!id || !name || ClientInfo?.Context !== 'default' || !host.startsWith(SCHEME)) {
-    return undefined
-  }
-  const socketPath = host.slice(SCHEME.length) || DEFAULT_SOCKET
-  return socketPath.startsWith('/') ? { socketPath, id, name } : undefined
-}
-
-const Info = v.pipe(
-  v.string(),
-  v.parseJson(),
-  v.object({
-    ID: v.optional(v.string()),
-    Name: v.optional(v.string()),
-    ServerVersion: v.string(),
-    DriverStatus: v.nullish(v.unknown(), []),
-    ClientInfo: v.optional(
-      v.object({ Version: v.optional(v.string()), Context: v.optional(v.string()) }),
-    ),
-  }),
-)

@@ -16,7 +16,7 @@ import { startLoad, type Engine } from './engine.ts'
 import { ToolError, interrupted } from './errors.ts'
 import type { LoadTurn } from './load-queue.ts'
 import type { LoadPlan } from './load-plan.ts'
-import { requestLoad } from './load-request.ts'
+import { findSocket, requestLoad } from './load-request.ts'
 import type { Progress, VerbContext } from './outcome.ts'
 import type { PresentLayers } from './present-layers.ts'
 import { assembleTar } from './tar-assembler.ts'
@@ -25,8 +25,6 @@ import type { Target } from './targets.ts'
 /** What it is loaded with. */
 export interface LoadTools {
   readonly engine: Engine
-  /** Where its daemon listens, if the client is not needed; see `findSocket`. */
-  readonly socket: () => Promise<string | undefined>
   readonly present: PresentLayers
   readonly decompressors: Decompressors
   readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
@@ -107,7 +105,7 @@ async function send(
   { archive, label }: Target,
   record: ArchiveRecord,
   { omit, putBack }: LoadPlan,
-  { engine, socket, decompressors, options, turn }: LoadTools,
+  { engine, decompressors, options, turn }: LoadTools,
 ): Promise<void> {
   const { threads, signal, notify } = options
   const release = async (): Promise<void> => {
@@ -123,7 +121,7 @@ async function send(
     await assembleTar(assembly, { ...assemble, release }, () => startLoad(engine, label))
   }
   if (omit.size > 0 || putBack.length > 0) return sendParts()
-  const finding = socket()
+  const finding = findSocket(engine)
   // What lies between the layers is soon read, and tells whether the record
   // speaks of this archive at all.
   const layers = new Set(record.segments.flatMap(({ layerDigest = [] }) => layerDigest))

@@ -10,7 +10,6 @@ import { findEngine, takesParts, type EngineName } from './engine.ts'
 import { areApart, checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './load-queue.ts'
-import { findSocket } from './load-request.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { watchLayers } from './present-layers.ts'
 import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
@@ -46,9 +45,7 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
     findEngine(options.engine, options.signal),
     findDecompressors({ threads, wanted, notify: options.notify }),
   ])
-  let finding: ReturnType<typeof findSocket> | undefined
-  const socket = (): ReturnType<typeof findSocket> => (finding ??= findSocket(engine))
-  const context = { engine, socket, present: watchLayers(engine), decompressors, options }
+  const context = { engine, present: watchLayers(engine), decompressors, options }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 
 import { listenBefore, type Act } from '../fixtures/daemon-socket.ts'
 import { complaint, runMounted, wrapCommand } from '../fixtures/faults.ts'
-import { openGate } from '../fixtures/gate.ts'
+import { overTcp } from '../fixtures/gate.ts'
 import { run, sh, start, type Program } from '../fixtures/run.ts'
 import {
   GREETING,
@@ -35,7 +35,6 @@ const tiny = await build('tiny', [GREETING])
 const dense = await build('dense', [{ path: 'dense', content: pseudoRandom('dense', 4_000_000) }])
 const archive = archiveOf(image)
 const root = t.testdir({ carry: {} })
-const engineSocket = engine.host.slice('unix://'.length)
 
 // Every run starts with this carry directory: an archive of the image and a tar.
 const original = join(root, 'carry')
@@ -265,10 +264,8 @@ const LOADS: readonly [name: string, script: string, error: string][] = [
 for (const [name, script, error] of LOADS) {
   t.test(`${LOAD}: a docker load that ${name} is named`, async (t) => {
     // On this machine the daemon would be asked without its client.
-    const gate = await openGate({ path: engineSocket }, () => true)
-    t.teardown(gate.close)
-    const asWrapped = await withCommand('docker', whenAskedTo('load', script))
-    const env = { ...asWrapped, DOCKER_HOST: `tcp://${gate.host}` }
+    const client = await withCommand('docker', whenAskedTo('load', script))
+    const env = { ...client, ...(await overTcp(t, engine)) }
     await fails(t, LOAD, [`./${archive}`], { env, error })
   })
 }
@@ -304,8 +301,7 @@ const DAEMONS: readonly [name: string, act: Act, error: string][] = [
 
 for (const [name, act, error] of DAEMONS) {
   t.test(`${LOAD}: a daemon that ${name} is named`, async (t) => {
-    const socket = await listenBefore(t, engineSocket, act)
-    const env = { ...engine.env, DOCKER_HOST: `unix://${socket}` }
+    const env = { ...engine.env, ...(await listenBefore(t, engine, act)) }
     await fails(t, LOAD, [`./${archive}`], { env, error })
   })
 }

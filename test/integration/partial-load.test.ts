@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
-import { openGate } from '../fixtures/gate.ts'
+import { overTcp } from '../fixtures/gate.ts'
 import { run } from '../fixtures/run.ts'
 import {
   GREETING,
@@ -150,10 +150,8 @@ t.test('skipping: a layer that comes twice in an image', async (t) => {
 
 /** The environment in which the client is a script of ours; on this machine some loads would go without one. */
 async function withClient(t: Test, bin: string, script: string): Promise<Record<string, string>> {
-  const gate = await openGate({ path: engine.host.slice('unix://'.length) }, () => true)
-  t.teardown(gate.close)
-  const wrapped = await wrapCommand(bin, 'docker', script)
-  return { ...engine.env, ...wrapped, DOCKER_HOST: `tcp://${gate.host}` }
+  const client = await wrapCommand(bin, 'docker', script)
+  return { ...engine.env, ...client, ...(await overTcp(t, engine)) }
 }
 
 t.test('skipping: a layer that disappears in between is sent after all', async (t) => {

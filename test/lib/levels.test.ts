@@ -18,6 +18,7 @@ const PURE = [
   'docker-archive',
   'engine-error',
   'engine-image',
+  'engine-info',
   'equal-pieces',
   'errors',
   'hold-back',

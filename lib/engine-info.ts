@@ -1,0 +1,63 @@
+// What `docker info` says of a daemon, and what can be asked of it for that.
+import * as v from 'valibot'
+
+/** What is known of an engine. */
+export interface EngineInfo {
+  /** Whether image IDs are config digests, as on docker's graph drivers and podman; else they are manifest digests. */
+  readonly idIsConfig: boolean
+  /** Whether `save` takes `--platform` (API 1.48). */
+  readonly savesPlatform: boolean
+  /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
+  readonly inspectsPlatform: boolean
+  /** Where its daemon may be on this machine, and who that is; see `findSocket`. */
+  readonly daemon?: { readonly socketPath: string; readonly id: string; readonly name: string }
+}
+
+const Info = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({
+    ID: v.optional(v.string()),
+    Name: v.optional(v.string()),
+    ServerVersion: v.string(),
+    DriverStatus: v.nullish(v.unknown(), []),
+    ClientInfo: v.optional(
+      v.object({ Version: v.optional(v.string()), Context: v.optional(v.string()) }),
+    ),
+  }),
+)
+
+/**
+ * @param text - what `docker info --format '{{json .}}'` says
+ * @param host - DOCKER_HOST, if it is set
+ * @returns what that tells; undefined where no daemon answered
+ */
+export function parseInfo(text: string, host?: string): EngineInfo | undefined {
+  const parsed = v.safeParse(Info, text)
+  // Some clients call it a success that the daemon is down: docker/cli#5900.
+  if (!parsed.success || parsed.output.ServerVersion === '') return undefined
+  const info = parsed.output
+  const versions = [info.ServerVersion, info.ClientInfo?.Version ?? ''].map(Number.parseFloat)
+  const idIsConfig = !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter')
+  const daemon = findDaemon(info, host)
+  return {
+    ...(daemon && { daemon }),
+    idIsConfig,
+    savesPlatform: versions.every((version) => version >= 28),
+    inspectsPlatform: !idIsConfig && versions.every((version) => version >= 28.1),
+  }
+}
+
+const SCHEME = 'unix://'
+const DEFAULT_SOCKET = '/var/run/docker.sock'
+
+// Where the client looks for it, if no other context is in use.
+function findDaemon(
+  { ID: id, Name: name, ClientInfo }: v.InferOutput<typeof Info>,
+  host = '',
+): EngineInfo['daemon'] {
+  const isLocal = host === '' || host.startsWith(SCHEME)
+  if (!id || !name || ClientInfo?.Context !== 'default' || !isLocal) return undefined
+  const socketPath = host.slice(SCHEME.length) || DEFAULT_SOCKET
+  return socketPath.startsWith('/') ? { socketPath, id, name } : undefined
+}
