@@ -65,8 +65,7 @@ export async function prepareImage(
 export async function prepareArchive(image: BenchImage): Promise<void> {
   const { reference, dir, engine } = image
   say('  archiving it')
-  // Level 0 is fast, and about as fast to read as any other.
-  await runProgram('save_compressed_tars', ['--no-pull', '--level', '0', '--dir', dir, reference], {
+  await runProgram('save_compressed_tars', ['--no-pull', '--dir', dir, reference], {
     env: engine.env,
   })
 }
