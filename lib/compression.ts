@@ -38,6 +38,15 @@ export function programEnvironment(): NodeJS.ProcessEnv {
 export const NOISE = /^can not seek in input: Illegal seek$/gm
 
 /**
+ * How far pixz 1.0.7 reads ahead after a stream: where all of the next one's first
+ * block lies there, it loses what follows, and fails. Zeros between two streams mean
+ * nothing.
+ *
+ * @see https://github.com/vasi/pixz/issues/89
+ */
+export const PIXZ_AHEAD_BYTES = 4096
+
+/**
  * @param sizeBytes - of what is compressed
  * @returns the bytes of it that a processor gets at a time
  */

@@ -22,7 +22,7 @@ export interface Compressor {
 
 /** What reads each codec. */
 export interface Decompressors extends Readonly<Record<Codec, Compressor>> {
-  /** Told where what is built in has work for one processor only, and why. */
+  /** Told where what is built in has work for one processor only, or stands in for pixz, and why. */
   readonly onSlow?: (reason: string) => void
 }
 
@@ -134,7 +134,8 @@ export function describeDecompressors({ xz, zstd }: Decompressors): string {
   return `decompressing xz with ${xz.name} ${xz.version}, zst with ${zstd.name} ${zstd.version}`
 }
 
-function builtin(codec: Codec): Compressor {
+/** @returns what reads a codec where no program does. */
+export function builtin(codec: Codec): Compressor {
   return {
     name: 'builtin',
     version: codec === 'xz' ? 'liblzma' : `${process.versions['zstd']}`,

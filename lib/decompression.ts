@@ -7,12 +7,14 @@ import type { Writable } from 'node:stream'
 import { createByteTaker } from './byte-taker.ts'
 import { endChildren, startChild, type Child } from './child.ts'
 import { codecOf, MAGIC_BYTES, type Codec } from './codec.ts'
-import { NOISE, programEnvironment } from './compression.ts'
-import { usesProcessors, type Compressor, type Decompressors } from './compressor.ts'
+import { NOISE, PIXZ_AHEAD_BYTES, programEnvironment } from './compression.ts'
+import { builtin, usesProcessors, type Compressor, type Decompressors } from './compressor.ts'
 import { ToolError } from './errors.ts'
 import { readStart, type FileRange } from './file-range.ts'
 import { startTransform } from './transform-child.ts'
 import { startXzDecoder } from './xz-decoder.ts'
+import { readStreams } from './xz-file.ts'
+import { readRecords } from './xz-index.ts'
 import { startZstdDecoder } from './zstd-decoder.ts'
 
 /** How to decompress. */
@@ -64,7 +66,7 @@ async function* readRuns(
   for (const run of runs) {
     const sizeBytes = run.parts.reduce((sum, part) => sum + part.sizeBytes, 0)
     const { decompressors, threads } = options
-    const child = start(run, { decompressors, threads })
+    const child = await start(run, { decompressors, threads })
     const feeding = pipeline(() => bytes.take(sizeBytes), child.stdin)
     feeding.catch(() => {})
     try {
@@ -77,18 +79,33 @@ async function* readRuns(
   }
 }
 
-function start({ codec, parts }: Run, options: DecompressionOptions): Child {
+async function start({ codec, parts }: Run, options: DecompressionOptions): Promise<Child> {
   const { decompressors, threads, output } = options
   const [path = '', ...others] = new Set(parts.map((part) => part.path))
   // One is known by its name; of several, some may have the same.
   const archive = others.length === 0 ? basename(path) : [path, ...others].join('", "')
-  const decompressor = decompressors[codec]
+  const { onSlow } = decompressors
+  const mayFail = decompressors[codec].name === 'pixz' && (await beginSmall(parts))
+  if (mayFail) onSlow?.(`"${archive}" is read by what is built in: pixz may fail on a small stream`)
+  const decompressor = mayFail ? builtin(codec) : decompressors[codec]
   if (decompressor.name !== 'builtin') return startProgram(decompressor, archive, options)
   const built = { archive, ...(output && { output }) }
-  const { onSlow } = decompressors
   return codec === 'xz'
     ? startXzDecoder({ parts, threads, onSlow, ...built })
     : startZstdDecoder(built)
+}
+
+// Whether a stream right behind another one begins with a small block. What is no
+// .xz, or damaged, is for a decompressor to tell.
+async function beginSmall(parts: readonly FileRange[]): Promise<boolean> {
+  const streams = (await Promise.all(parts.map(readStreams)).catch(() => [])).flat()
+  return streams.some(({ index, offsetBytes }, at) => {
+    const { paddingBytes = Infinity } = streams[at - 1] ?? {}
+    if (paddingBytes >= PIXZ_AHEAD_BYTES) return false
+    const [first] = readRecords(index, { archive: '', offsetBytes })
+    // Twice, to be on the safe side.
+    return first !== undefined && first.unpaddedBytes < 2 * PIXZ_AHEAD_BYTES
+  })
 }
 
 function startProgram(
@@ -103,7 +120,10 @@ function startProgram(
     stdout: output ?? 'pipe',
     explain: (stderr) =>
       new ToolError('BAD_ARCHIVE', `decompress "${archive}": ${name}: ${stderr}`, {
-        hint: 'it is damaged or was cut off: copy it again from where it was made',
+        // As zstd says it; it allows as much here as any can take.
+        hint: /window (size|log)/i.test(stderr)
+          ? 'compress it again with a window of at most 2 GiB'
+          : 'it is damaged or was cut off: copy it again from where it was made',
       }),
   })
 }

@@ -2,7 +2,7 @@
 // layers of a containerd store are, is stored as it is: it would only cost time.
 import { keepOutput, type Child } from './child.ts'
 import type { Codec, Coding } from './codec.ts'
-import { startCompressor } from './compression.ts'
+import { PIXZ_AHEAD_BYTES, startCompressor } from './compression.ts'
 import type { Compressor } from './compressor.ts'
 import { isCompressed, storeXz, storeZstd } from './stored-segment.ts'
 import { startTransform } from './transform-child.ts'
@@ -68,10 +68,7 @@ export function openSegment(
   }
 }
 
-// pixz 1.0.7 reads ahead by so much after a stream, and loses it where it is
-// the next one's: vasi/pixz#89. Zeros between two streams are allowed, and mean
-// nothing.
-const XZ_PADDING = Buffer.alloc(4096)
+const XZ_PADDING = Buffer.alloc(PIXZ_AHEAD_BYTES)
 
 async function* compressed(started: Promise<Child>, codec: Codec): AsyncGenerator<Buffer> {
   const { stdout, exited } = await started

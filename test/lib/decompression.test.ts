@@ -163,6 +163,48 @@ t.test('startDecompressor: a failure is told', async (t) => {
   })
 })
 
+// pixz 1.0.7 loses it where the stream tells the sizes of its blocks, as `xz -T2` has it.
+for (const [what, padding, block, isBuiltin] of [
+  ['a small stream right behind another one', 0, 5000, true],
+  ['a small stream a little behind another one', 2048, 5000, true],
+  ['a small stream behind as much as pixz reads ahead', 4096, 5000, false],
+  ['a stream that begins with a small block', 0, 4096, true],
+  ['a stream that begins with a large block', 0, 500_000, false],
+] as const) {
+  t.test(`startDecompressor: pixz: ${what}`, async (t) => {
+    const path = join(t.testdir({}), 'a.tar')
+    const start = block === 5000 ? BYTES.length - block : 1000
+    await sh(`head -c ${start} | xz -0T2 >${path}; head -c ${padding} /dev/zero >>${path}`, {
+      input: BYTES,
+    })
+    await sh(`xz -0T2 --block-size=${block} >>${path}`, { input: BYTES.subarray(start) })
+    const archive = await readFile(path)
+    const told: string[] = []
+    const decompressors = { ...READERS.pixz, onSlow: (text: string) => void told.push(text) }
+    const range = { path, offsetBytes: 0, sizeBytes: archive.length }
+    const child = await startDecompressor([range], { decompressors })
+    t.ok((await through(child, archive)).equals(BYTES))
+    t.match(told, isBuiltin ? [/^"a\.tar" is read by what is built in: .*pixz/] : [])
+    t.equal(told.length, isBuiltin ? 1 : 0)
+  })
+}
+
+// just over it, and more than can be told
+for (const window of ['a9', 'ff']) {
+  t.test(`startDecompressor: zstd: a window over the limit: ${window}`, async (t) => {
+    const path = join(t.testdir({}), 'a.tar')
+    const frame = Buffer.from(`28b52ffd00${window}010000`, 'hex')
+    await writeFile(path, frame)
+    const range = { path, offsetBytes: 0, sizeBytes: frame.length }
+    const child = await startDecompressor([range], { decompressors: READERS.pixz })
+    await t.rejects(through(child, frame), {
+      code: 'BAD_ARCHIVE',
+      message: /^decompress "a\.tar": zstd: /,
+      hint: 'compress it again with a window of at most 2 GiB',
+    })
+  })
+}
+
 t.test('startDecompressor: a file that is gone', async (t) => {
   const range = { path: join(t.testdir({}), 'gone'), offsetBytes: 0, sizeBytes: 1 }
   const starting = startDecompressor([range], { decompressors: READERS.xz })
