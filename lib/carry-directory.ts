@@ -19,6 +19,7 @@ import { parseChecksums, SUMS_ENCODING, updateChecksums } from './checksum-file.
 import { lockDirectory } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
 import { readText } from './file-range.ts'
+import type { VerbContext } from './outcome.ts'
 
 /**
  * Makes sure that this run is the only one that writes there, and clears what
@@ -73,11 +74,19 @@ export async function readRecord(archive: string): Promise<ArchiveRecord | undef
 export async function isUpToDate(
   archive: string,
   record: ArchiveRecord,
-  wanted: { force: boolean; coding: Coding },
+  { force, coding, notify }: Pick<VerbContext, 'notify'> & { force: boolean; coding: Coding },
 ): Promise<boolean> {
-  if (wanted.force || !isSameCoding(record.archive, wanted.coding)) return false
+  if (force || !isSameCoding(record.archive, coding)) return false
   const found = await stat(archive).catch(() => undefined)
-  return found?.size === record.archive.sizeBytes
+  if (found?.size !== record.archive.sizeBytes) return false
+  const listed = await readChecksums(dirname(archive))
+  const sums = [...(await checksumsOf(archive, record))]
+  // What is not listed may be so by a crash; what was listed was right then.
+  const changed = sums.find(([name, sha256]) => (listed.get(name) ?? sha256) !== sha256)
+  if (!changed) return true
+  const text = `"${archive}" is not up to date: SHA256SUMS has another sha256 for it or its record`
+  notify({ type: 'warning', text })
+  return false
 }
 
 /** @returns the checksums that SHA256SUMS in a directory lists. */
@@ -121,22 +130,23 @@ export async function removeArchive(archive: string): Promise<boolean> {
   if (!(await stat(archive).catch(nothing))) return false
   const names = [basename(archive), basename(recordName(archive))]
   await changeSums(dirname(archive), new Map(names.map((name) => [name, undefined])))
-  await rm(recordName(archive), { force: true })
+  // Without its record, the next run would not know it for one to be removed.
   await rm(archive, { force: true })
+  await rm(recordName(archive), { force: true })
   return true
 }
 
 /** Makes sure that SHA256SUMS lists an archive and its record: a crash may have come before that. */
 export async function listChecksums(archive: string, record: ArchiveRecord): Promise<void> {
+  await changeSums(dirname(archive), await checksumsOf(archive, record))
+}
+
+async function checksumsOf(archive: string, record: ArchiveRecord): Promise<Map<string, string>> {
   const text = await readFile(recordName(archive))
-  const recordSha256 = createHash('sha256').update(text).digest('hex')
-  await changeSums(
-    dirname(archive),
-    new Map([
-      [basename(archive), record.archive.sha256],
-      [basename(recordName(archive)), recordSha256],
-    ]),
-  )
+  return new Map([
+    [basename(archive), record.archive.sha256],
+    [basename(recordName(archive)), createHash('sha256').update(text).digest('hex')],
+  ])
 }
 
 async function changeSums(

@@ -37,6 +37,19 @@ t.test('tars: every one of the directory, kept and coming out byte for byte', as
   t.equal(await bench.sh(dir, 'sha256sum --strict -c SHA256SUMS | grep -c OK'), '8')
 })
 
+t.test('again: one whose record was changed is made again', async (t) => {
+  const dir = t.testdir()
+  await writeFile(join(dir, 'a.tar'), tar([GREETING]))
+  await compress(dir)
+  const { archive, ...rest } = await recordOf(dir, 'a.tar.xz')
+  const changed = { archive: { ...archive, sha256: '0'.repeat(64) }, ...rest }
+  await writeFile(join(dir, 'a.tar.xz.json'), JSON.stringify(changed))
+  t.match(await compress(dir, '--dry-run'), [{ result: 'would be compressed' }])
+  t.match(await compress(dir), [{ result: 'compressed' }])
+  t.match((await recordOf(dir, 'a.tar.xz')).archive, { sha256: archive.sha256 })
+  await bench.sh(dir, 'sha256sum --check --strict SHA256SUMS')
+})
+
 t.test('record: has the facts of a saved image', async (t) => {
   const dir = t.testdir()
   await compress(dir, saved)

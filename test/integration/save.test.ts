@@ -1,6 +1,6 @@
 // save_compressed_tars: what is saved, under which name, what is not saved again
 // or refused, and that its lines matter less. Pulling itself is in pull.test.ts.
-import { rm } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { buildImage, buildMultiPlatform, type SampleImage } from '../fixtures/sample-images.ts'
@@ -104,6 +104,21 @@ t.test('again: what is missing beside an archive comes back', async (t) => {
     t.match(await save(dir, one.reference), [{ result: 'saved' }])
     t.equal(await bench.sh(dir, 'sort SHA256SUMS'), sums, name)
   }
+})
+
+t.test('again: an archive whose record was damaged is made again', async (t) => {
+  const dir = t.testdir()
+  await save(dir, one.reference)
+  const path = join(dir, `${archiveOf(one)}.json`)
+  const { archive, ...rest } = await recordOf(dir, archiveOf(one))
+  const damaged = { archive: { ...archive, sha256: '0'.repeat(64) }, ...rest }
+  await writeFile(path, JSON.stringify(damaged))
+  t.match(await save(dir, one.reference, '--dry-run'), [{ result: 'would be saved' }])
+  const { status, stderr } = await bench.run('save_compressed_tars', dir, one.reference)
+  t.equal(status, 0)
+  t.match(stderr, `warning: "${archiveOf(one)}" is not up to date: SHA256SUMS has another sha256`)
+  t.match((await recordOf(dir, archiveOf(one))).archive, { sha256: archive.sha256 })
+  await bench.sh(dir, 'sha256sum --check --strict SHA256SUMS')
 })
 
 t.test('digest: with a tag it loads back under that tag', async (t) => {

@@ -5,7 +5,6 @@ import t from 'tap'
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
 import { formatRecord } from '../../lib/archive-record.ts'
 import { createAtomicFile } from '../../lib/atomic-file.ts'
-import type { Coding } from '../../lib/codec.ts'
 import {
   checkDirectory,
   commitArchive,
@@ -103,6 +102,18 @@ t.test('removeArchive: one without a record', async (t) => {
   t.strictSame(await readdir(dir), [])
 })
 
+t.test('removeArchive: the record goes last', async (t) => {
+  const dir = t.testdir({ [NAME]: { in: 'the way' }, [`${NAME}.json`]: '{}' })
+  await t.rejects(removeArchive(join(dir, NAME)))
+  t.strictSame((await readdir(dir)).toSorted(), [NAME, `${NAME}.json`])
+})
+
+t.test('removeArchive: a record alone stays, for what was delivered', async (t) => {
+  const dir = t.testdir({ [`${NAME}.json`]: '{}' })
+  t.equal(await removeArchive(join(dir, NAME)), false)
+  t.strictSame(await readdir(dir), [`${NAME}.json`])
+})
+
 t.test('listChecksums: writes what is missing, and nothing where all is there', async (t) => {
   const dir = t.testdir()
   await commit(dir, 'first')
@@ -183,8 +194,10 @@ t.test('readChecksums: none where there is no file', async (t) => {
   t.strictSame(await readChecksums(t.testdir()), new Map())
 })
 
+type Wanted = Omit<Parameters<typeof isUpToDate>[2], 'notify'>
+
 // what, the archive's bytes, what is wanted, whether it is up to date
-const WANTED: [string, string | undefined, { force: boolean; coding: Coding }, boolean][] = [
+const WANTED: [string, string | undefined, Wanted, boolean][] = [
   ['as it was asked for', 'archive', { force: false, coding: { codec: 'xz', level: 6 } }, true],
   ['forced', 'archive', { force: true, coding: { codec: 'xz', level: 6 } }, false],
   ['of another level', 'archive', { force: false, coding: { codec: 'xz', level: 9 } }, false],
@@ -194,8 +207,33 @@ const WANTED: [string, string | undefined, { force: boolean; coding: Coding }, b
 
 for (const [what, bytes, wanted, want] of WANTED) {
   t.test(`isUpToDate: ${want ? 'yes' : 'no'} for one that is ${what}`, async (t) => {
-    const archive = join(t.testdir(), NAME)
-    if (bytes !== undefined) await writeFile(archive, bytes)
-    t.equal(await isUpToDate(archive, recordOf('archive'), wanted), want)
+    const dir = t.testdir()
+    await commit(dir, 'archive')
+    const archive = join(dir, NAME)
+    await (bytes === undefined ? rm(archive) : writeFile(archive, bytes))
+    const notify = (): void => void t.fail('there is nothing to tell')
+    t.equal(await isUpToDate(archive, recordOf('archive'), { ...wanted, notify }), want)
+  })
+}
+
+// what of it SHA256SUMS has otherwise, and whether it is up to date
+const LISTED: [string, string, boolean][] = [
+  ['the archive', `s/^.*  ${NAME}$/${'0'.repeat(64)}  ${NAME}/`, false],
+  ['the record', `s/^.*  ${NAME}.json$/${'0'.repeat(64)}  ${NAME}.json/`, false],
+  ['nothing, but lacks the archive', `/  ${NAME}$/d`, true],
+]
+
+for (const [what, change, want] of LISTED) {
+  t.test(`isUpToDate: ${want ? 'yes' : 'no'} where SHA256SUMS has ${what}`, async (t) => {
+    const dir = t.testdir()
+    await commit(dir, 'archive')
+    await sh(`sed -i '${change}' SHA256SUMS`, { cwd: dir })
+    const told: unknown[] = []
+    const wanted = { force: false, coding: { codec: 'xz', level: 6 } as const }
+    const notify = (notice: unknown): void => void told.push(notice)
+    const archive = join(dir, NAME)
+    t.equal(await isUpToDate(archive, recordOf('archive'), { ...wanted, notify }), want)
+    const text = `"${archive}" is not up to date: SHA256SUMS has another sha256 for it or its record`
+    t.strictSame(told, want ? [] : [{ type: 'warning', text }])
   })
 }
