@@ -1,7 +1,7 @@
 // The one error that is meant for people. Whatever else is thrown is a bug and
 // shows its stack; what the operating system refuses is told apart here.
 
-/** What went wrong, for scripts: the codes stand in the README. */
+/** What went wrong, for scripts: the codes stand in the README, but for that of what a signal ended. */
 export type ErrorCode =
   | 'BAD_ARCHIVE'
   | 'BAD_IMAGE'

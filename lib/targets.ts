@@ -20,7 +20,7 @@ import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
 
 /** The list that is read where nothing is named: here by a save, in the carry directory by those after it. */
-export const DEFAULT_LIST = 'images_list.txt'
+const DEFAULT_LIST = 'images_list.txt'
 
 /** Where to look. */
 export interface TargetOptions {

@@ -19,7 +19,7 @@ const LEAST_BYTES = 5
  * Reads an index to its end, and keeps nothing of it.
  *
  * @param bytes - the index, from its indicator to its check sum
- * @returns how many blocks there are, what room they take, and the largest
+ * @returns how many blocks there are, and what room they take
  * @throws BAD_ARCHIVE
  * @see https://tukaani.org/xz/xz-file-format.txt 4
  */
