@@ -7,14 +7,18 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { ToolError, interrupted, isInterruption, isSystemError } from './errors.ts'
 
-/** A started child process. */
-export interface Child {
-  readonly stdin: Writable
-  readonly stdout: Readable
+/** What was started, and comes to an end. */
+export interface Ending {
   /** Settles when it has ended; rejects where it failed, INTERRUPTED where it was killed from here. */
   readonly exited: Promise<void>
   /** Ends it; the hard way at once, or where it does not heed SIGTERM. */
   kill(signal?: 'SIGTERM' | 'SIGKILL'): void
+}
+
+/** A started child process. */
+export interface Child extends Ending {
+  readonly stdin: Writable
+  readonly stdout: Readable
 }
 
 /** How to start a child, and how to tell of its failure. */
@@ -107,7 +111,7 @@ export function keepOutput({ stdout }: Pick<Child, 'stdout'>, keptBytes = KEPT_B
  * @throws the root of the failure: of a broken pipe, whatever broke it
  */
 export async function withChildren<T>(
-  children: readonly Child[],
+  children: readonly Ending[],
   signal: AbortSignal,
   work: Promise<T>,
 ): Promise<T> {
@@ -130,7 +134,7 @@ export async function withChildren<T>(
 }
 
 /** Ends the children that are still running, and waits for all. */
-export async function endChildren(children: readonly Child[]): Promise<void> {
+export async function endChildren(children: readonly Ending[]): Promise<void> {
   children.forEach((child) => child.kill())
   await Promise.allSettled(children.map((child) => child.exited))
 }

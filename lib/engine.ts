@@ -105,11 +105,20 @@ export async function tagImage(engine: Engine, reference: string, tag: string): 
 }
 
 /**
- * @param platform - the image's own: where its name means several, all would be saved
+ * @param platform - an image's own: where its name means several, all would be saved
+ * @returns what the engine has to be told of it; undefined where it cannot choose
+ */
+export function platformToSave(engine: Engine, platform: string): string | undefined {
+  return platform.includes('/') && engine.savesPlatform ? platform : undefined
+}
+
+/**
+ * @param platform - the image's own
  * @returns a child whose stdout is the image's tar
  */
 export function startSave(engine: Engine, reference: string, platform: string): Child {
-  const choice = platform.includes('/') && engine.savesPlatform ? ['--platform', platform] : []
+  const chosen = platformToSave(engine, platform)
+  const choice = chosen === undefined ? [] : ['--platform', chosen]
   return startChild(engine.name, ['save', ...choice, reference], {
     explain: (stderr) => engineError(`save "${reference}"`, stderr),
   })

@@ -1,15 +1,15 @@
 // The engine's side of a verification: the very image that an archive was made
 // of, where the engine has it, and a fresh save of it.
 import { basename } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 
 import { archiveNames } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
-import { withChildren } from './child.ts'
 import { readImages, type ArchivedImage } from './docker-archive.ts'
+import { engineError } from './engine-error.ts'
 import type { EngineImage } from './engine-image.ts'
 import { listTags } from './engine-lists.ts'
-import { inspectImage, startSave, type Engine } from './engine.ts'
+import { readSaved } from './engine-source.ts'
+import { inspectImage, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
 import {
   parseReference,
@@ -67,7 +67,7 @@ export async function findOriginal(
 /**
  * @param leftOut - paths of members whose content is not to count
  * @param md5 - whether the content md5 is wanted
- * @throws what {@link startSave} and {@link readImages} throw
+ * @throws what {@link readSaved} and {@link readImages} throw
  */
 export async function digestEngineImage(
   engine: Engine,
@@ -76,15 +76,23 @@ export async function digestEngineImage(
   md5: boolean,
   signal: AbortSignal,
 ): Promise<EngineDigest> {
-  const child = startSave(engine, original.name, original.image.platform)
+  const { name, image } = original
   const treat = ({ path }: TarMember): Treatment => (leftOut.has(path) ? 'left out' : 'together')
   const digester = digestTar({ constant: false, md5, treat })
-  const work = pipeline(child.stdout, async (chunks: AsyncIterable<Buffer>) => {
-    for await (const chunk of chunks) digester.write(chunk)
-    return digester.end()
-  })
-  const tar = await withChildren([child], signal, work)
+  const take = (bytes: Buffer): void => void ofEngine(name, () => digester.write(bytes))
+  await readSaved(engine, { name, platform: image.platform }, take, signal)
+  const tar = ofEngine(name, () => digester.end())
   return { tar, images: readImages(tar) }
+}
+
+// What is wrong with its tar is not to be taken for a fault of the archive.
+function ofEngine<T>(name: string, digest: () => T): T {
+  try {
+    return digest()
+  } catch (error) {
+    if (!(error instanceof ToolError)) throw error
+    throw engineError(`save "${name}"`, error.message)
+  }
 }
 
 function recordedReference(recorded: RecordedImage | undefined): ImageReference | undefined {

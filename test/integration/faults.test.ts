@@ -117,12 +117,38 @@ const SAVES: readonly [name: string, script: string, error: string][] = [
 ]
 
 for (const [name, script, error] of SAVES) {
-  for (const [program, ...args] of [[SAVE, '--no-pull'], [VERIFY]] as const) {
-    t.test(`${program}: a docker save that ${name} leaves nothing`, async (t) => {
-      const env = await withCommand('docker', whenAskedTo('save', script))
-      await fails(t, program, [...args, image.reference], { env, error })
-    })
-  }
+  t.test(`${SAVE}: a docker save that ${name} leaves nothing`, async (t) => {
+    const env = await withCommand('docker', whenAskedTo('save', script))
+    await fails(t, SAVE, ['--no-pull', image.reference], { env, error })
+  })
+  t.test(`${VERIFY}: a docker save that ${name} is named`, async (t) => {
+    const client = await withCommand('docker', whenAskedTo('save', script))
+    const env = { ...client, ...(await overTcp(t, engine)) }
+    const named = error.startsWith(saving) ? error : `${saving}${error}`
+    await fails(t, VERIFY, [image.reference], { env, error: named })
+  })
+}
+
+// On this machine the daemon is asked without its client.
+const SAVING_DAEMONS: readonly [name: string, act: Act, error: string][] = [
+  ['refuses it', (_, answer) => answer.writeHead(500).end('{"message":"oh"}'), `${saving}oh`],
+  [
+    'ends the connection',
+    (asked) => asked.socket.destroy(),
+    `${saving}the daemon ended the connection`,
+  ],
+  [
+    'calls it a success and sends nothing',
+    (_, answer) => answer.end(),
+    `${saving}read tar: it stops at byte 0, before its end`,
+  ],
+]
+
+for (const [name, act, error] of SAVING_DAEMONS) {
+  t.test(`${VERIFY}: a daemon that ${name} is named`, async (t) => {
+    const env = { ...engine.env, ...(await listenBefore(t, engine, act)) }
+    await fails(t, VERIFY, [image.reference], { env, error })
+  })
 }
 
 interface FullDisk {
@@ -263,14 +289,13 @@ const LOADS: readonly [name: string, script: string, error: string][] = [
 
 for (const [name, script, error] of LOADS) {
   t.test(`${LOAD}: a docker load that ${name} is named`, async (t) => {
-    // On this machine the daemon would be asked without its client.
     const client = await withCommand('docker', whenAskedTo('load', script))
     const env = { ...client, ...(await overTcp(t, engine)) }
     await fails(t, LOAD, [`./${archive}`], { env, error })
   })
 }
 
-const DAEMONS: readonly [name: string, act: Act, error: string][] = [
+const LOADING_DAEMONS: readonly [name: string, act: Act, error: string][] = [
   [
     'refuses it at once',
     (_, answer) => answer.writeHead(500).end('{"message":"oh"}'),
@@ -299,7 +324,7 @@ const DAEMONS: readonly [name: string, act: Act, error: string][] = [
   ],
 ]
 
-for (const [name, act, error] of DAEMONS) {
+for (const [name, act, error] of LOADING_DAEMONS) {
   t.test(`${LOAD}: a daemon that ${name} is named`, async (t) => {
     const env = { ...engine.env, ...(await listenBefore(t, engine, act)) }
     await fails(t, LOAD, [`./${archive}`], { env, error })

@@ -1,12 +1,14 @@
 // verify_checksums: what it proves, what it says it cannot, and what it finds.
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
+import { wrapCommand } from '../fixtures/faults.ts'
+import { run } from '../fixtures/run.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { dataLayer, GREETING } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
-import { archiveOf, setUp } from '../fixtures/workbench.ts'
+import { archiveOf, readAnswers, setUp } from '../fixtures/workbench.ts'
 
 const bench = await setUp(t, 'source')
 const { docker } = bench.engine
@@ -28,6 +30,26 @@ t.test('engine: has the image, by its name in the record', async (t) => {
     t.equal(answer?.md5?.archive, answer?.md5?.expected)
   }
 })
+
+// who saves the image, and what is done to what `docker info` says
+const SAVERS: readonly [who: string, filter: string][] = [
+  ['the daemon, by its socket', 'cat'],
+  ['the client, where the socket is that of another daemon', `sed 's/"ID":"/&not /'`],
+]
+for (const [who, filter] of SAVERS) {
+  t.test(`engine: its image comes from ${who}`, async (t) => {
+    const dir = t.testdir()
+    const log = join(dir, 'log')
+    const script = `echo "$1" >>${log}; "$real" "$@" | if [ "$1" = info ]; then ${filter}; else cat; fi`
+    const path = await wrapCommand(join(dir, 'bin'), 'docker', script)
+    const options = { form: 'source', cwd: carry, env: { ...bench.engine.env, ...path } } as const
+    const [answer] = readAnswers(await run('verify_checksums', ['--json'], options))
+    t.match(answer, { result: 'verified', notes: ['checked against the engine'] })
+    t.equal(answer?.md5?.archive, answer?.md5?.expected)
+    const commands = (await readFile(log, 'utf8')).split('\n')
+    t.equal(commands.includes('save'), who.startsWith('the client'), commands.join(' '))
+  })
+}
 
 t.test('engine: has the image without its tag', async (t) => {
   await docker('tag', one.reference, 'another/name:1.0')

@@ -4,9 +4,8 @@ import t from 'tap'
 
 import { startChild } from '../../lib/child.ts'
 import { ToolError } from '../../lib/errors.ts'
-import { findSocket, requestLoad, type LoadRequest } from '../../lib/load-request.ts'
+import { requestLoad, type LoadRequest } from '../../lib/load-request.ts'
 import { listen, listenRaw } from '../fixtures/daemon-socket.ts'
-import { GRAPH } from '../fixtures/graph-engine.ts'
 
 const MIB = 1024 * 1024
 
@@ -132,12 +131,11 @@ t.test('requestLoad: one that is killed before it is connected', async (t) => {
   await t.rejects(load.exited, { code: 'INTERRUPTED' })
 })
 
-t.test('requestLoad, findSocket: what is no daemon', async (t) => {
+t.test('requestLoad: what is no daemon', async (t) => {
   const garbage = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n`
   const socketPath = await listenRaw(t, garbage)
   const load = requestLoad(socketPath, 'a:1', MIB)
   await t.rejects(load.exited, { code: 'ENGINE_FAILED' })
-  t.equal(await findSocket(asking(socketPath)), undefined)
   const other = requestLoad(await listenRaw(t, 'hello\n'), 'a:1', MIB)
   await t.rejects(other.exited, { message: /^load "a:1": the answer of the daemon is no HTTP: / })
 })
@@ -156,23 +154,4 @@ t.test('requestLoad: one that is killed is interrupted, and the daemon hears of 
   await t.rejects(load.exited, { code: 'INTERRUPTED' })
   await ended.promise
   t.pass('it did')
-})
-
-function asking(socketPath: string, id = 'one', name = 'here'): typeof GRAPH {
-  return { ...GRAPH, daemon: { socketPath, id, name } }
-}
-
-t.test('findSocket: that of the daemon that the client asks', async (t) => {
-  let said = json({ ID: 'one', Name: 'here' })
-  const socketPath = await listen(t, ({ url }, answer) => {
-    answer.end(url === '/info' ? said : '')
-  })
-  t.equal(await findSocket(asking(socketPath)), socketPath)
-  t.equal(await findSocket(asking(socketPath, 'another')), undefined, 'that of another one')
-  t.equal(await findSocket(asking(socketPath, 'one', 'there')), undefined, 'that of a copy')
-  t.equal(await findSocket(GRAPH), undefined, 'none that is known')
-  t.equal(await findSocket(asking(`${socketPath}.none`)), undefined, 'none that is there')
-  for (said of ['oops', '{}']) t.equal(await findSocket(asking(socketPath)), undefined, said)
-  const signal = AbortSignal.abort()
-  t.equal(await findSocket({ ...asking(socketPath), signal }), undefined, 'one that was stopped')
 })

@@ -1,5 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import type { Engine } from '../../lib/engine.ts'
@@ -104,6 +104,26 @@ t.test('readSides: an engine that fails ends the other side', async (t) => {
   const { read } = await prepare(t, imageOf('amd64'), 'echo "out of luck" >&2; exit 1')
   await t.rejects(read(), { code: 'ENGINE_FAILED', message: 'save "a:1": out of luck' })
 })
+
+for (const [what, damage, reason] of [
+  [
+    'cut off',
+    (saved: string) => truncate(saved, 700),
+    'read tar: it stops at byte 700, before its end',
+  ],
+  [
+    'none',
+    (saved: string) => writeFile(saved, Buffer.alloc(512, 'x')),
+    'read tar header at byte 0: ',
+  ],
+] as const) {
+  t.test(`readSides: a tar of the engine that is ${what} is no fault of the archive`, async (t) => {
+    const { read, archive } = await prepare(t, imageOf('amd64'))
+    await damage(join(dirname(archive), 'saved.tar'))
+    const message = new RegExp(`^save "a:1": ${reason}`)
+    await t.rejects(read(), { code: 'ENGINE_FAILED', message })
+  })
+}
 
 t.test('readSides: an archive that is none ends the other side', async (t) => {
   const { read, archive } = await prepare(t, imageOf('amd64'), 'exec sleep 60')
