@@ -60,6 +60,11 @@ export function failureIn(said: string): string | undefined {
   return message ?? errorDetail?.message ?? error
 }
 
+/** @returns the failure of an answer whose status tells of one. */
+export function refusal(status: string | number | undefined, said: string): Error {
+  return new Error(failureIn(said) || said.trim() || `it answers with status ${status}`)
+}
+
 /** @returns what went wrong with a connection, in the words of the client where that has some. */
 export function describeFailure(error: unknown): string {
   if (isSystemError(error) && error.syscall === 'connect') {

@@ -20,7 +20,7 @@ export async function readSaved(
   take: Take,
   signal: AbortSignal,
 ): Promise<void> {
-  const socketPath = await findSocket(engine)
+  const socketPath = await findSocket({ ...engine, signal })
   if (socketPath !== undefined) {
     const image = { name, platform: platformToSave(engine, platform) }
     const saving = requestSave(socketPath, image, take)

@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 import type { Child } from './child.ts'
-import { answerTo, describeFailure, failureIn } from './daemon.ts'
+import { answerTo, describeFailure, failureIn, refusal } from './daemon.ts'
 import { engineError } from './engine-error.ts'
 import { interrupted } from './errors.ts'
 
@@ -65,7 +65,7 @@ async function connected(call: ClientRequest): Promise<Socket> {
 async function readOutcome(call: ClientRequest): Promise<void> {
   const response = await answerTo(call)
   const said = await text(response)
-  if (response.statusCode !== 200) throw new Error(failureIn(said) ?? said)
+  if (response.statusCode !== 200) throw refusal(response.statusCode, said)
   for (const line of said.split('\n')) {
     const failure = failureIn(line)
     if (failure !== undefined) throw new Error(failure)

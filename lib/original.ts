@@ -5,7 +5,6 @@ import { basename } from 'node:path'
 import { archiveNames } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { readImages, type ArchivedImage } from './docker-archive.ts'
-import { engineError } from './engine-error.ts'
 import type { EngineImage } from './engine-image.ts'
 import { listTags } from './engine-lists.ts'
 import { readSaved } from './engine-source.ts'
@@ -81,8 +80,10 @@ export async function digestEngineImage(
   const digester = digestTar({ constant: false, md5, treat })
   const take = (bytes: Buffer): void => void ofEngine(name, () => digester.write(bytes))
   await readSaved(engine, { name, platform: image.platform }, take, signal)
-  const tar = ofEngine(name, () => digester.end())
-  return { tar, images: readImages(tar) }
+  return ofEngine(name, () => {
+    const tar = digester.end()
+    return { tar, images: readImages(tar) }
+  })
 }
 
 // What is wrong with its tar is not to be taken for a fault of the archive.
@@ -91,7 +92,8 @@ function ofEngine<T>(name: string, digest: () => T): T {
     return digest()
   } catch (error) {
     if (!(error instanceof ToolError)) throw error
-    throw engineError(`save "${name}"`, error.message)
+    const { code, message, hint } = error
+    throw new ToolError(code, `save "${name}": ${message}`, { hint, cause: error })
   }
 }
 

@@ -1,13 +1,13 @@
 // An image's tar out of a Docker daemon without its client: no byte passes through
 // another program, and all are read into one buffer, where Node's streams take a
 // new one for each piece.
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { finished } from 'node:stream/promises'
 
 import type { Ending } from './child.ts'
-import { describeFailure, failureIn, notHttp } from './daemon.ts'
+import { describeFailure, notHttp, refusal } from './daemon.ts'
 import { engineError } from './engine-error.ts'
-import { ToolError, interrupted } from './errors.ts'
+import { interrupted } from './errors.ts'
 
 /** What is to be saved. */
 export interface SavedImage {
@@ -30,36 +30,16 @@ const READ_BYTES = 64 * 1024
  * @see https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ImageGet
  */
 export function requestSave(socketPath: string, image: SavedImage, take: Take): Ending {
-  const answer = createAnswer(take)
-  const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
-  const socket = connect({
-    path: socketPath,
-    onread: {
-      buffer,
-      callback(sizeBytes) {
-        try {
-          answer.write(buffer.subarray(0, sizeBytes))
-        } catch (error) {
-          socket.destroy(error instanceof Error ? error : new Error(String(error)))
-        }
-        return true
-      },
-    },
-  })
+  const explain = (error: unknown): Error =>
+    engineError(`save "${image.name}"`, describeFailure(error))
+  const answer = createAnswer(take, explain)
   // To 1.0 the body is not sent in chunks that each had to be unwrapped.
-  socket.write(`GET ${pathOf(image)} HTTP/1.0\r\nHost: docker\r\n\r\n`)
+  const head = `GET ${pathOf(image)} HTTP/1.0\r\nHost: docker\r\nConnection: close\r\n\r\n`
+  const { socket, ended } = readSocket(socketPath, head, answer.write, explain)
   let wasKilled = false
-  const receive = async (): Promise<void> => {
-    try {
-      await finished(socket)
-      answer.end()
-    } catch (error) {
-      if (wasKilled) throw interrupted()
-      if (error instanceof ToolError) throw error
-      throw engineError(`save "${image.name}"`, describeFailure(error))
-    }
-  }
-  const exited = receive()
+  const exited = ended.then(answer.end).catch((error: unknown) => {
+    throw wasKilled ? interrupted() : error
+  })
   exited.catch(() => {})
   return {
     exited,
@@ -68,6 +48,32 @@ export function requestSave(socketPath: string, image: SavedImage, take: Take): 
       socket.destroy()
     },
   }
+}
+
+// What `take` throws is passed on as it is: it may be a bug.
+function readSocket(
+  path: string,
+  request: string,
+  take: Take,
+  explain: (error: unknown) => Error,
+): { socket: Socket; ended: Promise<void> } {
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  let thrown: { readonly error: unknown } | undefined
+  const callback = (sizeBytes: number): boolean => {
+    try {
+      take(buffer.subarray(0, sizeBytes))
+    } catch (error) {
+      thrown = { error }
+      socket.destroy()
+    }
+    return true
+  }
+  const socket = connect({ path, onread: { buffer, callback } })
+  socket.write(request)
+  const ended = finished(socket).catch((error: unknown) => {
+    throw thrown ? thrown.error : explain(error)
+  })
+  return { socket, ended }
 }
 
 function pathOf({ name, platform }: SavedImage): string {
@@ -83,7 +89,10 @@ const HEAD = /^HTTP\/1\.\d (?<status>\d{3}).*?\r\n\r\n/s
 const MOST_SAID_BYTES = 64 * 1024
 
 // What comes is the tar where the head of the answer says so, else what went wrong.
-function createAnswer(take: Take): { write: Take; end: () => void } {
+function createAnswer(
+  take: Take,
+  explain: (error: unknown) => Error,
+): { write: Take; end: () => void } {
   let said = Buffer.alloc(0)
   let isTar = false
   const readHead = (): RegExpExecArray | null => HEAD.exec(said.toString('latin1'))
@@ -91,18 +100,20 @@ function createAnswer(take: Take): { write: Take; end: () => void } {
     write(bytes) {
       if (isTar) return take(bytes)
       said = Buffer.concat([said, bytes])
-      if (said.length > MOST_SAID_BYTES) throw new Error(notHttp('it does not end'))
       const head = readHead()
       isTar = head?.groups?.['status'] === '200'
       if (head && isTar) take(said.subarray(head[0].length))
+      else if (said.length > MOST_SAID_BYTES) throw explain(notHttp('it does not end'))
     },
     end() {
       if (isTar) return
-      if (said.length === 0) throw new Error('the daemon ended the connection')
       const head = readHead()
-      if (!head) throw new Error(notHttp(said.toString('latin1', 0, 80)))
-      const body = said.toString('utf8', head[0].length)
-      throw new Error(failureIn(body) ?? body)
+      if (head) {
+        throw explain(refusal(head.groups?.['status'], said.toString('utf8', head[0].length)))
+      }
+      const begins = said.toString('latin1', 0, 80)
+      const isCutOff = begins === '' || begins.startsWith('HTTP/')
+      throw explain(isCutOff ? 'the daemon ended the connection' : notHttp(begins.trim()))
     },
   }
 }

@@ -10,8 +10,7 @@ import { formatMs, type Row } from './result-table.ts'
 import { checkDisk, prepareImage, removeImage, type Workbench } from './workbench.ts'
 
 const IMAGE_BYTES = 320e6
-const SAVE_ROUNDS = 3
-const LOAD_ROUNDS = 5
+const ROUNDS = 5
 const DISK_GIB = 6
 const SAVE_BOUND = 1 / 8
 const SIZE_BOUND = 1.08
@@ -28,7 +27,7 @@ export async function benchZst(workbench: Workbench): Promise<Row[]> {
   // Whoever is first would read the image from disk.
   await runPipeline(`docker save ${reference} >plain.tar`, { cwd: dir, env })
   const save = await timePairs({
-    rounds: SAVE_ROUNDS,
+    rounds: ROUNDS,
     before: () => runPipeline('sync', {}),
     tool: () => runProgram('save_compressed_tars', args, { env }),
     plain: () => runPipeline(`docker save ${reference} | pixz -t >plain.tar.xz`, { cwd: dir, env }),
@@ -39,7 +38,7 @@ export async function benchZst(workbench: Workbench): Promise<Row[]> {
     await compareSizes(at, archive, plain),
   ]
   const load = await timePairs({
-    rounds: LOAD_ROUNDS,
+    rounds: ROUNDS,
     before: () => removeImage(image),
     tool: () => runProgram('load_compressed_tars', ['--dir', dir, reference], { env }),
     plain: () => runPipeline('docker load <plain.tar', { cwd: dir, env }),

@@ -1,5 +1,6 @@
 // What fails while it runs: the compressor, the engine, the disk, another run.
 // The error names the cause, and what was there before is there still.
+import { createReadStream } from 'node:fs'
 import { cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -122,6 +123,7 @@ for (const [name, script, error] of SAVES) {
     await fails(t, SAVE, ['--no-pull', image.reference], { env, error })
   })
   t.test(`${VERIFY}: a docker save that ${name} is named`, async (t) => {
+    // On this machine the daemon would be asked without its client.
     const client = await withCommand('docker', whenAskedTo('save', script))
     const env = { ...client, ...(await overTcp(t, engine)) }
     const named = error.startsWith(saving) ? error : `${saving}${error}`
@@ -129,13 +131,18 @@ for (const [name, script, error] of SAVES) {
   })
 }
 
-// On this machine the daemon is asked without its client.
+const part = await buffer(createReadStream(join(original, 'some.tar'), { end: 999_999 }))
 const SAVING_DAEMONS: readonly [name: string, act: Act, error: string][] = [
   ['refuses it', (_, answer) => answer.writeHead(500).end('{"message":"oh"}'), `${saving}oh`],
   [
     'ends the connection',
     (asked) => asked.socket.destroy(),
     `${saving}the daemon ended the connection`,
+  ],
+  [
+    'ends the connection half way',
+    (_, answer) => answer.write(part, () => answer.destroy()),
+    `${saving}read tar: it stops at byte 1000000, before its end`,
   ],
   [
     'calls it a success and sends nothing',
@@ -289,6 +296,7 @@ const LOADS: readonly [name: string, script: string, error: string][] = [
 
 for (const [name, script, error] of LOADS) {
   t.test(`${LOAD}: a docker load that ${name} is named`, async (t) => {
+    // As above.
     const client = await withCommand('docker', whenAskedTo('load', script))
     const env = { ...client, ...(await overTcp(t, engine)) }
     await fails(t, LOAD, [`./${archive}`], { env, error })

@@ -56,6 +56,12 @@ const ANSWERS: Said[] = [
     json({ message: 'write /x: no space left on device' }),
     { code: 'NO_SPACE' },
   ],
+  [
+    'nothing',
+    503,
+    '',
+    { code: 'ENGINE_FAILED', message: 'load "a:1": it answers with status 503' },
+  ],
   ['no JSON', 502, 'bad gateway', { code: 'ENGINE_FAILED', message: 'load "a:1": bad gateway' }],
   ...[{ errorDetail: { message: 'oh' }, error: 'oh' }, { error: 'oh' }].map(failureInTheEnd),
   failureInTheEnd({ errorDetail: { message: 'oh' } }),
