@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { listenBefore } from '../fixtures/daemon-socket.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { openGate } from '../fixtures/gate.ts'
 import { FORMS, hasEnded, start, type Running } from '../fixtures/run.ts'
@@ -108,6 +109,29 @@ for (const [signal, want] of SIGNALS) {
     t.equal(status, want)
     t.match(stderr, 'save_compressed_tars: interrupted\n')
     t.strictSame(await snapshot(dir), {})
+    await isGone(t, running)
+  })
+}
+
+for (const [signal, want] of SIGNALS) {
+  t.test(`${signal}: ends a verification whose image the daemon saves`, async (t) => {
+    const dir = t.testdir()
+    await bench.sh(dir, `cp ${saved}/* .`)
+    await bench.ask('load_compressed_tars', dir)
+    let state: 'silent' | 'asked' | 'left' = 'silent'
+    const host = await listenBefore(t, bench.engine, ({ socket }) => {
+      state = 'asked'
+      socket.once('close', () => (state = 'left'))
+    })
+    const env = { ...bench.engine.env, ...host }
+    const running = start('verify_checksums', [], { form: 'source', cwd: dir, env })
+    await until('the question', async () => state === 'asked')
+    running.signalGroup(signal)
+    const { status, stderr } = await running.done
+    t.equal(status, want)
+    t.match(stderr, /verify_checksums: interrupted\n$/)
+    t.notMatch(stderr, /warning|error|failed/i)
+    t.ok(await until('the end of the connection', async () => state === 'left'))
     await isGone(t, running)
   })
 }

@@ -2,20 +2,14 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { Engine } from '../../lib/engine.ts'
 import type { Notice } from '../../lib/outcome.ts'
 import { readSides, type ReadSides, type SideTools } from '../../lib/verify-sides.ts'
 import { readers, write } from '../fixtures/archive-writing.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
+import { GRAPH } from '../fixtures/graph-engine.ts'
 import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
 
-const ENGINE: Engine = {
-  name: 'docker',
-  idIsConfig: true,
-  savesPlatform: false,
-  inspectsPlatform: false,
-}
 const IMAGE = { id: '', repoTags: [], platform: 'linux/amd64', sizeBytes: 0, diffIds: [] }
 
 /** The members of an image; without layers, to keep it short. */
@@ -51,7 +45,7 @@ async function prepare(
   const notices: Notice[] = []
   const notify = (notice: Notice): void => void notices.push(notice)
   const tools: SideTools = {
-    engine: ENGINE,
+    engine: GRAPH,
     decompressors: readers(),
     options: { threads: 2, notify, signal: new AbortController().signal },
     laysOutDifferently: false,
