@@ -79,7 +79,7 @@ async function writeOnce(
   options: WriteOptions,
 ): Promise<WrittenArchive> {
   const { tar, cut, written } = await compress(file, distrusted, options)
-  const images = options.describe(tar)
+  const images = options.describe(tar).map(withoutSettings)
   const layers = new Set(images.flatMap((image) => image.layers.map(layerDigest)))
   await file.finish()
   const { modified, compressor, coding } = options
@@ -111,6 +111,12 @@ async function writeOnce(
   }
   await commitArchive(join(dirname(options.archive), record.archive.file), file, record)
   return { record, reused: cut.reused }
+}
+
+// They are read from a tar where they are wanted, and are no part of the metadata.
+function withoutSettings(image: RecordedImage): RecordedImage {
+  const { settings: _, ...recorded } = image
+  return recorded
 }
 
 function required({ member, layer }: LayerCut['leftOut'][number]): RequiredLayer {

@@ -4,6 +4,7 @@ import * as v from 'valibot'
 
 import { ToolError } from './errors.ts'
 import { readReference } from './image-reference.ts'
+import { formatSettings } from './image-settings.ts'
 import { parseJson, readJson } from './json-member.ts'
 import { findMember } from './linked-member.ts'
 import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
@@ -33,6 +34,8 @@ export interface ArchivedImage {
   readonly manifestDigests: readonly string[]
   /** From the base upwards. */
   readonly layers: readonly ArchivedLayer[]
+  /** What it runs with, see {@link formatSettings}; absent where its config was not read. */
+  readonly settings?: string
 }
 
 /** @returns `sha256:…` of a layer as it lies in a tar. */
@@ -53,6 +56,7 @@ const Config = v.object({
   architecture: v.nullish(v.string(), ''),
   variant: v.nullish(v.string()),
   created: v.nullish(v.string()),
+  config: v.optional(v.unknown()),
   rootfs: v.object({ diff_ids: v.nullish(v.array(DiffId), []) }),
 })
 
@@ -125,6 +129,7 @@ function readImage(
     layers: entry.Layers.map((path, index) => {
       return readLayer(findMember(members, path), String(diffIds[index]), blobs)
     }),
+    settings: formatSettings(config.config),
   }
 }
 

@@ -2,6 +2,7 @@
 import * as v from 'valibot'
 
 import { formatPlatform } from './docker-archive.ts'
+import { formatSettings } from './image-settings.ts'
 
 /** An image as the engine knows it. */
 export interface EngineImage {
@@ -17,6 +18,8 @@ export interface EngineImage {
   readonly diffIds: readonly string[]
   /** As in the config; absent where the engine does not say. */
   readonly created?: string
+  /** What it runs with, see {@link formatSettings}; absent where the engine does not say. */
+  readonly settings?: string
 }
 
 /** What was inspected. */
@@ -35,6 +38,7 @@ const Inspected = v.tuple([
     Variant: v.optional(v.string()),
     Size: v.optional(v.number(), 0),
     Created: v.nullish(v.string()),
+    Config: v.nullish(v.record(v.string(), v.unknown())),
     Descriptor: v.nullish(v.object({ mediaType: v.string() })),
     RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
   }),
@@ -59,5 +63,6 @@ function readImage(image: v.InferOutput<typeof Inspected>[0]): EngineImage {
     sizeBytes: image.Size,
     diffIds: image.RootFS.Layers,
     ...(typeof image.Created === 'string' && { created: image.Created }),
+    ...(image.Config && { settings: formatSettings(image.Config) }),
   }
 }

@@ -23,7 +23,7 @@ import type { ImageReference } from './image-reference.ts'
 import { findTar, type ImageTar } from './image-tar.ts'
 import { bytesToSave, findKnownLayers } from './known-layers.ts'
 import type { Result } from './outcome.ts'
-import { isOtherImage } from './same-image.ts'
+import { compareImage } from './same-image.ts'
 import type { TarDigest } from './tar-digest.ts'
 
 /** What {@link saveImage} works with. */
@@ -149,7 +149,7 @@ function describe(
   engine: Engine,
 ): RecordedImage {
   const [image, another] = readImages(digest).map(tar.complete)
-  if (!image || another || isOtherImage(engine, own, image)) {
+  if (!image || another || compareImage(engine, own, image) === false) {
     const got = image?.configDigest ?? 'no image'
     throw new ToolError('BAD_IMAGE', `save "${reference.text}": got ${got}, want ${own.id}`, {
       hint: 'it was changed while it was being saved: run it again',

@@ -1,24 +1,23 @@
 // What the engine has of the images of an archive, by their tags: before a load
 // it tells what need not be loaded, after it that it is there.
-import { same } from './archive-check.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { inspectImage, tagImage, takesParts, type Engine } from './engine.ts'
 import { ToolError } from './errors.ts'
-import { findPresent } from './present-image.ts'
+import { findPresent, isSameImage, type ReadImages } from './present-image.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
-import { hasLayers, isOtherImage, isSameImage } from './same-image.ts'
+import { hasLayers, type ComparedImage } from './same-image.ts'
 
 /** An image of a record, and what its tags mean in the engine so far. */
 export interface KnownImage {
-  readonly image: ArchivedImage
+  readonly image: ComparedImage
   readonly own: ReadonlyMap<string, EngineImage>
 }
 
 /** @returns the images of a record, with what their tags mean now. */
 export async function lookUpImages(
   engine: Engine,
-  images: readonly ArchivedImage[],
+  images: readonly ComparedImage[],
 ): Promise<KnownImage[]> {
   const known: KnownImage[] = []
   for (const image of images) {
@@ -44,34 +43,39 @@ function namesOf({ configDigest, repoTags }: ArchivedImage): string[] {
   return [configDigest, ...repoTags]
 }
 
+/** What {@link tagLoaded} needs. */
+export interface TagOptions {
+  /** The engine's layers. */
+  readonly present: PresentLayers
+  readonly dryRun: boolean
+  /** Reads the images of the archive. */
+  readonly readImages: ReadImages
+  /** Awaited before a tag is set. */
+  readonly wait?: () => Promise<void>
+}
+
 /**
  * An image that is there under its ID but lacks its tag only gets the tag.
  *
- * @param options - `present`: the engine's layers; `wait`: awaited before that
- * @returns what the tags meant before; undefined where an image is not there
+ * @returns what the tags meant before; undefined where an image is not there, then it is to be loaded
  */
 export async function tagLoaded(
   engine: Engine,
   known: readonly KnownImage[],
-  options: {
-    readonly present: PresentLayers
-    readonly dryRun: boolean
-    readonly wait?: () => Promise<void>
-  },
+  options: TagOptions,
 ): Promise<string[] | undefined> {
-  const { present, dryRun, wait } = options
+  const { dryRun, wait } = options
   const notes: string[] = []
   const toTag: { readonly id: string; readonly tag: string }[] = []
   for (const { image, own } of known) {
-    const missing = image.repoTags.filter((tag) => {
-      const found = own.get(tag)
-      return !found || !isSameImage(engine, found, image)
-    })
-    notes.push(...missing.flatMap((tag) => wasBefore(tag, own.get(tag))))
-    if (image.repoTags.length > 0 && missing.length === 0) continue
-    if (await lacksLayers(engine, image, present)) return undefined
-    const there = await findPresent(engine, image)
+    const same: string[] = []
+    for (const [tag, found] of own) {
+      if (await isSameImage(engine, found, image, options.readImages)) same.push(tag)
+    }
+    const there = own.get(same[0] ?? '') ?? (await findUntagged(engine, image, options))
     if (!there) return undefined
+    const missing = image.repoTags.filter((tag) => !same.includes(tag))
+    notes.push(...missing.flatMap((tag) => wasBefore(tag, own.get(tag))))
     toTag.push(...missing.map((tag) => ({ id: there.id, tag })))
   }
   if (dryRun) return toTag.map(({ tag }) => `${tag} would be set`)
@@ -79,6 +83,15 @@ export async function tagLoaded(
   if (toTag.length > 0) await wait?.()
   for (const { id, tag } of toTag) await tagImage(engine, id, tag)
   return notes
+}
+
+async function findUntagged(
+  engine: Engine,
+  image: ComparedImage,
+  { present, readImages }: TagOptions,
+): Promise<EngineImage | undefined> {
+  if (await lacksLayers(engine, image, present)) return undefined
+  return findPresent(engine, image, readImages)
 }
 
 // It spares a question for the image itself.
@@ -97,32 +110,48 @@ function wasBefore(tag: string, before: EngineImage | undefined): string[] {
 
 /**
  * @param known - what its tags meant before it was loaded
+ * @param readImages - reads the images of the archive
  * @returns what there is to tell: a tag that meant another image before, an image without one
  * @throws MISMATCH where the engine has another image, or none
  */
 export async function checkLoaded(
   engine: Engine,
-  image: ArchivedImage,
+  image: ComparedImage,
   known: readonly KnownImage[],
+  readImages: ReadImages,
 ): Promise<string[]> {
   const notes: string[] = []
   if (image.repoTags.length === 0) {
-    const own = await findPresent(engine, image, (...images) => !isOtherImage(...images))
+    const own = await findPresent(engine, image, readImages)
     if (!own) throw notThere(image.configDigest)
     notes.push(`it has no tag: use it by its ID, ${own.id}`)
   }
   for (const name of image.repoTags) {
     const own = await inspectImage(engine, name, image.platform)
     if (!own) throw notThere(name)
-    if (engine.idIsConfig) same(`ID of "${name}" as loaded`, own.id, image.configDigest)
-    if (!hasLayers(image, own.diffIds)) {
-      const want = image.layers.map((layer) => layer.diffId).join()
-      same(`layers of "${name}" as loaded`, own.diffIds.join(), want)
-    }
+    const isSame = await isSameImage(engine, own, image, readImages)
+    if (!isSame) throw otherImage(engine, name, own, image)
     const before = known.findLast((each) => each.own.has(name))?.own.get(name)
     if (before?.id !== own.id) notes.push(...wasBefore(name, before))
   }
   return notes
+}
+
+function otherImage(
+  engine: Engine,
+  name: string,
+  own: EngineImage,
+  image: ComparedImage,
+): ToolError {
+  const layers = image.layers.map(({ diffId }) => diffId)
+  const [what, got, want] =
+    engine.idIsConfig || hasLayers(image, own.diffIds)
+      ? ['ID', own.id, engine.idIsConfig ? image.configDigest : image.manifestDigests.join(' or ')]
+      : ['layers', own.diffIds.join(), layers.join()]
+  const differs = `check ${what} of "${name}" as loaded: got ${got}`
+  return new ToolError('MISMATCH', `${differs}, want ${want || 'the settings of the archive'}`, {
+    hint: 'it was changed meanwhile, or another archive has that tag too: load it again',
+  })
 }
 
 function notThere(name: string): ToolError {

@@ -8,6 +8,7 @@ import { readArchive, type ReadArchive } from './archive-reader.ts'
 import { planArchive, planWhole, type PlanOptions } from './archive-plan.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { sendArchive } from './archive-sender.ts'
+import { readBetweenLayers } from './between-layers.ts'
 import { sum } from './archive-sizes.ts'
 import { readChecksums } from './carry-directory.ts'
 import type { Decompressors } from './compressor.ts'
@@ -123,13 +124,8 @@ async function send(
   }
   if (omit.size > 0 || putBack.length > 0) return sendParts()
   const finding = findSocket(engine)
-  // What lies between the layers is soon read, and tells whether the record
-  // speaks of this archive at all.
-  const layers = new Set(record.segments.flatMap(({ layerDigest = [] }) => layerDigest))
-  const tar = await assembleTar(
-    { archive, record, omit: layers, putBack },
-    { ...assemble, onProgress: () => {} },
-  )
+  // It tells whether the record speaks of this archive at all.
+  const tar = await readBetweenLayers({ archive, record }, assemble)
   same('size of the tar', tar.sizeBytes, record.tar.sizeBytes)
   // An engine may be gone when it has the end, and what comes then fails.
   if (tar.sizeBytes - tar.endBytes > MOST_TRAILING_BYTES) return sendParts()

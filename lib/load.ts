@@ -3,6 +3,7 @@
 import { basename } from 'node:path'
 
 import { checkNamed } from './archive-check.ts'
+import { createImageReader } from './between-layers.ts'
 import { planArchive } from './archive-plan.ts'
 import { checkDirectory, readRecord } from './carry-directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
@@ -84,10 +85,13 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
     // Meanwhile: what has to be loaded is planned by it.
     record && present.list(),
   ])
+  const readImages = record
+    ? createImageReader({ archive: target.archive, record }, { ...context, ...options })
+    : async () => []
   const had =
     options.force || !record
       ? undefined
-      : await tagLoaded(engine, known, { ...options, ...turn, present })
+      : await tagLoaded(engine, known, { ...options, ...turn, present, readImages })
   if (had) return { result: 'already loaded', ...sizes, notes: had }
   if (options.dryRun) {
     const plan = record && (await planArchive(target, record, { ...context, before: [] }))
@@ -96,7 +100,9 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
   const loaded = await loadArchive(target, archiveBytes, record, context)
   const notes = record ? [] : ['it has no record to prove it by']
-  for (const image of loaded.images) notes.push(...(await checkLoaded(engine, image, known)))
+  for (const image of loaded.images) {
+    notes.push(...(await checkLoaded(engine, image, known, readImages)))
+  }
   present.add(loaded.images)
   const { tarBytes, skippedBytes } = loaded
   return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes }

@@ -17,8 +17,8 @@ import {
   taggedName,
   type ImageReference,
 } from './image-reference.ts'
-import { findPresent } from './present-image.ts'
-import { isOtherImage } from './same-image.ts'
+import { findPresent, type ReadImages } from './present-image.ts'
+import { mayBeSame } from './same-image.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
 import type { Treatment } from './tar-scanner.ts'
 import type { TarMember } from './tar-walker.ts'
@@ -38,6 +38,10 @@ export interface EngineDigest {
 }
 
 /**
+ * Where an engine's ID is that of a manifest, an image of the same layers is taken
+ * for it: the config, which is read with the image, decides.
+ *
+ * @param readArchived - reads the images of the archive
  * @returns the image that the archive should hold, or undefined where the
  *   engine does not have it
  * @throws MISMATCH naming both digests where its name means another image now
@@ -46,6 +50,7 @@ export async function findOriginal(
   engine: Engine,
   target: Target,
   record: ArchiveRecord | undefined,
+  readArchived: ReadImages,
 ): Promise<Original | undefined> {
   // An engine's image is one, and would be another than several.
   if (record && record.images.length > 1) return undefined
@@ -56,10 +61,10 @@ export async function findOriginal(
   const image =
     name === undefined ? undefined : await inspectImage(engine, name, recorded?.platform)
   if (name !== undefined && image) {
-    if (recorded && isOtherImage(engine, image, recorded)) throw another(name, image, recorded)
+    if (recorded && !mayBeSame(engine, image, recorded)) throw another(name, image, recorded)
     return { name, image }
   }
-  const untagged = recorded && (await findPresent(engine, recorded))
+  const untagged = recorded && (await findPresent(engine, recorded, readArchived))
   return untagged && { name: untagged.id, image: untagged }
 }
 

@@ -4,20 +4,41 @@ import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { listUntagged } from './engine-lists.ts'
 import { inspectImage, type Engine } from './engine.ts'
-import { isSameImage } from './same-image.ts'
+import { compareImage, type ComparedImage } from './same-image.ts'
+
+/** Reads the images of an archive from its tar, with their settings. */
+export type ReadImages = () => Promise<readonly ArchivedImage[]>
 
 /**
- * @param isIt - whether it is the one; without it, it has to be for certain
- * @returns the engine's own of an archived image, or undefined where it has none
+ * @param readImages - asked only where nothing else tells
+ * @returns whether the engine's image is the archived one; false where that is in doubt
+ * @throws what `readImages` throws
+ */
+export async function isSameImage(
+  engine: Engine,
+  own: EngineImage,
+  archived: ComparedImage,
+  readImages: ReadImages,
+): Promise<boolean> {
+  const known = compareImage(engine, own, archived)
+  if (known !== undefined) return known
+  const images = await readImages()
+  const read = images.find(({ configDigest }) => configDigest === archived.configDigest)
+  return read !== undefined && compareImage(engine, own, { ...archived, ...read }) === true
+}
+
+/**
+ * @param readImages - as for {@link isSameImage}
+ * @returns the engine's own of an archived image, or undefined where it has none for certain
  */
 export async function findPresent(
   engine: Engine,
-  archived: ArchivedImage,
-  isIt: typeof isSameImage = isSameImage,
+  archived: ComparedImage,
+  readImages: ReadImages,
 ): Promise<EngineImage | undefined> {
   for (const id of await possibleIds(engine, archived)) {
     const own = await inspectImage(engine, id, archived.platform)
-    if (own && isIt(engine, own, archived)) return own
+    if (own && (await isSameImage(engine, own, archived, readImages))) return own
   }
   return undefined
 }

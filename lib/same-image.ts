@@ -1,38 +1,41 @@
-// Whether an engine's image is the one in an archive. An image ID alone does
-// not tell: what it is depends on the engine's store.
+// Whether an engine's image is the one in an archive. Identity is shown by digests,
+// or by a comparison of the whole configuration; what neither shows is not known.
+import type { RecordedImage } from './archive-record.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import type { Engine } from './engine.ts'
 
+/** An image in an archive, and whether its layers were compressed before. */
+export type ComparedImage = ArchivedImage & Pick<RecordedImage, 'recompressed'>
+
 /**
- * A containerd store does not tell the config's digest, and one image may have
- * several manifests: there, layers and manifest decide, or layers and the time
- * of the build. Images that differ in their settings only have another time,
- * unless their builder gives all of them the same one.
+ * A graph driver tells the config's digest. A containerd store tells the manifest's:
+ * that decides where the archive has the manifest as the engine gets it. An archive
+ * without one, as of an older engine, gets a manifest that the engine makes: there
+ * layers, time of the build and settings decide. Layers and time alone do not:
+ * builders give many images the same time.
  *
- * @returns whether the engine's image is the archive's; undefined where it may be
+ * @returns whether the engine's image is the archive's; undefined where it is not known
  */
 export function compareImage(
   engine: Engine,
   own: EngineImage,
-  archived: ArchivedImage,
+  archived: ComparedImage,
 ): boolean | undefined {
-  if (engine.idIsConfig) return own.id === archived.configDigest
-  if (!hasLayers(archived, own.diffIds)) return false
-  if (archived.manifestDigests.includes(own.manifestDigest ?? own.id)) return true
-  const [ownMs, archivedMs] = [own.created, archived.created].map(tellingMs)
-  if (ownMs === undefined || archivedMs === undefined) return undefined
-  return ownMs === archivedMs
+  if (!mayBeSame(engine, own, archived)) return false
+  if (engine.idIsConfig || hasDigest(archived, own)) return true
+  const isShownByDigest = engine.name === 'docker' && archived.manifestDigests.length > 0
+  if (isShownByDigest && !archived.recompressed) return false
+  return compareConfig(own, archived)
 }
 
-/** @returns whether the engine's image is the archive's for certain, see {@link compareImage} */
-export function isSameImage(...images: Parameters<typeof compareImage>): boolean {
-  return compareImage(...images) === true
-}
-
-/** @returns whether the engine's image is another than the archive's for certain */
-export function isOtherImage(...images: Parameters<typeof compareImage>): boolean {
-  return compareImage(...images) === false
+/** @returns whether nothing that an engine tells at once speaks against it: its config digest, or its layers. */
+export function mayBeSame(
+  { idIsConfig }: Pick<Engine, 'idIsConfig'>,
+  own: EngineImage,
+  archived: ArchivedImage,
+): boolean {
+  return idIsConfig ? own.id === archived.configDigest : hasLayers(archived, own.diffIds)
 }
 
 /** @returns whether an archived image consists of just these layers. */
@@ -40,11 +43,15 @@ export function hasLayers(archived: ArchivedImage, diffIds: readonly string[]): 
   return archived.layers.map((layer) => layer.diffId).join() === diffIds.join()
 }
 
-// Builders of reproducible images take 1970, 1980 or the year 1. An engine may
-// write a time another way than the config has it.
-const FIRST_TELLING_MS = Date.UTC(2000)
+// nerdctl may tell either.
+function hasDigest({ manifestDigests, configDigest }: ArchivedImage, own: EngineImage): boolean {
+  return [...manifestDigests, configDigest].includes(own.manifestDigest ?? own.id)
+}
 
-function tellingMs(created: string | undefined): number | undefined {
-  const ms = Date.parse(created ?? '')
-  return ms >= FIRST_TELLING_MS ? ms : undefined
+// The layers are the same already.
+function compareConfig(own: EngineImage, archived: ArchivedImage): boolean | undefined {
+  const [ownMs, archivedMs] = [own.created, archived.created].map((time) => Date.parse(time ?? ''))
+  if (ownMs !== archivedMs && !Number.isNaN(ownMs) && !Number.isNaN(archivedMs)) return false
+  if (own.settings === undefined || archived.settings === undefined) return undefined
+  return own.settings === archived.settings
 }

@@ -10,6 +10,7 @@ import {
   quickCheck,
 } from './archive-check.ts'
 import type { ArchiveRecord } from './archive-record.ts'
+import { createImageReader } from './between-layers.ts'
 import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
 import { findEngine, type Engine, type EngineName } from './engine.ts'
@@ -100,7 +101,11 @@ async function verifyTarget(
   const { engine } = context
   // The name of an older image means a newer one by now.
   const isNamed = options.against === 'engine' || !(target.isSuperseded && record)
-  const original = engine && isNamed ? await findOriginal(engine, target, record) : undefined
+  const readImages = record
+    ? createImageReader({ archive, record }, { ...context, ...options })
+    : async () => []
+  const original =
+    engine && isNamed ? await findOriginal(engine, target, record, readImages) : undefined
   if (!original) checkRecordWanted(target, record, options)
   if (!record) checkNotIncrement('verify', archive)
   const side = { target, archiveBytes, record, original }

@@ -4,6 +4,7 @@ import t from 'tap'
 
 import { areApart, checkLoaded, lookUpImages, tagLoaded } from '../../lib/image-tags.ts'
 import { watchLayers } from '../../lib/present-layers.ts'
+import { formatSettings } from '../../lib/image-settings.ts'
 import { GRAPH } from '../fixtures/graph-engine.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
 
@@ -35,13 +36,19 @@ const LAYER = { diffId: 'sha256:layer', member: 'layer', sizeBytes: 1 }
 // what the engine has by that tag, the error
 const LOADED: [string, typeof GRAPH, string, RegExp | undefined][] = [
   ['it', GRAPH, inspected('sha256:1', LAYER.diffId), undefined],
-  ['it, under another ID', CONTAINERD, inspected('sha256:2', LAYER.diffId), undefined],
+  ['it, under an ID of its own making', CONTAINERD, inspected('sha256:2', LAYER.diffId), undefined],
   ['nothing', GRAPH, '', /does not have it after all$/],
   [
     'another image',
     GRAPH,
     inspected('sha256:2', LAYER.diffId),
     /^check ID of "a:1" as loaded: got sha256:2, want sha256:1$/,
+  ],
+  [
+    'other settings',
+    CONTAINERD,
+    inspected('sha256:2', LAYER.diffId).replace('{}', '{"Env":["A=1"]}'),
+    /^check ID of "a:1" as loaded: got sha256:2, want the settings of the archive$/,
   ],
   [
     'other layers',
@@ -55,7 +62,9 @@ for (const [what, engine, json, message] of LOADED) {
   t.test(`checkLoaded: the engine has ${what}`, async (t) => {
     const none = 'echo No such image: a:1 >&2; exit 1'
     await useScripts(t, { docker: json === '' ? none : `echo '${json}'` })
-    const checked = checkLoaded(engine, { ...image('1', 'a:1'), layers: [LAYER] }, [])
+    const read = { ...image('1', 'a:1'), layers: [LAYER], settings: formatSettings({}) }
+    const { settings: _, ...archived } = read
+    const checked = checkLoaded(engine, archived, [], async () => [read])
     if (message) await t.rejects(checked, { code: 'MISMATCH', message })
     else t.strictSame(await checked, [])
   })
@@ -75,7 +84,7 @@ case "$*" in
 esac`,
   })
   const present = watchLayers(GRAPH)
-  const options = { present, dryRun: false }
+  const options = { present, dryRun: false, readImages: async () => [] }
   const layers = [LAYER]
   const here = { ...image('1', 'a:1'), layers }
   const known = await lookUpImages(GRAPH, [here, { ...image('2', 'b:1'), layers }])
@@ -90,5 +99,6 @@ esac`,
 
 function inspected(id: string, layer: string): string {
   const rootFs = { Layers: [layer] }
-  return JSON.stringify([{ Id: id, Os: 'linux', Architecture: 'amd64', RootFS: rootFs }])
+  const config = { Id: id, Os: 'linux', Architecture: 'amd64', Config: {}, RootFS: rootFs }
+  return JSON.stringify([config])
 }

@@ -24,6 +24,7 @@ const PURE = [
   'hold-back',
   'image-list',
   'image-reference',
+  'image-settings',
   'json-member',
   'layer-guess',
   'linked-member',

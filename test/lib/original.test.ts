@@ -4,6 +4,7 @@ import { findOriginal } from '../../lib/original.ts'
 import { GRAPH } from '../fixtures/graph-engine.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
 
+const NONE = async () => []
 const IMAGE = [{ Id: 'sha256:1', Os: 'linux', Architecture: 'amd64', RootFS: { Layers: [] } }]
 
 t.test('findOriginal: of an archive without a record, by its file name', async (t) => {
@@ -17,9 +18,9 @@ case "$*" in
 esac`,
   })
   const target = (name: string) => ({ archive: `carry/${name}`, label: name })
-  t.match(await findOriginal(GRAPH, target('a-1.tar.xz'), undefined), {
+  t.match(await findOriginal(GRAPH, target('a-1.tar.xz'), undefined, NONE), {
     name: 'a:1',
     image: { id: 'sha256:1' },
   })
-  t.equal(await findOriginal(GRAPH, target('c-1.tar.xz'), undefined), undefined)
+  t.equal(await findOriginal(GRAPH, target('c-1.tar.xz'), undefined, NONE), undefined)
 })

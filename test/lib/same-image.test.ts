@@ -1,17 +1,20 @@
 import t from 'tap'
 
-import type { ArchivedImage } from '../../lib/docker-archive.ts'
 import type { EngineImage } from '../../lib/engine-image.ts'
 import type { Engine } from '../../lib/engine.ts'
-import { compareImage, hasLayers, isOtherImage, isSameImage } from '../../lib/same-image.ts'
+import { compareImage, hasLayers, mayBeSame, type ComparedImage } from '../../lib/same-image.ts'
 
-const ARCHIVED: ArchivedImage = {
+const LEGACY: ComparedImage = {
   repoTags: [],
   platform: 'linux/amd64',
+  created: '2024-05-01T12:00:00Z',
   configDigest: 'sha256:config',
-  manifestDigests: ['sha256:manifest', 'sha256:manifest2'],
+  manifestDigests: [],
   layers: ['sha256:base', 'sha256:top'].map((diffId) => ({ diffId, sizeBytes: 1 })),
+  settings: 'of the config',
 }
+const MANIFESTS = { manifestDigests: ['sha256:manifest', 'sha256:manifest2'] }
+const ARCHIVED: ComparedImage = { ...LEGACY, ...MANIFESTS }
 const LAYERS = ['sha256:base', 'sha256:top']
 const GRAPH_DRIVER: Engine = {
   name: 'docker',
@@ -20,51 +23,63 @@ const GRAPH_DRIVER: Engine = {
   inspectsPlatform: false,
 }
 const CONTAINERD: Engine = { ...GRAPH_DRIVER, idIsConfig: false }
+const OWN: EngineImage = {
+  ...LEGACY,
+  id: 'sha256:other',
+  diffIds: LAYERS,
+  sizeBytes: 1,
+  settings: 'of the config',
+}
 
 // the engine's ID of it, its layers, whether they are the same by config, in a containerd store
-const IMAGES: [string, string[], boolean, boolean | undefined][] = [
-  ['sha256:config', LAYERS, true, undefined],
+const IMAGES: [string, string[], boolean, boolean][] = [
+  ['sha256:config', LAYERS, true, true],
   ['sha256:config', ['sha256:other'], true, false],
   ['sha256:manifest', LAYERS, false, true],
   ['sha256:manifest2', LAYERS, false, true],
   // An index that has another platform too.
   ['sha256:manifest', ['sha256:other'], false, false],
-  ['sha256:other', LAYERS, false, undefined],
+  ['sha256:other', LAYERS, false, false],
   ['sha256:other', LAYERS.toReversed(), false, false],
 ]
 
 for (const [id, diffIds, byConfig, byManifest] of IMAGES) {
   t.test(`compareImage: ${id} with layers ${diffIds.join()}`, async (t) => {
-    const own: EngineImage = { ...ARCHIVED, id, diffIds, sizeBytes: 1 }
+    const own: EngineImage = { ...OWN, id, diffIds }
     t.equal(compareImage(GRAPH_DRIVER, own, ARCHIVED), byConfig)
     t.equal(compareImage(CONTAINERD, own, ARCHIVED), byManifest)
-    t.equal(isSameImage(CONTAINERD, own, ARCHIVED), byManifest === true)
-    t.equal(isOtherImage(CONTAINERD, own, ARCHIVED), byManifest === false)
+    t.equal(mayBeSame(GRAPH_DRIVER, own, ARCHIVED), byConfig)
+    t.equal(mayBeSame(CONTAINERD, own, ARCHIVED), hasLayers(ARCHIVED, diffIds))
   })
 }
 
-// when the engine's image was built, when the archive's was, whether that is the same
-const TIMES: [string | undefined, string | undefined, boolean | undefined][] = [
-  ['2024-05-01T12:00:00Z', '2024-05-01T12:00:00Z', true],
-  ['2024-05-01T12:00:00.5Z', '2024-05-01T12:00:00.500000000Z', true],
-  ['2024-05-01T12:00:00Z', '2024-05-01T14:00:00+02:00', true],
-  ['2024-05-01T12:00:00Z', '2024-05-01T12:00:01Z', false],
-  [undefined, '2024-05-01T12:00:00Z', undefined],
-  ['2024-05-01T12:00:00Z', undefined, undefined],
-  // As builders have it that give every image the same.
-  ['1970-01-01T00:00:00Z', '1970-01-01T00:00:00Z', undefined],
-  ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00Z', undefined],
+// what is other in the archive or in the engine, whether the image is the same in a containerd store
+type Change<T> = { readonly [Key in keyof T]?: T[Key] | undefined }
+const DIFFERENCES: [string, Change<ComparedImage>, Change<EngineImage>, boolean | undefined][] = [
+  ['nothing, without a manifest', {}, {}, true],
+  ['the settings, at the same time', {}, { settings: 'others' }, false],
+  ['the settings in the archive not read', { settings: undefined }, {}, undefined],
+  ['the settings of the engine not told', {}, { settings: undefined }, undefined],
+  ['the time', {}, { created: '2024-05-01T12:00:01Z' }, false],
+  ['the time in another form', {}, { created: '2024-05-01T14:00:00.000000+02:00' }, true],
+  ['the time not told', { created: undefined }, {}, true],
+  ['the manifest', MANIFESTS, {}, false],
+  ['the manifest, recompressed', { ...MANIFESTS, recompressed: true }, {}, true],
+  ['the index only', MANIFESTS, { manifestDigest: 'sha256:manifest' }, true],
+  ['one platform of an index', MANIFESTS, { id: 'sha256:manifest', manifestDigest: 'x' }, false],
 ]
 
-for (const [built, archived, same] of TIMES) {
-  t.test(`compareImage: built ${built}, archived as of ${archived}`, async (t) => {
-    const at = (created: string | undefined) => (created === undefined ? {} : { created })
-    const own = { ...ARCHIVED, id: 'sha256:other', diffIds: LAYERS, sizeBytes: 1, ...at(built) }
-    const image = { ...ARCHIVED, ...at(archived) }
-    t.equal(compareImage(CONTAINERD, own, image), same)
-    t.equal(compareImage(CONTAINERD, { ...own, manifestDigest: 'sha256:manifest' }, image), true)
+for (const [what, archived, own, same] of DIFFERENCES) {
+  t.test(`compareImage: another ${what}`, async (t) => {
+    t.equal(compareImage(CONTAINERD, change(OWN, own), change(LEGACY, archived)), same)
   })
 }
+
+t.test('compareImage: an engine that tells no manifests is believed its config only', async (t) => {
+  const nerdctl: Engine = { ...CONTAINERD, name: 'nerdctl' }
+  t.equal(compareImage(nerdctl, { ...OWN, id: 'sha256:config' }, ARCHIVED), true)
+  t.equal(compareImage(nerdctl, OWN, ARCHIVED), true, 'by its settings')
+})
 
 t.test('hasLayers: all of them, in their order, and no more', async (t) => {
   t.equal(hasLayers(ARCHIVED, LAYERS), true)
@@ -72,3 +87,12 @@ t.test('hasLayers: all of them, in their order, and no more', async (t) => {
   t.equal(hasLayers(ARCHIVED, [...LAYERS, 'sha256:more']), false)
   t.equal(hasLayers(ARCHIVED, []), false)
 })
+
+// What becomes undefined goes.
+function change<T extends object>(image: T, changes: Change<T>): T {
+  const changed: T = Object.assign(structuredClone(image), changes)
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) Reflect.deleteProperty(changed, key)
+  }
+  return changed
+}
