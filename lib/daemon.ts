@@ -52,6 +52,14 @@ const Failure = v.pipe(
   }),
 )
 
+const Stream = v.pipe(v.string(), v.parseJson(), v.object({ stream: v.string() }))
+
+/** @returns what a line of an answer has for people to read; undefined where it has nothing. */
+export function textIn(said: string): string | undefined {
+  const parsed = v.safeParse(Stream, said)
+  return parsed.success ? parsed.output.stream : undefined
+}
+
 /** @returns the failure of which an answer tells, or a line of it; undefined where it tells of none. */
 export function failureIn(said: string): string | undefined {
   const parsed = v.safeParse(Failure, said)

@@ -76,6 +76,25 @@ export function engineError(action: string, stderr: string, registry?: string): 
   })
 }
 
+/**
+ * A containerd store keeps an image that it could not lay out, tells so in one line
+ * among others, and calls the load a success: moby 28.5.2,
+ * daemon/containerd/image_exporter.go.
+ *
+ * @param action - as for {@link engineError}
+ * @param said - what `docker load` printed
+ * @returns the error where a line tells of one
+ */
+export function unpackError(action: string, said: string): ToolError | undefined {
+  const line = said.split('\n').find((each) => /^\s*error\b/i.test(each))
+  if (line === undefined) return undefined
+  const { code, message, hint } = engineError(action, line)
+  if (code === 'NO_SPACE') return new ToolError(code, message, { hint })
+  return new ToolError('ENGINE_FAILED', message, {
+    hint: 'the engine has it under its name but cannot run it: remove it there, then load it again',
+  })
+}
+
 function loginHint(registry: string): string {
   const host = registry === 'docker.io' ? '' : ` ${registry}`
   const user = registry === 'nvcr.io' ? ' (user $oauthtoken, password: your NGC API key)' : ''

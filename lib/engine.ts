@@ -2,7 +2,7 @@
 // bytes through streams.
 import { ask, NOT_FOUND, type Answer } from './ask.ts'
 import { startChild, type Child } from './child.ts'
-import { engineError } from './engine-error.ts'
+import { engineError, unpackError } from './engine-error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
 import { parseInfo, type EngineInfo } from './engine-info.ts'
 import { ToolError, interrupted } from './errors.ts'
@@ -124,14 +124,28 @@ export function startSave(engine: Engine, reference: string, platform: string): 
   })
 }
 
-/** @returns a child whose stdin takes an image's tar. */
+/** @returns a child whose stdin takes an image's tar; it fails where the engine says that it could not lay it out. */
 export function startLoad(engine: Engine, what: string): Child {
+  const action = `load "${what}"`
   const child = startChild(engine.name, ['load'], {
-    explain: (stderr) => engineError(`load "${what}"`, stderr),
+    explain: (stderr) => engineError(action, stderr),
   })
-  child.stdout.resume()
-  return child
+  let said = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-SAID_LENGTH)
+  })
+  const end = async (): Promise<void> => {
+    await child.exited
+    const failure = unpackError(action, said)
+    if (failure) throw failure
+  }
+  const exited = end()
+  exited.catch(() => {})
+  return { ...child, exited }
 }
+
+// A line for each image in a tar.
+const SAID_LENGTH = 64 * 1024
 
 async function inspect(
   engine: Engine,

@@ -3,10 +3,11 @@
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { inspectImage, tagImage, takesParts, type Engine } from './engine.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, isInterruption } from './errors.ts'
 import { findPresent, isSameImage, type ReadImages } from './present-image.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
 import { hasLayers, type ComparedImage } from './same-image.ts'
+import { checkUnpacked } from './unpacked-image.ts'
 
 /** An image of a record, and what its tags mean in the engine so far. */
 export interface KnownImage {
@@ -57,7 +58,8 @@ export interface TagOptions {
 /**
  * An image that is there under its ID but lacks its tag only gets the tag.
  *
- * @returns what the tags meant before; undefined where an image is not there, then it is to be loaded
+ * @returns what the tags meant before; undefined where an image is not there, or
+ *   cannot run: then it is to be loaded
  */
 export async function tagLoaded(
   engine: Engine,
@@ -73,7 +75,7 @@ export async function tagLoaded(
       if (await isSameImage(engine, found, image, options.readImages)) same.push(tag)
     }
     const there = own.get(same[0] ?? '') ?? (await findUntagged(engine, image, options))
-    if (!there) return undefined
+    if (!there || !(dryRun || (await isUnpacked(engine, there, image)))) return undefined
     const missing = image.repoTags.filter((tag) => !same.includes(tag))
     notes.push(...missing.flatMap((tag) => wasBefore(tag, own.get(tag))))
     toTag.push(...missing.map((tag) => ({ id: there.id, tag })))
@@ -83,6 +85,25 @@ export async function tagLoaded(
   if (toTag.length > 0) await wait?.()
   for (const { id, tag } of toTag) await tagImage(engine, id, tag)
   return notes
+}
+
+// What cannot run is loaded once more, which tells why it cannot, or mends it.
+async function isUnpacked(
+  engine: Engine,
+  there: EngineImage,
+  image: ArchivedImage,
+): Promise<boolean> {
+  try {
+    await checkUnpacked(engine, there, nameOf(image))
+    return true
+  } catch (error) {
+    if (error instanceof ToolError && !isInterruption(error)) return false
+    throw error
+  }
+}
+
+function nameOf({ repoTags, configDigest }: ArchivedImage): string {
+  return repoTags[0] ?? configDigest
 }
 
 async function findUntagged(
@@ -112,7 +133,7 @@ function wasBefore(tag: string, before: EngineImage | undefined): string[] {
  * @param known - what its tags meant before it was loaded
  * @param readImages - reads the images of the archive
  * @returns what there is to tell: a tag that meant another image before, an image without one
- * @throws MISMATCH where the engine has another image, or none
+ * @throws MISMATCH where the engine has another image, or none; how it failed to lay it out
  */
 export async function checkLoaded(
   engine: Engine,
@@ -121,10 +142,11 @@ export async function checkLoaded(
   readImages: ReadImages,
 ): Promise<string[]> {
   const notes: string[] = []
+  let loaded: EngineImage | undefined
   if (image.repoTags.length === 0) {
-    const own = await findPresent(engine, image, readImages)
-    if (!own) throw notThere(image.configDigest)
-    notes.push(`it has no tag: use it by its ID, ${own.id}`)
+    loaded = await findPresent(engine, image, readImages)
+    if (!loaded) throw notThere(image.configDigest)
+    notes.push(`it has no tag: use it by its ID, ${loaded.id}`)
   }
   for (const name of image.repoTags) {
     const own = await inspectImage(engine, name, image.platform)
@@ -133,7 +155,9 @@ export async function checkLoaded(
     if (!isSame) throw otherImage(engine, name, own, image)
     const before = known.findLast((each) => each.own.has(name))?.own.get(name)
     if (before?.id !== own.id) notes.push(...wasBefore(name, before))
+    loaded ??= own
   }
+  if (loaded) await checkUnpacked(engine, loaded, nameOf(image))
   return notes
 }
 

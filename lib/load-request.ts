@@ -9,9 +9,9 @@ import { text } from 'node:stream/consumers'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 import type { Child } from './child.ts'
-import { answerTo, describeFailure, failureIn, refusal } from './daemon.ts'
-import { engineError } from './engine-error.ts'
-import { interrupted } from './errors.ts'
+import { answerTo, describeFailure, failureIn, refusal, textIn } from './daemon.ts'
+import { engineError, unpackError } from './engine-error.ts'
+import { ToolError, interrupted } from './errors.ts'
 
 /** A daemon that was asked to load a tar; it ends as a child does. */
 export interface LoadRequest extends Child {
@@ -29,13 +29,14 @@ export function requestLoad(socketPath: string, what: string, tarBytes: number):
   const headers = { 'Content-Type': 'application/x-tar', 'Content-Length': tarBytes }
   const path = '/images/load?quiet=1'
   const call = request({ socketPath, method: 'POST', path, headers, agent: false })
+  const action = `load "${what}"`
   let wasKilled = false
   const explained = async <T>(work: Promise<T>): Promise<T> =>
     work.catch((error: unknown) => {
       if (wasKilled) throw interrupted()
-      throw engineError(`load "${what}"`, describeFailure(error))
+      throw error instanceof ToolError ? error : engineError(action, describeFailure(error))
     })
-  const [socket, exited] = [explained(connected(call)), explained(readOutcome(call))]
+  const [socket, exited] = [explained(connected(call)), explained(readOutcome(call, action))]
   // Whoever waits for one of them may not wait for the other.
   for (const each of [socket, exited]) each.catch(() => {})
   call.flushHeaders()
@@ -62,12 +63,14 @@ async function connected(call: ClientRequest): Promise<Socket> {
   return socket
 }
 
-async function readOutcome(call: ClientRequest): Promise<void> {
+async function readOutcome(call: ClientRequest, action: string): Promise<void> {
   const response = await answerTo(call)
   const said = await text(response)
   if (response.statusCode !== 200) throw refusal(response.statusCode, said)
   for (const line of said.split('\n')) {
     const failure = failureIn(line)
     if (failure !== undefined) throw new Error(failure)
+    const unpacking = unpackError(action, textIn(line) ?? '')
+    if (unpacking) throw unpacking
   }
 }

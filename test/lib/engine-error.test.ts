@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { engineError } from '../../lib/engine-error.ts'
+import { engineError, unpackError } from '../../lib/engine-error.ts'
 import type { ErrorCode } from '../../lib/errors.ts'
 
 const DAEMON = 'Error response from daemon:'
@@ -133,3 +133,21 @@ t.test('engineError: a known failure has a hint, an unknown one has none', async
   t.match(engineError('pull', 'no space left on device').hint, /free some space/)
   t.equal(engineError('pull', 'what?').hint, undefined)
 })
+
+// what a load printed, the code of the failure in it
+const PRINTED: [string, string | undefined][] = [
+  ['Loaded image: a:1', undefined],
+  ['Loaded image: error/unpacking:1\nLoaded image ID: sha256:0f', undefined],
+  ['', undefined],
+  ['Loaded image: a:1\nError unpacking image a:1: write /x: no space left on device', 'NO_SPACE'],
+  ['Error unpacking image a:1: content digest sha256:0f: not found', 'ENGINE_FAILED'],
+  ['Error unpacking image a:1: wrong diff id\nLoaded image: b:1\n', 'ENGINE_FAILED'],
+]
+
+for (const [said, code] of PRINTED) {
+  t.test(`unpackError: ${code}: ${said.slice(0, 60)}`, async (t) => {
+    const error = unpackError('load "a:1"', said)
+    if (code === undefined) t.equal(error, undefined)
+    else t.match(error, { code, message: /^load "a:1": Error unpacking image a:1: /, hint: /./ })
+  })
+}

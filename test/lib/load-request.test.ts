@@ -66,6 +66,12 @@ const ANSWERS: Said[] = [
   ...[{ errorDetail: { message: 'oh' }, error: 'oh' }, { error: 'oh' }].map(failureInTheEnd),
   failureInTheEnd({ errorDetail: { message: 'oh' } }),
   failureInTheEnd({ errorDetail: 1, error: 'oh' }),
+  [
+    'an image that it keeps and could not lay out',
+    200,
+    `${json({ stream: 'Loaded image: a:1\n' })}\n${json({ stream: 'Error unpacking image a:1: oh\n' })}\n`,
+    { code: 'ENGINE_FAILED', message: 'load "a:1": Error unpacking image a:1: oh' },
+  ],
 ]
 
 for (const [what, status, said, want] of ANSWERS) {
