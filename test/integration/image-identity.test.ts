@@ -55,7 +55,7 @@ async function prepare(t: Test, layout: Layout, tags?: readonly string[]): Promi
 const envOf = ({ docker }: EngineClient, name: string) =>
   docker('image', 'inspect', '--format', '{{index .Config.Env 0}}', name)
 
-for (const layout of ['legacy', 'oci', 'oci-gzip', 'podman'] as const) {
+for (const layout of ['legacy', 'oci', 'oci-gzip'] as const) {
   t.test(`same layers and time, as ${layout}: the other image is loaded, and told`, async (t) => {
     for (const engine of [graph, store]) {
       const dirs = await prepare(t, layout)
