@@ -8,7 +8,7 @@ import { formatSettings } from './image-settings.ts'
 export interface EngineImage {
   /** `sha256:…`, as the engine's own list has it. */
   readonly id: string
-  /** Of this one image, where the ID is that of an index of several platforms. */
+  /** Of this one image, where the engine tells it: the ID may be that of an index of several platforms. */
   readonly manifestDigest?: string
   readonly repoTags: readonly string[]
   /** `os/architecture[/variant]` */
@@ -48,7 +48,13 @@ const Inspected = v.tuple([
 export function parseInspection(json: string): Inspection {
   const [found] = v.parse(Inspected, JSON.parse(json))
   const isIndex = /index|manifest\.list/.test(found.Descriptor?.mediaType ?? '')
-  return { image: readImage(found), isIndex }
+  const image = readImage(found)
+  return { image: isManifest(found) ? { ...image, manifestDigest: image.id } : image, isIndex }
+}
+
+// Docker tells it from 28.0 on, where it keeps manifests at all.
+function isManifest({ Descriptor }: v.InferOutput<typeof Inspected>[0]): boolean {
+  return /\bmanifest\.v\d\+json$/.test(Descriptor?.mediaType ?? '')
 }
 
 function readImage(image: v.InferOutput<typeof Inspected>[0]): EngineImage {

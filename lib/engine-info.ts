@@ -9,6 +9,8 @@ export interface EngineInfo {
   readonly savesPlatform: boolean
   /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
   readonly inspectsPlatform: boolean
+  /** `os/architecture` of what it runs, where it tells. */
+  readonly platform?: string
   /** Where its daemon may be on this machine, and who that is; see `findSocket`. */
   readonly daemon?: { readonly socketPath: string; readonly id: string; readonly name: string }
 }
@@ -20,6 +22,8 @@ const Info = v.pipe(
     ID: v.optional(v.string()),
     Name: v.optional(v.string()),
     ServerVersion: v.string(),
+    OSType: v.optional(v.string(), ''),
+    Architecture: v.optional(v.string(), ''),
     DriverStatus: v.nullish(v.unknown(), []),
     ClientInfo: v.optional(
       v.object({ Version: v.optional(v.string()), Context: v.optional(v.string()) }),
@@ -42,10 +46,17 @@ export function parseInfo(text: string, host?: string): EngineInfo | undefined {
   const daemon = findDaemon(info, host)
   return {
     ...(daemon && { daemon }),
+    ...(info.OSType && { platform: `${info.OSType}/${toArchitecture(info.Architecture)}` }),
     idIsConfig,
     savesPlatform: versions.every((version) => version >= 28),
     inspectsPlatform: !idIsConfig && versions.every((version) => version >= 28.1),
   }
+}
+
+// As the kernel calls it; images have Go's names.
+function toArchitecture(machine: string): string {
+  if (machine === 'x86_64') return 'amd64'
+  return machine === 'aarch64' ? 'arm64' : machine
 }
 
 const SCHEME = 'unix://'

@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 
 /**
- * The fields of a config that engines tell of an image.
+ * The fields of a config that a containerd store tells of an image.
  *
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#properties
  */
@@ -18,29 +18,34 @@ const FIELDS = [
   'OnBuild',
   'Shell',
   'StopSignal',
-  'StopTimeout',
   'User',
   'Volumes',
   'WorkingDir',
 ] as const
 
-const Settings = v.record(v.string(), v.unknown())
+const Fields = v.record(v.string(), v.unknown())
 
 /**
  * @param config - the `config` of an image's config, or the `Config` of an inspection
  * @returns its settings; fields that are empty and fields that are absent count as the same
  */
 export function formatSettings(config: unknown): string {
-  const settings = v.is(Settings, config) ? config : {}
-  return JSON.stringify(FIELDS.map((field) => normalize(settings[field]) ?? null))
+  const fields = v.is(Fields, config) ? Object.entries(config) : []
+  // Engines read names without regard to case, as Go does.
+  const values = new Map(fields.map(([name, value]) => [name.toLowerCase(), value]))
+  return JSON.stringify(FIELDS.map((name) => normalize(name, values.get(name.toLowerCase()))))
 }
 
-// Engines write out what the config leaves out, and the other way round. The order
-// of a list counts, and so does what is empty in it.
-function normalize(value: unknown): unknown {
-  if (value === null || value === '' || value === 0 || value === false) return undefined
-  if (Array.isArray(value)) return value.length > 0 ? value : undefined
-  if (!v.is(Settings, value)) return value
-  const entries = Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1))
-  return entries.length > 0 ? entries : undefined
+// Engines write out what the config leaves out, and the other way round. An empty
+// argument, an empty label and a port without more say something.
+function normalize(name: string, value: unknown): unknown {
+  if (isEmpty(value)) return null
+  if (!v.is(Fields, value) || Array.isArray(value)) return value
+  const isCheck = name === 'Healthcheck'
+  const entries = Object.entries(value).filter(([, each]) => !isCheck || !isEmpty(each))
+  return entries.length > 0 ? entries.toSorted(([one], [other]) => (one < other ? -1 : 1)) : null
+}
+
+function isEmpty(value: unknown): boolean {
+  return !value || (Array.isArray(value) && value.length === 0)
 }

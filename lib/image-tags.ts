@@ -3,11 +3,11 @@
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { inspectImage, tagImage, takesParts, type Engine } from './engine.ts'
-import { ToolError, isInterruption } from './errors.ts'
+import { ToolError } from './errors.ts'
 import { findPresent, isSameImage, type ReadImages } from './present-image.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
-import { hasLayers, type ComparedImage } from './same-image.ts'
-import { checkUnpacked } from './unpacked-image.ts'
+import { hasLayers, isOtherImage, type ComparedImage } from './same-image.ts'
+import { checkUnpacked, isUnpacked } from './unpacked-image.ts'
 
 /** An image of a record, and what its tags mean in the engine so far. */
 export interface KnownImage {
@@ -75,7 +75,7 @@ export async function tagLoaded(
       if (await isSameImage(engine, found, image, options.readImages)) same.push(tag)
     }
     const there = own.get(same[0] ?? '') ?? (await findUntagged(engine, image, options))
-    if (!there || !(dryRun || (await isUnpacked(engine, there, image)))) return undefined
+    if (!there || !(await isUnpacked(engine, there, nameOf(image), dryRun))) return undefined
     const missing = image.repoTags.filter((tag) => !same.includes(tag))
     notes.push(...missing.flatMap((tag) => wasBefore(tag, own.get(tag))))
     toTag.push(...missing.map((tag) => ({ id: there.id, tag })))
@@ -85,21 +85,6 @@ export async function tagLoaded(
   if (toTag.length > 0) await wait?.()
   for (const { id, tag } of toTag) await tagImage(engine, id, tag)
   return notes
-}
-
-// What cannot run is loaded once more, which tells why it cannot, or mends it.
-async function isUnpacked(
-  engine: Engine,
-  there: EngineImage,
-  image: ArchivedImage,
-): Promise<boolean> {
-  try {
-    await checkUnpacked(engine, there, nameOf(image))
-    return true
-  } catch (error) {
-    if (error instanceof ToolError && !isInterruption(error)) return false
-    throw error
-  }
 }
 
 function nameOf({ repoTags, configDigest }: ArchivedImage): string {
@@ -151,13 +136,15 @@ export async function checkLoaded(
   for (const name of image.repoTags) {
     const own = await inspectImage(engine, name, image.platform)
     if (!own) throw notThere(name)
-    const isSame = await isSameImage(engine, own, image, readImages)
-    if (!isSame) throw otherImage(engine, name, own, image)
+    if (isOtherImage(engine, own, image)) throw otherImage(engine, name, own, image)
+    if (engine.name === 'docker' && !(await isSameImage(engine, own, image, readImages))) {
+      notes.push(`the engine tells other settings of ${name} than the archive has`)
+    }
     const before = known.findLast((each) => each.own.has(name))?.own.get(name)
     if (before?.id !== own.id) notes.push(...wasBefore(name, before))
     loaded ??= own
   }
-  if (loaded) await checkUnpacked(engine, loaded, nameOf(image))
+  if (loaded) notes.push(...(await checkUnpacked(engine, loaded, nameOf(image))))
   return notes
 }
 
@@ -167,13 +154,13 @@ function otherImage(
   own: EngineImage,
   image: ComparedImage,
 ): ToolError {
-  const layers = image.layers.map(({ diffId }) => diffId)
-  const [what, got, want] =
-    engine.idIsConfig || hasLayers(image, own.diffIds)
-      ? ['ID', own.id, engine.idIsConfig ? image.configDigest : image.manifestDigests.join(' or ')]
-      : ['layers', own.diffIds.join(), layers.join()]
-  const differs = `check ${what} of "${name}" as loaded: got ${got}`
-  return new ToolError('MISMATCH', `${differs}, want ${want || 'the settings of the archive'}`, {
+  const [what, got, want] = hasLayers(image, own.diffIds)
+    ? ['manifest', own.manifestDigest, image.manifestDigests.join(' or ')]
+    : ['layers', own.diffIds.join(), image.layers.map(({ diffId }) => diffId).join()]
+  const differs = engine.idIsConfig
+    ? `ID of "${name}" as loaded: got ${own.id}, want ${image.configDigest}`
+    : `${what} of "${name}" as loaded: got ${got}, want ${want}`
+  return new ToolError('MISMATCH', `check ${differs}`, {
     hint: 'it was changed meanwhile, or another archive has that tag too: load it again',
   })
 }

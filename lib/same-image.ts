@@ -12,8 +12,8 @@ export type ComparedImage = ArchivedImage & Pick<RecordedImage, 'recompressed'>
  * A graph driver tells the config's digest. A containerd store tells the manifest's:
  * that decides where the archive has the manifest as the engine gets it. An archive
  * without one, as of an older engine, gets a manifest that the engine makes: there
- * layers, time of the build and settings decide. Layers and time alone do not:
- * builders give many images the same time.
+ * layers, platform, time of the build and settings decide. Layers and time alone do
+ * not: builders give many images the same time.
  *
  * @returns whether the engine's image is the archive's; undefined where it is not known
  */
@@ -22,11 +22,16 @@ export function compareImage(
   own: EngineImage,
   archived: ComparedImage,
 ): boolean | undefined {
-  if (!mayBeSame(engine, own, archived)) return false
+  if (isOtherImage(engine, own, archived)) return false
   if (engine.idIsConfig || hasDigest(archived, own)) return true
-  const isShownByDigest = engine.name === 'docker' && archived.manifestDigests.length > 0
-  if (isShownByDigest && !archived.recompressed) return false
-  return compareConfig(own, archived)
+  return engine.name === 'docker' ? compareConfig(own, archived) : undefined
+}
+
+/** @returns whether a digest, or the layers, show that the engine's image is another. */
+export function isOtherImage(engine: Engine, own: EngineImage, archived: ComparedImage): boolean {
+  if (!mayBeSame(engine, own, archived)) return true
+  const isTold = own.manifestDigest !== undefined && archived.manifestDigests.length > 0
+  return isTold && !archived.recompressed && !hasDigest(archived, own)
 }
 
 /** @returns whether nothing that an engine tells at once speaks against it: its config digest, or its layers. */
@@ -43,15 +48,21 @@ export function hasLayers(archived: ArchivedImage, diffIds: readonly string[]): 
   return archived.layers.map((layer) => layer.diffId).join() === diffIds.join()
 }
 
-// nerdctl may tell either.
+// nerdctl tells the config's.
 function hasDigest({ manifestDigests, configDigest }: ArchivedImage, own: EngineImage): boolean {
   return [...manifestDigests, configDigest].includes(own.manifestDigest ?? own.id)
 }
 
 // The layers are the same already.
 function compareConfig(own: EngineImage, archived: ArchivedImage): boolean | undefined {
+  if (!isSamePlatform(own.platform, archived.platform)) return false
   const [ownMs, archivedMs] = [own.created, archived.created].map((time) => Date.parse(time ?? ''))
   if (ownMs !== archivedMs && !Number.isNaN(ownMs) && !Number.isNaN(archivedMs)) return false
   if (own.settings === undefined || archived.settings === undefined) return undefined
   return own.settings === archived.settings
+}
+
+// Not every engine tells a variant.
+function isSamePlatform(own: string, archived: string): boolean {
+  return `${own}/`.startsWith(`${archived}/`) || `${archived}/`.startsWith(`${own}/`)
 }

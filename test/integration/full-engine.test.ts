@@ -10,7 +10,7 @@ import { overTcp } from '../fixtures/gate.ts'
 import { startNewerEngine } from '../fixtures/newer-engine.ts'
 import { run, type RunResult } from '../fixtures/run.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
-import { tar } from '../fixtures/tar-builder.ts'
+import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
 import { readAnswers, removeImages } from '../fixtures/workbench.ts'
 
 const MB = 1_000_000
@@ -21,14 +21,15 @@ const [engine, graph] = await Promise.all([
 ])
 t.teardown(() => Promise.all([engine.stop(), graph.stop()]))
 
-const REFERENCE = 'sample/large:1.0'
-const { archive } = dockerArchive({
+const REFERENCE = 'registry.example/sample/large:1.0'
+const IMAGE = {
   layers: ['one', 'two'].map((name) =>
     tar([{ path: name, content: pseudoRandom(name, 25 * MB), mode: 0o444 }]),
   ),
   tags: [REFERENCE],
   layout: 'oci-gzip',
-})
+} as const
+const { archive, layerPaths } = dockerArchive(IMAGE)
 const dir = t.testdir({ 'large.tar': archive })
 await run('compress_tars', ['--level', '0'], { cwd: dir })
 
@@ -45,6 +46,17 @@ async function fill(t: Test, full: Engine, bytes: number): Promise<() => Promise
   return free
 }
 
+const OF_CONTAINERS = [
+  '--filter',
+  'type=container',
+  '--filter',
+  'event=create',
+  '--format',
+  '{{.Action}}',
+]
+const now = () => engine.docker('info', '--format', '{{.SystemTime}}')
+const events = (since: string, until: string) =>
+  engine.docker('events', '--since', since, '--until', until, ...OF_CONTAINERS)
 const NO_SPACE = [{ result: 'failed', error: { code: 'NO_SPACE', message: /no space left/ } }]
 
 for (const way of ['by its socket', 'by its client']) {
@@ -61,18 +73,36 @@ for (const way of ['by its socket', 'by its client']) {
     await free()
     t.match(await ask(env), [{ result: 'already loaded' }], 'with room it is laid out')
     await engine.docker('create', '--pull', 'never', REFERENCE, 'none')
+    const since = await now()
     t.match(await ask(env), [{ result: 'already loaded' }])
+    const made = await events(since, await now())
+    t.equal(made, way === 'by its socket' ? '' : 'create', 'the daemon tells it by its socket')
     const containers = await engine.docker('ps', '--all', '--format', '{{.Names}}')
     t.notMatch(containers, /dgx-offline-images/, 'no container of ours is left')
     await engine.docker('rm', ...(await engine.docker('ps', '--all', '--quiet')).split('\n'))
   })
 }
 
-t.test('full disk: what a dry run finds is not laid out', async (t) => {
+t.test('full disk: a dry run makes nothing, and says what it can', async (t) => {
   t.teardown(() => removeImages(engine))
   await fill(t, engine, 80 * MB)
   await load(engine.env)
-  t.match(await load(engine.env, '--dry-run'), { status: 0, stdout: /already loaded/i })
+  const since = await now()
+  const dryRun = (env: Engine['env']) => load(env, '--dry-run')
+  t.match(await dryRun(engine.env), { status: 0, stdout: /Would be loaded/ })
+  const overClient = { ...engine.env, ...(await overTcp(t, engine)) }
+  t.match(await dryRun(overClient), { status: 0, stdout: /Already loaded/ })
+  t.equal(await events(since, await now()), '')
+})
+
+t.test('missing layer: an image that the engine keeps without it is loaded', async (t) => {
+  t.teardown(() => removeImages(engine))
+  const lacking = join(t.testdir(), 'lacking.tar')
+  const lack = (entries: TarEntry[]) => entries.filter(({ path }) => path !== layerPaths[1])
+  await writeFile(lacking, dockerArchive({ ...IMAGE, edit: lack }).archive)
+  t.match(await engine.docker('load', '--input', lacking), /Error unpacking image/)
+  t.match(await ask(engine.env), [{ result: 'loaded' }])
+  t.match(await ask(engine.env), [{ result: 'already loaded' }])
 })
 
 t.test('full disk: a graph driver says so itself, and keeps nothing', async (t) => {

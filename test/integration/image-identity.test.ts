@@ -91,6 +91,47 @@ for (const layout of ['legacy', 'oci', 'oci-gzip'] as const) {
   })
 }
 
+t.test('same layers and time: another platform is another image', async (t) => {
+  for (const engine of [graph, store]) {
+    for (const architecture of ['amd64', 'arm64']) {
+      const layers = [tar([GREETING])]
+      const image = dockerArchive({ layers, tags: [TAG], layout: 'legacy', architecture })
+      const dir = t.testdir({ 'data.tar': image.archive })
+      await ask(graph, 'compress_tars', dir, '--level', '0')
+      t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'loaded' }])
+      const format = ['--format', '{{.Architecture}}']
+      t.equal(await engine.docker('image', 'inspect', ...format, TAG), architecture)
+      t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'already loaded' }])
+    }
+  }
+})
+
+t.test('settings: all of a config are told again by the store that loaded them', async (t) => {
+  const config = {
+    ArgsEscaped: true,
+    Cmd: ['cat', ''],
+    Entrypoint: ['/bin/sh'],
+    Env: ['PATH=/bin', 'EMPTY='],
+    ExposedPorts: { '80/tcp': {} },
+    Healthcheck: { Test: ['CMD', 'true'], Interval: 1e9, Retries: 0 },
+    Hostname: 'builder',
+    Labels: { one: '1', empty: '' },
+    OnBuild: ['RUN true'],
+    Shell: ['/bin/sh', '-c'],
+    StopSignal: 'SIGINT',
+    StopTimeout: 5,
+    User: 'nobody',
+    volumes: { '/data': {} },
+    WorkingDir: '/data',
+  }
+  const layers = [tar([GREETING])]
+  const image = dockerArchive({ layers, tags: [TAG], layout: 'legacy', config })
+  const dir = t.testdir({ 'settings.tar': image.archive })
+  await ask(graph, 'compress_tars', dir, '--level', '0')
+  t.match(await ask(store, 'load_compressed_tars', dir), [{ result: 'loaded', notes: [] }])
+  t.match(await ask(store, 'load_compressed_tars', dir), [{ result: 'already loaded', notes: [] }])
+})
+
 t.test('same layers and time: another one is no archive that is up to date', async (t) => {
   const dir = t.testdir()
   for (const name of NAMES) {

@@ -11,6 +11,12 @@ const CONFIG = {
   Healthcheck: { Test: ['CMD', 'true'], Interval: 1_000_000_000 },
 }
 
+function lowerCase(config: object): object {
+  return Object.fromEntries(
+    Object.entries(config).map(([name, value]) => [name.toLowerCase(), value]),
+  )
+}
+
 // what is other, its config, whether the settings are the same
 const CONFIGS: [string, unknown, boolean][] = [
   ['nothing', { ...CONFIG }, true],
@@ -20,7 +26,13 @@ const CONFIGS: [string, unknown, boolean][] = [
     true,
   ],
   ['the order of the labels', { ...CONFIG, Labels: { two: '', one: '1' } }, true],
-  ['a field that engines do not tell', { ...CONFIG, Hostname: 'builder' }, true],
+  ['a field that engines do not tell', { ...CONFIG, Hostname: 'builder', StopTimeout: 5 }, true],
+  [
+    'a zero in the health check',
+    { ...CONFIG, Healthcheck: { ...CONFIG.Healthcheck, Retries: 0 } },
+    true,
+  ],
+  ['the case of the names', lowerCase(CONFIG), true],
   ['a variable', { ...CONFIG, Env: ['PATH=/bin', 'A=1'] }, false],
   ['the order of the variables', { ...CONFIG, Env: CONFIG.Env.toReversed() }, false],
   ['an empty argument', { ...CONFIG, Cmd: ['cat'] }, false],

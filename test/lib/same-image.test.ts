@@ -26,6 +26,7 @@ const CONTAINERD: Engine = { ...GRAPH_DRIVER, idIsConfig: false }
 const OWN: EngineImage = {
   ...LEGACY,
   id: 'sha256:other',
+  manifestDigest: 'sha256:other',
   diffIds: LAYERS,
   sizeBytes: 1,
   settings: 'of the config',
@@ -45,7 +46,7 @@ const IMAGES: [string, string[], boolean, boolean][] = [
 
 for (const [id, diffIds, byConfig, byManifest] of IMAGES) {
   t.test(`compareImage: ${id} with layers ${diffIds.join()}`, async (t) => {
-    const own: EngineImage = { ...OWN, id, diffIds }
+    const own: EngineImage = { ...OWN, id, manifestDigest: id, diffIds }
     t.equal(compareImage(GRAPH_DRIVER, own, ARCHIVED), byConfig)
     t.equal(compareImage(CONTAINERD, own, ARCHIVED), byManifest)
     t.equal(mayBeSame(GRAPH_DRIVER, own, ARCHIVED), byConfig)
@@ -67,6 +68,16 @@ const DIFFERENCES: [string, Change<ComparedImage>, Change<EngineImage>, boolean 
   ['the manifest, recompressed', { ...MANIFESTS, recompressed: true }, {}, true],
   ['the index only', MANIFESTS, { manifestDigest: 'sha256:manifest' }, true],
   ['one platform of an index', MANIFESTS, { id: 'sha256:manifest', manifestDigest: 'x' }, false],
+  // As before Docker 28.1, which tells the index only.
+  ['one of an index, not told', MANIFESTS, { manifestDigest: undefined }, true],
+  [
+    'one of an index, not told, and settings',
+    MANIFESTS,
+    { manifestDigest: undefined, settings: 'others' },
+    false,
+  ],
+  ['the platform', { platform: 'linux/arm64' }, {}, false],
+  ['the variant, which the engine does not tell', { platform: 'linux/amd64/v2' }, {}, true],
 ]
 
 for (const [what, archived, own, same] of DIFFERENCES) {
@@ -77,8 +88,9 @@ for (const [what, archived, own, same] of DIFFERENCES) {
 
 t.test('compareImage: an engine that tells no manifests is believed its config only', async (t) => {
   const nerdctl: Engine = { ...CONTAINERD, name: 'nerdctl' }
-  t.equal(compareImage(nerdctl, { ...OWN, id: 'sha256:config' }, ARCHIVED), true)
-  t.equal(compareImage(nerdctl, OWN, ARCHIVED), true, 'by its settings')
+  const own = change(OWN, { manifestDigest: undefined })
+  t.equal(compareImage(nerdctl, { ...own, id: 'sha256:config' }, ARCHIVED), true)
+  t.equal(compareImage(nerdctl, own, ARCHIVED), undefined)
 })
 
 t.test('hasLayers: all of them, in their order, and no more', async (t) => {
