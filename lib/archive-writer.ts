@@ -59,18 +59,33 @@ export interface WrittenArchive {
  */
 export async function writeArchive(options: WriteOptions): Promise<WrittenArchive> {
   const distrusted = new Set<string>()
-  for (;;) {
+  for (let known = options, wrongGuesses = 0; ;) {
     const file = await createAtomicFile(dirname(options.archive))
     try {
-      return await writeOnce(file, distrusted, options)
+      return await writeOnce(file, distrusted, known)
     } catch (error) {
       if (!(error instanceof WrongGuess)) throw error
+      wrongGuesses++
+      if (wrongGuesses > MAX_WRONG_GUESSES || distrusted.has(error.about)) {
+        known = withFewerLayers(known, error)
+      }
       distrusted.add(error.about)
       options.onRetry(error.message)
     } finally {
       await file.discard()
     }
   }
+}
+
+// Each costs a read of all of the tar. Past these, or where one teaches nothing, nothing
+// is guessed any more: first no layer is copied, which costs time only, then none is
+// left out.
+const MAX_WRONG_GUESSES = 4
+
+function withFewerLayers(known: WriteOptions, error: WrongGuess): WriteOptions {
+  if (known.reuse.length > 0) return { ...known, reuse: [] }
+  if (known.leaveOut.size > 0) return { ...known, leaveOut: new Map() }
+  throw new Error('a layer was guessed though none is known', { cause: error })
 }
 
 async function writeOnce(

@@ -35,6 +35,11 @@ export function looksLikeLayer({ path, type, sizeBytes, sparse }: TarMember): bo
   return type === '0' && !sparse && sizeBytes >= LEAST_LAYER_BYTES && isNamedSo
 }
 
+/** @returns whether a member's name tells a digest, and so which layer it should be. */
+export function isNamedByDigest({ path }: TarMember): boolean {
+  return NAMED.test(path)
+}
+
 /**
  * @param known - layers to be looked for
  * @param expected - those that a member without a telling name can be at all

@@ -3,7 +3,13 @@
 // there, or left out, once its digest has shown that it is that layer.
 import type { DeliveredLayer } from './delivered-layers.ts'
 import type { HeldLayer } from './held-layers.ts'
-import { isKnownLayer, looksLikeLayer, WrongGuess, type KnownLayer } from './layer-guess.ts'
+import {
+  isKnownLayer,
+  isNamedByDigest,
+  looksLikeLayer,
+  WrongGuess,
+  type KnownLayer,
+} from './layer-guess.ts'
 import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
 import { digestTar, type DigestedMember, type TarDigest } from './tar-digest.ts'
 import type { Treatment } from './tar-scanner.ts'
@@ -79,7 +85,7 @@ export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
       return
     }
     const layer = leaveOut.get(digest)
-    if (!layer) throw wrong(member, expected)
+    if (!layer) throw wrong(member)
     leftOut.push({ member, layer })
   }
   async function begin(member: TarMember | undefined): Promise<Current> {
@@ -92,9 +98,21 @@ export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
     const digest = member && digests.get(member.offsetBytes)
     if (segment) return segment.close(digest)
     const layer = digest && held.get(digest)
-    if (!layer) throw wrong(member, expected)
+    if (!layer) throw wrong(member)
     reused.push(layer)
     writer.copy(layer)
+  }
+
+  // A name that misled says nothing of other members; a size alone says it of all of
+  // them, unless only the layers of the image could be meant.
+  function wrong(member: TarMember | undefined): WrongGuess {
+    const path = String(member?.path)
+    const isBySize = !expected && member && !isNamedByDigest(member)
+    const what = member && isNamedByDigest(member) ? 'name and size' : 'the size'
+    return new WrongGuess(
+      isBySize ? BY_SIZE : path,
+      `"${path}" has ${what} of a layer that is known, but is another`,
+    )
   }
 
   const digester = digestTar({ constant: options.constant, md5: true, treat, onMember })
@@ -114,12 +132,4 @@ export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
       return { tar, cut: { reused, leftOut } }
     },
   }
-}
-
-function wrong(member: TarMember | undefined, expected: unknown): WrongGuess {
-  const path = String(member?.path)
-  return new WrongGuess(
-    expected ? path : BY_SIZE,
-    `"${path}" has the size of a layer that is known, but is another`,
-  )
 }

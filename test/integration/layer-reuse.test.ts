@@ -4,8 +4,10 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
+import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { READ_ONLY, runMounted, wrapCommand } from '../fixtures/faults.ts'
+import { pathOf } from '../fixtures/oci-tar.ts'
 import { run } from '../fixtures/run.ts'
 import {
   GREETING,
@@ -14,6 +16,7 @@ import {
   dataLayer,
   type SampleImage,
 } from '../fixtures/sample-images.ts'
+import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
 import {
   archiveOf,
   damageLayer,
@@ -205,4 +208,42 @@ t.test('compress: reuses from --reuse', async (t) => {
   const answers = await bench.ask('compress_tars', dir, '--level', '1', '--reuse', alone)
   t.match(answers, [{ result: 'compressed', reusedBytes: await layerBytes(next, 0, 1, 2, 3) }])
   await bench.sh(dir, 'xz -dc saved.tar.xz | cmp - saved.tar')
+})
+
+const IN_TIME = { ms: 60_000, signal: 'SIGKILL' } as const
+const flipped = (bytes: Buffer): Buffer => {
+  const copy = Buffer.from(bytes)
+  copy[bytes.length >> 1] = (copy[bytes.length >> 1] ?? 0) ^ 1
+  return copy
+}
+
+t.test('compress: members named as known layers that are others end, with a warning', async (t) => {
+  const root = t.testdir({ carry: {}, tars: {} })
+  const carry = join(root, 'carry')
+  const layers = Array.from({ length: 6 }, (_, n) => tar(dataLayer(`known ${n}`)))
+  const { archive } = dockerArchive({ layers, tags: ['known/layers:1.0'], layout: 'oci' })
+  await writeFile(join(carry, 'good.tar'), archive)
+  t.match(await bench.ask('compress_tars', carry, '--level', '0'), [{ result: 'compressed' }])
+  const members = layers.map((layer) => ({ path: pathOf(layer), content: flipped(layer) }))
+  const TARS = { 'one.tar': members.slice(0, 1), 'all.tar': members } // prettier-ignore
+  for (const [name, entries] of Object.entries(TARS)) {
+    const bad = join(root, 'tars', name)
+    await writeFile(bad, tar(entries))
+    const args = ['--level', '0', '--json', '--dir', carry, bad]
+    const result = await run('compress_tars', args, { cwd: root, signalAfter: IN_TIME })
+    t.match(result, { status: 0, signal: null }, name)
+    t.match(readAnswers(result), [{ result: 'compressed', reusedBytes: undefined }])
+    const warnings = result.stderr.match(/has name and size of a layer that is known/g) ?? []
+    t.ok(warnings.length > 0 && warnings.length <= 5, `${warnings.length} warnings`)
+    await bench.sh(carry, `xz -dc ${name}.xz | cmp - ${bad}`)
+  }
+  // In an image such a member is a damaged blob.
+  const edit = (entries: TarEntry[]): TarEntry[] =>
+    entries.map((entry) => members.find(({ path }) => path === entry.path) ?? entry)
+  const image = dockerArchive({ layers, tags: ['known/layers:1.0'], layout: 'oci', edit }).archive
+  const damaged = join(root, 'tars', 'image.tar')
+  await writeFile(damaged, image)
+  const args = ['--level', '0', '--json', '--dir', carry, damaged]
+  const result = await run('compress_tars', args, { cwd: root, signalAfter: IN_TIME })
+  t.match(readAnswers(result), [{ result: 'failed', error: { code: 'BAD_IMAGE' } }])
 })

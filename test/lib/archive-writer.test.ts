@@ -19,6 +19,7 @@ import type { Layout } from '../fixtures/archive-layouts.ts'
 import { COMPRESSORS, delivered, readers, sha256OfTar, write } from '../fixtures/archive-writing.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { sha256 } from '../fixtures/digest.ts'
+import { pathOf } from '../fixtures/oci-tar.ts'
 import { sh } from '../fixtures/run.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { SEED, seededRandom } from '../fixtures/seeded-random.ts'
@@ -216,6 +217,29 @@ for (const [layout, isNamed] of NAMED) {
       t.match(again.record.archive, { file: 'a.tar.xz', sha256: record.archive.sha256 })
     },
   )
+}
+
+for (const isLeftOut of [false, true]) {
+  const title = isLeftOut ? 'left out' : 'reused'
+  t.test(`writeArchive: layers that are not what their names say, to be ${title}`, async (t) => {
+    const dir = t.testdir({})
+    const layers = Array.from({ length: 7 }, (_, n) => layerOf(`named ${n}`, MIB + 512 * n))
+    await write(join(dir, 'known.tar.xz'), imageOf('oci', ...layers))
+    const known = isLeftOut
+      ? { leaveOut: delivered(layers) }
+      : { reuse: await readHeldLayers([dir]) }
+    const entries = layers.map((layer) => {
+      const content = Buffer.from(layer)
+      content[7] = (content[7] ?? 0) ^ 1
+      return { path: pathOf(layer), content }
+    })
+    const { reasons, onRetry } = retries()
+    const options = { ...known, onRetry }
+    const { record, reused } = await write(join(dir, 'bad.tar.xz'), tar(entries), options)
+    t.equal(reasons.length, 5)
+    t.strictSame([record.requires, reused], [undefined, []])
+    t.equal(await sha256OfTar(join(dir, 'bad.tar.xz')), sha256(tar(entries)))
+  })
 }
 
 t.test('writeArchive: a layer that the image cannot have is not guessed', async (t) => {

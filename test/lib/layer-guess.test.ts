@@ -2,6 +2,7 @@ import t from 'tap'
 
 import {
   isKnownLayer,
+  isNamedByDigest,
   LEAST_LAYER_BYTES,
   looksLikeLayer,
   WrongGuess,
@@ -75,6 +76,17 @@ for (const [path, sizeBytes, expected, want] of GUESSES) {
     t.equal(isKnownLayer(member, [], expected && new Set(expected)), false)
   })
 }
+
+t.test('isNamedByDigest: where the name tells one', async (t) => {
+  const named = MEMBERS.filter(([path]) => isNamedByDigest(memberOf(path))).map(([path]) => path)
+  t.strictSame(named, [
+    `${HEX}.tar`,
+    `${HEX}.tar.gz`,
+    `blobs/sha256/${HEX}`,
+    `sha256:${HEX}`,
+    `./blobs/sha256/${HEX}`,
+  ])
+})
 
 t.test('WrongGuess: says what not to trust', async (t) => {
   const error = new WrongGuess('a.tar.xz', 'it was changed')
