@@ -88,7 +88,7 @@ export function readImages(
   if (!tar.members || !manifest?.success) return []
   const members = withRequired(tar.members, required)
   checkBlobs(members)
-  const manifests = readManifests(members)
+  const manifests = Map.groupBy(readManifests(members), ({ configDigest }) => configDigest)
   return manifest.output.map((entry) => readImage(entry, members, manifests))
 }
 
@@ -104,7 +104,7 @@ function withRequired(members: Members, required: readonly RequiredLayer[]): Mem
 function readImage(
   entry: v.InferOutput<typeof Manifest>[number],
   members: Members,
-  manifests: readonly OciImage[],
+  manifests: ReadonlyMap<string, readonly OciImage[]>,
 ): ArchivedImage {
   const configMember = findMember(members, entry.Config)
   const configDigest = `sha256:${configMember.sha256}`
@@ -117,7 +117,7 @@ function readImage(
       `check image "${configDigest}": layers: got ${entry.Layers.length}, want ${diffIds.length}`,
     )
   }
-  const own = manifests.filter((candidate) => candidate.configDigest === configDigest)
+  const own = manifests.get(configDigest) ?? []
   const blobs = new Set(own.flatMap((candidate) => candidate.layerDigests))
   checkTags(entry.RepoTags)
   return {

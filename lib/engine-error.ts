@@ -10,6 +10,9 @@ interface Kind {
   readonly ofRegistry?: true
 }
 
+// A text may hold names out of a tar: no part of a pattern is without bounds, and of
+// a long text the end is looked at.
+const MAX_SAID = 64 * 1024
 const KINDS: readonly Kind[] = [
   {
     code: 'NO_ENGINE',
@@ -18,7 +21,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     code: 'ENGINE_DENIED',
-    pattern: /permission denied while trying to connect|dial unix .*permission denied/i,
+    pattern: /permission denied while trying to connect|dial unix .{0,300}permission denied/i,
     hint: 'run it with sudo, or add yourself to the group docker and log in again',
   },
   {
@@ -41,7 +44,7 @@ const KINDS: readonly Kind[] = [
   {
     code: 'NO_IMAGE',
     pattern:
-      /no such image|manifest unknown|reference does not exist|image not known|manifest for .* not found|: not found/i,
+      /no such image|manifest unknown|reference does not exist|image not known|manifest for .{0,600} not found|: not found/i,
     hint: 'check its name and tag',
   },
   {
@@ -66,10 +69,11 @@ const KINDS: readonly Kind[] = [
  * @returns the error; ENGINE_FAILED where it is none of the known ones
  */
 export function engineError(action: string, stderr: string, registry?: string): ToolError {
+  const text = stderr.slice(-MAX_SAID)
   const kind = KINDS.find(({ pattern, ofRegistry }) => {
-    return pattern.test(stderr) && (!ofRegistry || registry !== undefined)
+    return pattern.test(text) && (!ofRegistry || registry !== undefined)
   })
-  const said = stderr.trim().split('\n').slice(-3).join('; ')
+  const said = text.trim().split('\n').slice(-3).join('; ')
   const hint = kind?.code === 'NOT_LOGGED_IN' ? loginHint(registry ?? '') : kind?.hint
   return new ToolError(kind?.code ?? 'ENGINE_FAILED', `${action}: ${said}`, {
     hint,

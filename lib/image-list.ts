@@ -18,7 +18,8 @@ export function parseImageList(text: string, file: string): ImageReference[] {
     .replace(/^\uFEFF/, '')
     .split(/\r?\n/)
     .entries()) {
-    const entry = line.replace(/(^|\s)#.*$/, '').trim()
+    const comment = line.search(/(?:^|\s)#/)
+    const entry = (comment === -1 ? line : line.slice(0, comment)).trim()
     if (entry === '') continue
     const read = readReference(entry)
     if (read instanceof ToolError) {

@@ -18,6 +18,8 @@ export interface ImageReference {
 
 const HOST = String.raw`(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d+)?`
 const COMPONENT = String.raw`[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*`
+// 255 of a name, 128 of a tag, a digest, and what stands between.
+const MAX_LENGTH = 512
 const REFERENCE = new RegExp(
   `^(?<name>(?:(?<host>${HOST})/)?${COMPONENT}(?:/${COMPONENT})*)` +
     String.raw`(?::(?<tag>\w[\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$`,
@@ -37,6 +39,7 @@ export function parseReference(text: string): ImageReference {
 
 /** @returns what {@link parseReference} returns, or throws. */
 export function readReference(text: string): ImageReference | ToolError {
+  if (text.length > MAX_LENGTH) return tooLong(text)
   const groups = REFERENCE.exec(text)?.groups
   const name = groups?.['name']
   const host = groups?.['host']
@@ -53,6 +56,11 @@ export function readReference(text: string): ImageReference | ToolError {
     tag: groups?.['tag'] ?? (digest === undefined ? 'latest' : undefined),
     digest,
   }
+}
+
+function tooLong(text: string): ToolError {
+  const message = `"${text.slice(0, 80)}…" is no image reference: got ${text.length} characters, want at most ${MAX_LENGTH}`
+  return new ToolError('BAD_REFERENCE', message, { hint: hint('') })
 }
 
 /** @returns `name:tag`, by which the engine finds it once loaded, if it has a tag. */

@@ -28,13 +28,18 @@ const Manifest = v.object({ config: Descriptor, layers: v.array(Descriptor) })
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md
  */
 export function readManifests(members: Members): OciImage[] {
-  const indexes = [...findBlobs(members, Index)]
+  // By the manifest that they name: to look through all of them for each would take
+  // quadratic time on what was made for it.
+  const naming = new Map<string, Set<string>>()
+  for (const [index, { manifests }] of findBlobs(members, Index)) {
+    for (const { digest } of manifests) {
+      const indexes = naming.get(digest) ?? new Set()
+      naming.set(digest, indexes.add(index))
+    }
+  }
   return Array.from(findBlobs(members, Manifest), ([digest, manifest]) => {
-    const naming = indexes.filter(([, { manifests }]) =>
-      manifests.some((named) => named.digest === digest),
-    )
     return {
-      digests: [...naming.map(([index]) => index), digest],
+      digests: [...(naming.get(digest) ?? []), digest],
       configDigest: manifest.config.digest,
       layerDigests: manifest.layers.map((layer) => layer.digest),
     }

@@ -86,6 +86,7 @@ function pathOf({ name, platform }: SavedImage): string {
 }
 
 const HEAD = /^HTTP\/1\.\d (?<status>\d{3}).*?\r\n\r\n/s
+const HEAD_END = '\r\n\r\n'
 const MOST_SAID_BYTES = 64 * 1024
 
 // What comes is the tar where the head of the answer says so, else what went wrong.
@@ -95,12 +96,16 @@ function createAnswer(
 ): { write: Take; end: () => void } {
   let said = Buffer.alloc(0)
   let isTar = false
+  let hasHead = false
   const readHead = (): RegExpExecArray | null => HEAD.exec(said.toString('latin1'))
   return {
     write(bytes) {
       if (isTar) return take(bytes)
+      // What was looked at before is not looked at again with each piece.
+      const from = Math.max(0, said.length - HEAD_END.length)
       said = Buffer.concat([said, bytes])
-      const head = readHead()
+      const head = !hasHead && said.includes(HEAD_END, from) ? readHead() : undefined
+      hasHead ||= head !== undefined
       isTar = head?.groups?.['status'] === '200'
       if (head && isTar) take(said.subarray(head[0].length))
       else if (said.length > MOST_SAID_BYTES) throw explain(notHttp('it does not end'))

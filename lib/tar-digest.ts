@@ -135,7 +135,12 @@ export function digestTar(options: DigestOptions): TarDigester {
 
 /** @returns the path without a leading `./` or a trailing `/`. */
 export function memberKey(path: string): string {
-  return path.replace(/^(\.\/)+/, '').replace(/\/+$/, '')
+  // A regular expression for the end, /\/+$/, takes quadratic time on many slashes.
+  let from = 0
+  while (path.startsWith('./', from)) from += 2
+  let to = path.length
+  while (to > from && path[to - 1] === '/') to--
+  return path.slice(from, to)
 }
 
 function looksLikeJson(bytes: Buffer): boolean {

@@ -4,6 +4,9 @@ import { ToolError } from './errors.ts'
 /** The type flags of members that describe the one after them. */
 export const META_TYPES: ReadonlySet<string> = new Set(['x', 'g', 'L', 'K'])
 
+/** No path or link that a system takes is longer. */
+export const MAX_NAME_BYTES = 64 * 1024
+
 /** What they say in place of its header. */
 export interface Overrides {
   path?: string
@@ -19,10 +22,15 @@ export interface Overrides {
  * @throws BAD_TAR
  */
 export function readMeta(type: string, content: Buffer): Overrides {
-  const text = content.toString('utf8').replace(/\0+$/, '')
-  if (type === 'L') return { path: text }
-  if (type === 'K') return { linkPath: text }
+  if (type === 'L') return { path: readName(content) }
+  if (type === 'K') return { linkPath: readName(content) }
   return type === 'x' ? readPax(content) : {}
+}
+
+// A NUL ends it.
+function readName(content: Buffer): string {
+  const end = content.indexOf(0)
+  return content.toString('utf8', 0, end === -1 ? content.length : end)
 }
 
 const NEWLINE = 0x0a
@@ -32,12 +40,17 @@ function readPax(content: Buffer): Overrides {
   const overrides: Overrides = {}
   for (let from = 0; from < content.length;) {
     const space = content.indexOf(0x20, from)
-    const length = Number(content.toString('latin1', from, space))
+    // A length of more digits is none.
+    const end = Math.min(space, from + 16)
+    const length = Number(content.toString('latin1', from, end))
     const isWhole = length > 0 && content[from + length - 1] === NEWLINE
     if (space === -1 || !isWhole) {
       throw new ToolError('BAD_TAR', 'read tar: a pax record of a wrong length')
     }
     const [key = '', ...value] = content.toString('utf8', space + 1, from + length - 1).split('=')
+    if ((key === 'path' || key === 'linkpath') && length > MAX_NAME_BYTES) {
+      throw new ToolError('BAD_TAR', 'read tar: a name too long')
+    }
     applyPax(overrides, key, value.join('='))
     from += length
   }

@@ -1,7 +1,7 @@
 // Walks a tar as its bytes go past: which of them are header, content or padding,
 // and what each member is, long names and pax records applied.
 import { ToolError } from './errors.ts'
-import { META_TYPES, readMeta, type Overrides } from './tar-meta.ts'
+import { MAX_NAME_BYTES, META_TYPES, readMeta, type Overrides } from './tar-meta.ts'
 import { BLOCK_BYTES, readHeader, setConstants, type TarHeader } from './tar-header.ts'
 
 /** A member of a tar, long names and pax records applied. */
@@ -31,8 +31,9 @@ export interface TarListener {
   zeros(): void
 }
 
-// Pax records and long names are read into memory: some kilobytes in life.
-const MAX_META_BYTES = 1024 * 1024
+// Pax records and long names are read into memory, all that stand before one member:
+// some kilobytes in life.
+const MAX_META_BYTES = 2 * 1024 * 1024
 
 /** A walk over one tar. */
 export class TarWalker {
@@ -44,6 +45,7 @@ export class TarWalker {
   #paddingLeft = 0
   #zeroBlocks = 0
   #inSparseMap = false
+  #metaBytes = 0
   #meta: { type: string; parts: Buffer[] } | undefined
   #overrides: Overrides = {}
 
@@ -125,7 +127,10 @@ export class TarWalker {
   }
 
   #startMeta(type: string, sizeBytes: number): void {
-    if (sizeBytes > MAX_META_BYTES) throw broken(this.#atBytes, 'a name too long')
+    const isName = type === 'L' || type === 'K'
+    this.#metaBytes += sizeBytes + BLOCK_BYTES
+    if (isName && sizeBytes > MAX_NAME_BYTES) throw broken(this.#atBytes, 'a name too long')
+    if (this.#metaBytes > MAX_META_BYTES) throw broken(this.#atBytes, 'too much about one member')
     this.#meta = { type, parts: [] }
     this.#listener.meta(type === 'g' ? 'all' : 'next')
   }
@@ -133,6 +138,7 @@ export class TarWalker {
   #startMember(header: TarHeader, sizeBytes: number): void {
     const { path = header.path, linkPath = header.linkPath, sparse = false } = this.#overrides
     this.#overrides = {}
+    this.#metaBytes = 0
     const member: TarMember = {
       path,
       linkPath,

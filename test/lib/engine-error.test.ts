@@ -151,3 +151,11 @@ for (const [said, code] of PRINTED) {
     else t.match(error, { code, message: /^load "a:1": Error unpacking image a:1: /, hint: /./ })
   })
 }
+
+for (const part of ['manifest for ', 'dial unix ', '\n']) {
+  t.test(`engineError: takes no time for much of ${JSON.stringify(part)}`, async (t) => {
+    const start = performance.now()
+    t.equal(engineError('load "a"', part.repeat(100_000)).code, 'ENGINE_FAILED')
+    t.ok(performance.now() - start < 1000)
+  })
+}

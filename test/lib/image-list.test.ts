@@ -43,3 +43,10 @@ for (const text of ['', '\n', '# nothing yet\n', '\uFEFF']) {
     })
   })
 }
+
+t.test('parseImageList: takes no time for many comments in a line', async (t) => {
+  const start = performance.now()
+  const [read] = parseImageList(`a:1${' #'.repeat(500_000)}\u2028`, 'my.txt')
+  t.equal(read?.text, 'a:1')
+  t.ok(performance.now() - start < 1000)
+})

@@ -70,6 +70,18 @@ for (const text of REFUSED) {
   })
 }
 
+t.test('parseReference: refuses what is too long, and shows its start', async (t) => {
+  for (const part of ['a', 'a-', 'a/', 'A.', ':', '@', '\n']) {
+    const text = part.repeat(1_000_000)
+    const start = performance.now()
+    t.throws(() => parseReference(text), {
+      code: 'BAD_REFERENCE',
+      message: `${part.repeat(100).slice(0, 80)}…" is no image reference: got ${text.length}`,
+    })
+    t.ok(performance.now() - start < 1000)
+  }
+})
+
 for (const text of ['Ubuntu', 'Foo/bar', 'nvcr.io/NVIDIA/pytorch:1']) {
   t.test(`parseReference: tells to write ${text} in lower case`, async (t) => {
     t.throws(() => parseReference(text), {

@@ -57,6 +57,20 @@ t.test('requestSave: an answer whose head comes in two parts, with much behind i
   t.ok(Buffer.concat(got).equals(tar))
 })
 
+t.test('requestSave: an answer that comes byte by byte', async (t) => {
+  const head = 'HTTP/1.0 200 OK\r\nA: b\r\n\r\n'
+  const socketPath = await listen(t, async ({ socket }) => {
+    for (const byte of Buffer.from(`${head}tar\r\n\r\n`)) {
+      socket.write(Buffer.of(byte))
+      await delay(2)
+    }
+    socket.end()
+  })
+  const { got, saving } = ask(socketPath)
+  await saving.exited
+  t.equal(Buffer.concat(got).toString(), 'tar\r\n\r\n')
+})
+
 const json = (message: string): string => JSON.stringify({ message })
 
 // what the daemon says, and what is told of it

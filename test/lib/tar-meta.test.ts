@@ -1,11 +1,13 @@
 import t from 'tap'
 
-import { readMeta } from '../../lib/tar-meta.ts'
+import { MAX_NAME_BYTES, readMeta } from '../../lib/tar-meta.ts'
 
 // what, type, content, what it says
 const METAS: [string, string, string, object][] = [
   ['a GNU long name', 'L', 'a/b\0', { path: 'a/b' }],
   ['a GNU long name without its end', 'L', 'a/b', { path: 'a/b' }],
+  ['a GNU long name up to the first NUL', 'L', 'a\0b\0\0', { path: 'a' }],
+  ['a GNU long name of NULs', 'L', '\0'.repeat(MAX_NAME_BYTES), { path: '' }],
   ['a GNU long link', 'K', '../c\0', { linkPath: '../c' }],
   ['no pax record', 'x', '', {}],
   ['a pax path', 'x', '10 path=a\n', { path: 'a' }],
@@ -41,3 +43,16 @@ for (const content of ['99 path=a\n', '11 path=a\n', '6 path=a\n']) {
     },
   )
 }
+
+for (const key of ['path', 'linkpath']) {
+  t.test(`readMeta: refuses a pax ${key} that is too long`, async (t) => {
+    const length = `00000 ${key}=\n`.length + MAX_NAME_BYTES
+    const record = `${length} ${key}=${'/'.repeat(MAX_NAME_BYTES)}\n`
+    t.throws(() => readMeta('x', Buffer.from(record)), { code: 'BAD_TAR', message: 'too long' })
+  })
+}
+
+t.test('readMeta: other pax records may be longer', async (t) => {
+  const value = 'x'.repeat(100_000)
+  t.strictSame(readMeta('x', Buffer.from(`100014 xattr=${value}\n`)), {})
+})

@@ -169,9 +169,22 @@ for (const [what, record] of BAD_SIZES) {
   })
 }
 
-t.test('write: a name above 1 MiB is refused before it is read', async (t) => {
-  const header = retyped(tarHeader({ path: 'x', sizeBytes: 1024 * 1024 + 1 }), 'L')
-  t.throws(() => scan(header), { code: 'BAD_TAR', message: 'a name too long' })
+for (const type of ['L', 'K']) {
+  t.test(`write: a name above 64 KiB is refused before it is read: ${type}`, async (t) => {
+    const header = retyped(tarHeader({ path: 'x', sizeBytes: 64 * 1024 + 1 }), type)
+    t.throws(() => scan(header), { code: 'BAD_TAR', message: 'a name too long' })
+  })
+}
+
+t.test('write: what stands before a member is refused above 2 MiB', async (t) => {
+  const large = retyped(tarHeader({ path: 'x', sizeBytes: 2 * 1024 * 1024 }), 'x')
+  t.throws(() => scan(large), { code: 'BAD_TAR', message: 'too much about one member' })
+  const name = metaMember('L', Buffer.alloc(60_000, 'a'))
+  const names = Buffer.concat(Array.from({ length: 40 }, () => name))
+  t.throws(() => scan(names), { code: 'BAD_TAR', message: 'too much about one member' })
+  const each = Buffer.concat([name, tar([{ path: 'a' }], { end: false })])
+  const members = Buffer.concat([...Array.from({ length: 40 }, () => each), tar([])])
+  t.equal(scan(members).members.length, 40)
 })
 
 t.test('write: a name of an empty member before it is no name', async (t) => {
