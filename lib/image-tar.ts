@@ -7,6 +7,7 @@ import { endChildren, keepOutput, withChildren, type Child } from './child.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { startSave, type Engine } from './engine.ts'
+import { normalizeTar } from './normal-tar.ts'
 import type { VerbContext } from './outcome.ts'
 import type { PlainLayout } from './plain-layout.ts'
 import { learnLayout, plainTar } from './plain-tar.ts'
@@ -54,10 +55,15 @@ export async function findTar(
     sizeBytes: image.sizeBytes,
     open() {
       const child = start()
-      return { tar: child.stdout, child }
+      return { tar: engine.idIsConfig ? child.stdout : normal(child.stdout), child }
     },
     complete: (archived) => archived,
   }
+}
+
+// A store that has images as a registry does keeps from which ones it had them.
+function normal(tar: AsyncIterable<Buffer>): Readable {
+  return Readable.from(normalizeTar(tar), { objectMode: false })
 }
 
 /** Starts the engine at a tar: it lays out all of an image before the first byte comes. */
@@ -84,8 +90,7 @@ function plain(start: () => Child, layout: PlainLayout & { sizeBytes: number }):
     sizeBytes: layout.sizeBytes,
     open() {
       const child = start()
-      const tar = Readable.from(plainTar(child.stdout, layout), { objectMode: false })
-      return { tar, child }
+      return { tar: normal(plainTar(child.stdout, layout)), child }
     },
     complete(archived) {
       const before = layout.before.filter(

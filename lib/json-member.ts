@@ -18,8 +18,13 @@ export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: Digeste
 
 /** @returns what its JSON holds, undefined where it is none or was too large to be kept. */
 export function parseJson(member: DigestedMember): unknown {
+  return member.json && parseText(member.json)
+}
+
+/** @returns what JSON in UTF-8 holds, undefined where it is none. */
+export function parseText(content: Buffer): unknown {
   try {
-    return JSON.parse(member.json?.toString('utf8') ?? '')
+    return JSON.parse(content.toString('utf8'))
   } catch {
     return undefined
   }

@@ -17,6 +17,7 @@ import {
   taggedName,
   type ImageReference,
 } from './image-reference.ts'
+import { isIndex, normalizeIndex } from './oci-index.ts'
 import { findPresent, type ReadImages } from './present-image.ts'
 import { mayBeSame } from './same-image.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
@@ -70,19 +71,21 @@ export async function findOriginal(
 
 /**
  * @param leftOut - paths of members whose content is not to count
- * @param md5 - whether the content md5 is wanted
+ * @param wanted - `md5`: whether the content md5 is; `normal`: whether to take the tar as save
+ *   writes it into an archive
  * @throws what {@link readSaved} and {@link readImages} throw
  */
 export async function digestEngineImage(
   engine: Engine,
   original: Original,
   leftOut: ReadonlySet<string>,
-  md5: boolean,
+  { md5, normal }: { readonly md5: boolean; readonly normal: boolean },
   signal: AbortSignal,
 ): Promise<EngineDigest> {
   const { name, image } = original
   const treat = ({ path }: TarMember): Treatment => (leftOut.has(path) ? 'left out' : 'together')
-  const digester = digestTar({ constant: false, md5, treat })
+  const replace = normal ? { isWanted: isIndex, change: normalizeIndex } : undefined
+  const digester = digestTar({ constant: false, md5, treat, replace })
   const take = (bytes: Buffer): void => void ofEngine(name, () => digester.write(bytes))
   await readSaved(engine, { name, platform: image.platform }, take, signal)
   return ofEngine(name, () => {

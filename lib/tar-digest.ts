@@ -54,6 +54,13 @@ export interface DigestOptions {
   readonly toEnd?: boolean
   /** What is known of the members whose content is absent: their sha256 by their offset. */
   readonly absent?: ReadonlyMap<number, string> | undefined
+  /** Some small members that count as if they had another content: digests, JSON, not sizes. */
+  readonly replace?:
+    | {
+        readonly isWanted: (member: TarMember) => boolean
+        readonly change: (content: Buffer) => Buffer
+      }
+    | undefined
   /** Told of each member when all of it went past. */
   readonly onMember?: ((member: DigestedMember) => void) | undefined
 }
@@ -62,6 +69,8 @@ interface Current {
   readonly member: TarMember
   readonly sha256: Hash
   json: Buffer[] | undefined
+  /** The content so far, where another takes its place. */
+  readonly parts: Buffer[] | undefined
 }
 
 /** @returns a digester for one tar. */
@@ -76,7 +85,7 @@ export function digestTar(options: DigestOptions): TarDigester {
   let isFirst = false
   let isHandedOn = true
 
-  const { absent } = options
+  const { absent, replace } = options
   const treat =
     options.treat || absent
       ? (member: TarMember): Treatment => {
@@ -91,19 +100,27 @@ export function digestTar(options: DigestOptions): TarDigester {
     member(member: TarMember): void {
       count++
       isSparse ||= member.sparse
-      current = { member, sha256: createHash('sha256'), json: undefined }
+      const parts = replace?.isWanted(member) ? [] : undefined
+      current = { member, sha256: createHash('sha256'), json: undefined, parts }
       isFirst = true
     },
     content(bytes: Buffer): void {
-      if (isFirst && current && looksLikeJson(bytes) && fits(current.member)) current.json = []
-      isFirst = false
-      current?.json?.push(Buffer.from(bytes))
-      current?.sha256.update(bytes)
-      if (isHandedOn) md5?.update(bytes)
+      if (current?.parts) current.parts.push(Buffer.from(bytes))
+      else digestContent(bytes)
     },
     memberEnd(): void {
-      if (current) endMember(current)
+      if (!current) return
+      const { parts } = current
+      if (parts && replace) digestContent(replace.change(Buffer.concat(parts)))
+      endMember(current)
     },
+  }
+  function digestContent(bytes: Buffer): void {
+    if (isFirst && current && looksLikeJson(bytes) && fits(current.member)) current.json = []
+    isFirst = false
+    current?.json?.push(Buffer.from(bytes))
+    current?.sha256.update(bytes)
+    if (isHandedOn) md5?.update(bytes)
   }
   function endMember({ member, json, sha256: hash }: Current): void {
     const sha256 = absent?.get(member.offsetBytes) ?? hash.digest('hex')

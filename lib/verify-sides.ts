@@ -46,8 +46,10 @@ export async function readSides(side: Side, tools: SideTools): Promise<ReadSides
   const failed = new AbortController()
   const signal = AbortSignal.any([options.signal, failed.signal])
   const leftOut = new Set(record?.requires?.map(({ path }) => path))
+  // What compress_tars read has a tar's own bytes.
+  const normal = record?.images.some(({ reference }) => reference !== undefined) ?? false
   const digestOriginal = async (md5: boolean): Promise<EngineDigest | undefined> =>
-    engine && original && digestEngineImage(engine, original, leftOut, md5, signal)
+    engine && original && digestEngineImage(engine, original, leftOut, { md5, normal }, signal)
   const reading = readSide(side, tools, signal)
   const digesting = digestOriginal(tools.laysOutDifferently)
   try {

@@ -82,3 +82,35 @@ t.test('beginTar: what nobody opened is ended', async (t) => {
   t.equal(opened.length, 1)
   await t.rejects(Promise.all(opened.map(({ child }) => child.exited)), { code: 'INTERRUPTED' })
 })
+
+const OF_REGISTRIES: Engine = { ...ENGINE, idIsConfig: false }
+
+t.test('findTar: of a store that is no graph driver, how the engine ends is told', async (t) => {
+  await useScripts(t, { docker: 'echo no tar; echo broken >&2; exit 1' })
+  const signal = new AbortController().signal
+  const options = { recompress: false, label: 'a:1', notify: () => {}, signal }
+  const image = await findTar(OF_REGISTRIES, 'a:1', IMAGE, options)
+  const { tar, child } = image.open()
+  await t.rejects(text(tar), { code: 'TRUNCATED_TAR' })
+  await t.rejects(child.exited, { message: /broken/ })
+})
+
+for (const script of ['echo no tar', 'exec /bin/sleep 60']) {
+  t.test(`beginTar: of such a store, not opened: ${script}`, async (t) => {
+    await useScripts(t, { docker: script })
+    const signal = new AbortController().signal
+    const options = { recompress: false, label: 'a:1', notify: () => {}, signal }
+    const begun = beginTar(await findTar(OF_REGISTRIES, 'a:1', IMAGE, options))
+    await delay(500)
+    await begun.end()
+  })
+}
+
+t.test('beginTar: of such a store, opened after it stopped short', async (t) => {
+  await useScripts(t, { docker: 'echo no tar' })
+  const signal = new AbortController().signal
+  const options = { recompress: false, label: 'a:1', notify: () => {}, signal }
+  const begun = beginTar(await findTar(OF_REGISTRIES, 'a:1', IMAGE, options))
+  await delay(500)
+  await t.rejects(text(begun.open().tar), { code: 'TRUNCATED_TAR' })
+})

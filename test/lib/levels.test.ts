@@ -29,6 +29,8 @@ const PURE = [
   'layer-guess',
   'linked-member',
   'load-plan',
+  'normal-tar',
+  'oci-index',
   'oci-layout',
   'outcome',
   'plain-layers',
