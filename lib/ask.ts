@@ -1,6 +1,8 @@
 // Short questions to programs, whose answer is a text.
 import { $ } from 'zx/core'
 
+import { leadGroup } from './process-group.ts'
+
 /** What a program answered. */
 export interface Answer {
   /** Null where a signal ended it; {@link NOT_FOUND} where there is no such program. */
@@ -12,8 +14,8 @@ export interface Answer {
 /** The exit status where a program is not on PATH. */
 export const NOT_FOUND = 127
 
-// The program takes the place of the shell: a signal has one process to end.
-const ASKING = { nothrow: true, quiet: true, prefix: 'exec ' }
+// The program takes the place of the shell, and leads a group of its own.
+const ASKING = { nothrow: true, quiet: true, prefix: 'exec ', detached: true }
 
 // Bash runs ~/.bashrc first where it takes itself for the outermost shell of a
 // remote login, for which it is enough that its input is a socket, as here: slow,
@@ -24,7 +26,7 @@ const INNER = { SHLVL: '1', BASH_ENV: undefined }
 /**
  * @param program - looked for on PATH
  * @param args - as they are: they are quoted
- * @param signal - ends the program
+ * @param signal - ends the program with its group; then what it said may be cut off
  */
 export async function ask(
   program: string,
@@ -32,5 +34,25 @@ export async function ask(
   signal?: AbortSignal,
 ): Promise<Answer> {
   const env = { ...process.env, ...INNER }
-  return $({ ...ASKING, env, ...(signal && { signal }) })`${program} ${args}`
+  const answer = $({ ...ASKING, env })`${program} ${args}`
+  const { child } = answer
+  if (!child) return answer
+  const group = leadGroup(child)
+  const stopped = Promise.withResolvers<Answer>()
+  const stop = async (): Promise<void> => {
+    await group.end()
+    // Others may hold its pipes, which are waited for else.
+    for (const stream of [child.stdout, child.stderr]) stream?.destroy()
+    child.unref()
+    stopped.resolve({ exitCode: null, stdout: '', stderr: '' })
+  }
+  const onAbort = (): void => void stop()
+  signal?.addEventListener('abort', onAbort)
+  if (signal?.aborted) onAbort()
+  try {
+    return await Promise.race([answer, stopped.promise])
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+    await group.end()
+  }
 }

@@ -1,17 +1,18 @@
-// Child processes that image bytes flow through. Each is waited for, its exit
-// status is checked, and the end of its stderr is part of the error: a plain
-// pipeline would call a `docker save` that died half way a success.
+// Child processes that image bytes flow through. Each is waited for with its whole
+// process group, its exit status is checked, and the end of its stderr is part of
+// the error: a plain pipeline would call a `docker save` that died half way a success.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { PassThrough, pipeline, Readable, type Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { ToolError, interrupted, isInterruption, isSystemError } from './errors.ts'
+import { leadGroup } from './process-group.ts'
 
 /** What was started, and comes to an end. */
 export interface Ending {
-  /** Settles when it has ended; rejects where it failed, INTERRUPTED where it was killed from here. */
+  /** Settles when it has ended, with its group; rejects where it failed, INTERRUPTED where it was killed from here. */
   readonly exited: Promise<void>
-  /** Ends it; the hard way at once, or where it does not heed SIGTERM. */
+  /** Ends it with its group; the hard way at once, or where it does not heed SIGTERM. */
   kill(signal?: 'SIGTERM' | 'SIGKILL'): void
 }
 
@@ -38,7 +39,6 @@ const BROKEN_PIPES = new WeakSet<ToolError>()
 
 const STDERR_BYTES = 4096
 const KEPT_BYTES = 64 * 1024
-const PATIENCE_MS = 2000
 // How long the end of a process may be heard of after that of its pipe; long,
 // for a machine with much to do.
 const ROOT_MS = 5000
@@ -53,7 +53,10 @@ export function startChild(command: string, args: readonly string[], options: Ch
   const child: ChildProcess = spawn(command, args, {
     stdio: ['pipe', stdout, 'pipe'],
     env: options.env,
+    detached: true,
   })
+  const stdin = keepInput(child)
+  const group = leadGroup(child)
   let stderr = ''
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-STDERR_BYTES)
@@ -65,29 +68,52 @@ export function startChild(command: string, args: readonly string[], options: Ch
     if (end === 'SIGPIPE' || /broken pipe|connection reset/i.test(said)) BROKEN_PIPES.add(error)
     return error
   }
-  const exited = new Promise<void>((resolve, reject) => {
-    child.once('error', (cause) => reject(options.explain(cause.message)))
-    child.once('close', (code, signal) => {
-      if (wasKilled) reject(interrupted())
-      else if (code === 0) resolve()
-      else reject(failure(signal ?? `status ${code}`))
-    })
+  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
+  const ending = Promise.withResolvers<void>()
+  child.once('error', (cause) => ending.reject(options.explain(cause.message)))
+  // What is left of its group was killed where it failed: nobody takes an early end
+  // of the input for its end.
+  child.once('exit', (code) => {
+    if (code !== 0 || !group.isLeft()) stdin.destroy()
   })
-  exited.catch(() => {})
+  const settle = async (code: number | null, signal: string | null): Promise<void> => {
+    stdin.destroy()
+    await group.end()
+    if (wasKilled) ending.reject(interrupted())
+    else if (code === 0) ending.resolve()
+    else ending.reject(failure(signal ?? `status ${code}`))
+  }
+  child.once('close', (code, signal) => void settle(code, signal))
+  const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+    await group.end(signal)
+    // Whatever holds it now is out of reach.
+    for (const stream of [stdin, child.stdout, child.stderr]) stream?.destroy()
+    if (hasEnded()) return
+    child.unref()
+    ending.reject(interrupted())
+  }
+  ending.promise.catch(() => {})
   return {
-    stdin: child.stdin ?? new PassThrough(),
+    stdin,
     stdout: child.stdout ?? Readable.from([]),
-    exited,
+    exited: ending.promise,
     kill(signal = 'SIGTERM') {
       // It does not close before its output is taken, even where it has ended.
       child.stdout?.destroy()
-      if (child.exitCode !== null || child.signalCode !== null) return
-      wasKilled = true
-      child.kill(signal)
-      const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
-      exited.catch(() => {}).finally(() => clearTimeout(timer))
+      if (!group.isLeft()) return
+      // One that has failed did so by itself, whatever is left of its group.
+      wasKilled ||= !hasEnded() || child.exitCode === 0
+      void end(signal)
     },
   }
+}
+
+// Node closes it when the leader has died, before anybody hears of that: what is left
+// of the group would take that for the end of a tar.
+function keepInput(child: ChildProcess): Writable {
+  const stdin = child.stdin ?? new PassThrough()
+  child.stdin = null
+  return stdin
 }
 
 /**
@@ -123,7 +149,7 @@ export async function withChildren<T>(
     const [result] = await Promise.all([work, ...exits()]).catch(async (error: unknown) => {
       const isWanted = !signal.aborted && isSymptom(error)
       const failure = isWanted ? await firstFailure(exits(), await rootOf(work, error)) : error
-      // The children may have had the terminal's Ctrl-C before this process did.
+      // What fails after a signal fails because of it.
       throw signal.aborted ? interrupted() : failure
     })
     return result

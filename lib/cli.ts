@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 
 import { formatError, interrupted, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
+import { signalGroups } from './process-group.ts'
 import { sizeThreadPool } from './thread-pool.ts'
 import { parseArguments, type Arguments } from './usage.ts'
 import { keepYoungHeapSmall } from './young-heap.ts'
@@ -73,7 +74,7 @@ async function run(program: Program, args: Arguments): Promise<number> {
     return report.finish() ? DONE : FAILED
   } catch (thrown) {
     const status = interruption.status()
-    // A Ctrl-C reaches the engine's command too, whose end may be told first.
+    // What fails because of it may be told first.
     if (status === undefined || !toToolError(thrown)) throw thrown
     report.close()
     process.stderr.write(`${program.name}: interrupted\n`)
@@ -102,13 +103,35 @@ function listenForSignals(): {
     return [name, onSignal] as const
   })
   for (const [name, onSignal] of listeners) process.on(name, onSignal)
+  process.on('SIGTSTP', stopAll)
+  process.on('exit', killAll)
   return {
     signal: controller.signal,
     status: () => status,
     stop: () => {
       for (const [name, onSignal] of listeners) process.off(name, onSignal)
+      process.off('SIGTSTP', stopAll)
     },
   }
+}
+
+// Children lead groups of their own, which a terminal's Ctrl-Z does not reach, nor a
+// second Ctrl-C.
+function stopAll(): void {
+  signalGroups('SIGSTOP')
+  process.off('SIGTSTP', stopAll)
+  process.kill(process.pid, 'SIGTSTP')
+  // It stands still until it is told to go on; at once where there is no such shell.
+  setTimeout(() => {
+    signalGroups('SIGCONT')
+    process.on('SIGTSTP', stopAll)
+  }, STOP_MS)
+}
+
+const STOP_MS = 50
+
+function killAll(): void {
+  signalGroups('SIGKILL')
 }
 
 // Whoever reads the lines may stop (`| head`), and the disk of a log may be full:

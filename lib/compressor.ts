@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 
 import { ask, NOT_FOUND } from './ask.ts'
 import type { Codec, Coding } from './codec.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, interrupted } from './errors.ts'
 import type { VerbContext } from './outcome.ts'
 
 /** What can be asked for by name. */
@@ -60,6 +60,9 @@ export async function findCompressor(
   })
 }
 
+/** What programs are asked with: where remarks go, and what ends the questions. */
+type AskingContext = Pick<VerbContext, 'notify'> & Partial<Pick<VerbContext, 'signal'>>
+
 /** What writes an archive, and reads what is taken from others. */
 export interface Compressors {
   readonly compressor: Compressor
@@ -74,14 +77,14 @@ export interface Compressors {
  * @throws as {@link findCompressor}
  */
 export async function findCompressors(
-  options: Pick<VerbContext, 'notify'> & {
+  options: AskingContext & {
     readonly coding: Coding
     readonly threads: number | undefined
     readonly compressor: CompressorName | undefined
   },
 ): Promise<Compressors> {
-  const { coding, threads, compressor: wanted, notify } = options
-  const find = createFind()
+  const { coding, threads, compressor: wanted, notify, signal } = options
+  const find = createFind(signal)
   const [compressor, decompressors] = await Promise.all([
     findCompressor(coding.codec, wanted, find),
     findDecompressors({ threads, wanted: undefined, notify }, find),
@@ -99,11 +102,11 @@ export async function findCompressors(
  * @throws NO_COMPRESSOR where the one that is wanted is not there
  */
 export async function findDecompressors(
-  options: Pick<VerbContext, 'notify'> & {
+  options: AskingContext & {
     readonly threads: number | undefined
     readonly wanted: CompressorName | undefined
   },
-  find = createFind(),
+  find = createFind(options.signal),
 ): Promise<Decompressors> {
   const { threads = availableParallelism(), wanted, notify } = options
   const onSlow = (text: string): void => notify({ type: 'remark', text })
@@ -152,18 +155,22 @@ async function findWanted(find: Find, name: CompressorName, codec: Codec): Promi
 
 const FLAGS = { pixz: '-h', xz: '--version', zstd: '--version' }
 
-function createFind(): Find {
+function createFind(signal?: AbortSignal): Find {
   const asked = new Map<CompressorName, ReturnType<Find>>()
   return (name, codec) => {
     if (name === 'builtin') return Promise.resolve(builtin(codec))
-    const found = asked.get(name) ?? askVersion(name)
+    const found = asked.get(name) ?? askVersion(name, signal)
     asked.set(name, found)
     return found
   }
 }
 
-async function askVersion(name: keyof typeof FLAGS): Promise<Compressor | undefined> {
-  const answer = await ask(name, [FLAGS[name]])
+async function askVersion(
+  name: keyof typeof FLAGS,
+  signal: AbortSignal | undefined,
+): Promise<Compressor | undefined> {
+  const answer = await ask(name, [FLAGS[name]], signal)
+  if (signal?.aborted) throw interrupted()
   if (answer.exitCode === NOT_FOUND) return undefined
   const version = /\bv?(\d+\.\d+(\.\d+)?\w*)/.exec(answer.stdout + answer.stderr)?.[1] ?? 'unknown'
   return { name, version }

@@ -41,10 +41,10 @@ interface Context extends LoadTools {
 export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
   const targets = await findTargets(options)
-  const { threads, compressor: wanted } = options
+  const { compressor: wanted } = options
   const [engine, decompressors] = await Promise.all([
     findEngine(options.engine, options.signal),
-    findDecompressors({ threads, wanted, notify: options.notify }),
+    findDecompressors({ ...options, wanted }),
   ])
   const context = { engine, present: watchLayers(engine), decompressors, options }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })

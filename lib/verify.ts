@@ -60,10 +60,10 @@ export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
 }
 
 async function prepare(options: VerifyOptions): Promise<Context> {
-  const { threads, compressor: wanted } = options
+  const { compressor: wanted } = options
   const [engine, decompressors] = await Promise.all([
     chooseEngine(options),
-    findDecompressors({ threads, wanted, notify: options.notify }),
+    findDecompressors({ ...options, wanted }),
   ])
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   return { engine, decompressors, options, laysOutDifferently: false }

@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 
 import { interrupted, type ToolError } from '../../lib/errors.ts'
+import { leadGroup } from '../../lib/process-group.ts'
 
 /** How to run a tool, and how to tell of its failure. */
 export interface ToolOptions {
@@ -33,8 +34,10 @@ export async function runTool(
     cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
   })
-  const stop = (): void => void child.kill()
+  const group = leadGroup(child)
+  const stop = (): void => void group.end()
   signal.addEventListener('abort', stop)
   // Not before its end: what it writes to is removed then.
   const [stdout, stderr, [status]] = await Promise.all([
@@ -43,6 +46,7 @@ export async function runTool(
     once(child, 'close').catch((cause: Error) => [cause.message]),
   ])
   signal.removeEventListener('abort', stop)
+  await group.end()
   if (signal.aborted) throw interrupted()
   if (status === 0) return stdout
   throw explain(`${stdout}${stderr}` || `it ended with ${status}`)
