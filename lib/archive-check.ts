@@ -2,15 +2,14 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 
 import { isIncrementName, recordName } from './archive-name.ts'
 import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import type { Checksums } from './checksum-file.ts'
-import { ToolError, interrupted, nothing } from './errors.ts'
-import { streamFile } from './file-range.ts'
+import { ToolError, nothing } from './errors.ts'
+import { hashFile } from './file-range.ts'
 import { familiarName, taggedName, type ImageReference } from './image-reference.ts'
 import type { Target } from './targets.ts'
 
@@ -122,11 +121,7 @@ export async function quickCheck(
       },
     )
   }
-  const hash = createHash('sha256')
-  await pipeline(streamFile(archive), hash, { signal }).catch((error: unknown) => {
-    throw signal.aborted ? interrupted() : error
-  })
-  const sha256 = hash.digest('hex')
+  const sha256 = await hashFile(archive, signal)
   if (record) same('sha256 of the archive', sha256, record.archive.sha256)
   await checkAgainstSums(archive, { archive: { sizeBytes: 0, sha256 } }, sums)
 }

@@ -1,11 +1,13 @@
 // Files that are there whole or not at all: written under a temporary name in
-// the same directory, synced, then renamed.
+// the same directory, synced, then renamed. The name tells host, boot and
+// process, for people who find it.
 import { randomBytes } from 'node:crypto'
-import { open, readdir, rename, type FileHandle } from 'node:fs/promises'
+import { open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { remove } from 'fs-extra/esm'
 
 import { isSystemError } from './errors.ts'
+import { PROCESS_LABEL, processLabel } from './lock-holder.ts'
 
 /** A file being written. */
 export interface AtomicFile {
@@ -18,12 +20,33 @@ export interface AtomicFile {
   discard(): Promise<void>
 }
 
-const TEMPORARY = /^\.dgx-offline-images-[0-9a-f]{16}\.tmp$/
+// The names of older tools had 16 digits and nothing else.
+const TEMPORARY = new RegExp(
+  `^\\.dgx-offline-images-(?:[0-9a-f]{16}|${PROCESS_LABEL.source}-[0-9a-f]{16}(?:\\.metadata)?)\\.tmp$`,
+)
+
+/** @returns whether a file name is that of a temporary file. */
+export function isTemporaryName(name: string): boolean {
+  return TEMPORARY.test(name)
+}
+
+/** @returns whether a file name is that of the metadata of an archive that is being put in place. */
+export function isPendingName(name: string): boolean {
+  return isTemporaryName(name) && name.endsWith('.metadata.tmp')
+}
+
+/**
+ * @param kind - `metadata`: of an archive that is being put in place
+ * @returns the path of a temporary file that nobody else uses
+ */
+export async function temporaryPath(dir: string, kind?: 'metadata'): Promise<string> {
+  const id = `${await processLabel()}-${randomBytes(8).toString('hex')}`
+  return join(dir, `.dgx-offline-images-${id}${kind ? `.${kind}` : ''}.tmp`)
+}
 
 /** @param dir - where it is to lie in the end */
-export async function createAtomicFile(dir: string): Promise<AtomicFile> {
-  const id = randomBytes(8).toString('hex')
-  const temporary = join(dir, `.dgx-offline-images-${id}.tmp`)
+export async function createAtomicFile(dir: string, kind?: 'metadata'): Promise<AtomicFile> {
+  const temporary = await temporaryPath(dir, kind)
   const handle = await open(temporary, 'wx', 0o644)
   return {
     handle,
@@ -62,12 +85,4 @@ export async function syncDirectory(dir: string): Promise<void> {
   } finally {
     await handle.close()
   }
-}
-
-/** Removes the temporary files that a killed run left; to be called by the one run that may write there. */
-export async function removeTemporaries(dir: string): Promise<void> {
-  const names = await readdir(dir)
-  await Promise.all(
-    names.filter((name) => TEMPORARY.test(name)).map((name) => remove(join(dir, name))),
-  )
 }

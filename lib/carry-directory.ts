@@ -1,48 +1,25 @@
-// The carry directory: archives, their records and SHA256SUMS, kept such that
-// at any moment a crash leaves archives that are whole, and none with the
-// record or the checksum of another.
+// The carry directory: archives, their records and SHA256SUMS. Each archive is
+// replaced whole, and before its metadata and checksums: what fails leaves all
+// three as they were, and what is ended in between is finished by the next run.
 import { createHash } from 'node:crypto'
-import { readFile, readdir, rm, stat } from 'node:fs/promises'
+import { readFile, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { SUMS_NAME, isArchiveName, recordName } from './archive-name.ts'
 import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
 import {
   createAtomicFile,
-  removeTemporaries,
   syncDirectory,
+  temporaryPath,
   writeFileAtomic,
   type AtomicFile,
 } from './atomic-file.ts'
 import { isSameCoding, type Coding } from './codec.ts'
 import { parseChecksums, SUMS_ENCODING, updateChecksums } from './checksum-file.ts'
-import { lockDirectory } from './directory-lock.ts'
+import { checkLock } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
 import { readText } from './file-range.ts'
 import type { VerbContext } from './outcome.ts'
-
-/**
- * Makes sure that this run is the only one that writes there, and clears what
- * a killed one left.
- *
- * @returns a function that lets others write again
- * @throws NO_DIRECTORY, BUSY or NOT_WRITABLE
- */
-export async function openForWriting(dir: string): Promise<() => Promise<void>> {
-  await checkDirectory(dir)
-  const unlock = await lockDirectory(dir)
-  try {
-    await removeTemporaries(dir)
-    // What is wrong with it is not to be found out after hours.
-    await readSums(dir)
-    const probe = await createAtomicFile(dir)
-    await probe.discard()
-  } catch (error) {
-    await unlock()
-    throw error
-  }
-  return unlock
-}
 
 /** @throws NO_DIRECTORY where there is none */
 export async function checkDirectory(dir: string): Promise<void> {
@@ -95,8 +72,12 @@ export async function readChecksums(dir: string): Promise<Map<string, string>> {
 }
 
 /**
- * Puts a finished archive in place, with its record and checksums. The old
- * record and checksums go first: an archive without them is still an archive.
+ * Puts a finished archive in place, with its record and checksums. Its metadata
+ * waits in a temporary file until all is done: by it, the next run finishes
+ * what a crash cut short.
+ *
+ * @throws BUSY where this run has lost the directory's lock. What fails before
+ *   the archive is in place leaves the old one, its record and its checksums.
  */
 export async function commitArchive(
   archive: string,
@@ -104,19 +85,49 @@ export async function commitArchive(
   record: ArchiveRecord,
 ): Promise<void> {
   const dir = dirname(archive)
-  const names = [basename(archive), basename(recordName(archive))]
-  // Where there is no room for it, the old archive stays.
-  const recordFile = await createAtomicFile(dir)
+  const text = formatRecord(record)
+  const temporaries: AtomicFile[] = []
+  let isReplaced = false
   try {
-    await recordFile.handle.writeFile(formatRecord(record))
-    await recordFile.finish()
-    await changeSums(dir, new Map(names.map((name) => [name, undefined])))
-    await rm(recordName(archive), { force: true })
+    // Where there is no room for them, the old archive stays.
+    const pending = await writeTemporary(dir, text, 'metadata')
+    temporaries.push(pending)
+    const recordFile = await writeTemporary(dir, text)
+    temporaries.push(recordFile)
+    await checkLock(dir)
     await file.commit(archive)
+    isReplaced = true
+    await checkLock(dir)
     await recordFile.commit(recordName(archive))
+    await syncDirectory(dir)
+    await listChecksums(archive, record)
+    isReplaced = false
   } finally {
-    await recordFile.discard()
+    for (const each of temporaries.slice(isReplaced ? 1 : 0)) await each.discard()
   }
+}
+
+async function writeTemporary(dir: string, text: string, kind?: 'metadata'): Promise<AtomicFile> {
+  const file = await createAtomicFile(dir, kind)
+  try {
+    await file.handle.writeFile(text)
+    await file.finish()
+    return file
+  } catch (error) {
+    await file.discard()
+    throw error
+  }
+}
+
+/**
+ * Puts the record of an archive that is in place beside it, and lists both.
+ *
+ * @throws BUSY where this run has lost the directory's lock
+ */
+export async function placeRecord(archive: string, record: ArchiveRecord): Promise<void> {
+  const dir = dirname(archive)
+  await checkLock(dir)
+  await writeFileAtomic(recordName(archive), formatRecord(record))
   await syncDirectory(dir)
   await listChecksums(archive, record)
 }
@@ -125,20 +136,37 @@ export async function commitArchive(
  * Takes an archive away, with its record and checksums.
  *
  * @returns whether there was one
+ * @throws BUSY where this run has lost the directory's lock
  */
 export async function removeArchive(archive: string): Promise<boolean> {
   if (!(await stat(archive).catch(nothing))) return false
+  const dir = dirname(archive)
+  await checkLock(dir)
+  // From there the next run puts it back if the archive is still there.
+  const aside = await temporaryPath(dir, 'metadata')
+  await rename(recordName(archive), aside).catch(nothing)
+  try {
+    await unlink(archive)
+  } catch (error) {
+    await rename(aside, recordName(archive)).catch(nothing)
+    throw error
+  }
   const names = [basename(archive), basename(recordName(archive))]
-  await changeSums(dirname(archive), new Map(names.map((name) => [name, undefined])))
-  // Without its record, the next run would not know it for one to be removed.
-  await rm(archive, { force: true })
-  await rm(recordName(archive), { force: true })
+  await changeSums(dir, new Map(names.map((name) => [name, undefined])))
+  await rm(aside, { force: true })
   return true
 }
 
 /** Makes sure that SHA256SUMS lists an archive and its record: a crash may have come before that. */
 export async function listChecksums(archive: string, record: ArchiveRecord): Promise<void> {
   await changeSums(dirname(archive), await checksumsOf(archive, record))
+}
+
+/** @returns whether SHA256SUMS has the checksums of an archive and its record. */
+export async function isListed(archive: string, record: ArchiveRecord): Promise<boolean> {
+  const listed = await readChecksums(dirname(archive))
+  const sums = await checksumsOf(archive, record)
+  return [...sums].every(([name, sha256]) => listed.get(name) === sha256)
 }
 
 async function checksumsOf(archive: string, record: ArchiveRecord): Promise<Map<string, string>> {
@@ -157,6 +185,7 @@ async function changeSums(
   const listed = parseChecksums(before)
   if ([...changes].every(([name, sha256]) => listed.get(name) === sha256)) return
   const text = updateChecksums(before, changes)
+  await checkLock(dir)
   await writeFileAtomic(join(dir, SUMS_NAME), Buffer.from(text, SUMS_ENCODING))
 }
 

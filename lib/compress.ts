@@ -10,7 +10,6 @@ import {
   checkDirectory,
   isUpToDate,
   listChecksums,
-  openForWriting,
   readRecord,
   removeArchive,
 } from './carry-directory.ts'
@@ -21,6 +20,7 @@ import { ToolError, nothing, type ErrorCode } from './errors.ts'
 import { streamFile } from './file-range.ts'
 import { checkReusable, findReusable } from './held-layers.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { openForWriting } from './writing-run.ts'
 
 /** What {@link compress} takes. */
 export interface CompressOptions extends VerbContext {
@@ -47,7 +47,9 @@ export async function* compress(options: CompressOptions): AsyncGenerator<Outcom
   const tars = await findTars(options)
   const compressors = await findCompressors(options)
   await checkReusable(options, (text) => options.notify({ type: 'warning', text }))
-  const close = options.dryRun ? async () => {} : await openForWriting(options.dir)
+  const close = options.dryRun
+    ? async () => {}
+    : await openForWriting(options.dir, 'compress_tars', options)
   try {
     for (const tar of tars) {
       const name = nameOf(tar, options)

@@ -1,6 +1,10 @@
 // Files and parts of them, such as a segment of an archive.
+import { createHash } from 'node:crypto'
 import { createReadStream, type ReadStream } from 'node:fs'
 import { open, readFile, stat } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
+
+import { interrupted } from './errors.ts'
 
 /** Where some bytes lie. */
 export interface FileRange {
@@ -25,6 +29,18 @@ const CHUNK_BYTES = 256 * 1024
 export function streamFile(path: string, range?: Omit<FileRange, 'path'>): ReadStream {
   const { offsetBytes: start = 0, sizeBytes = Infinity } = range ?? {}
   return createReadStream(path, { start, end: start + sizeBytes - 1, highWaterMark: CHUNK_BYTES })
+}
+
+/**
+ * @returns the sha256 of a file, in hex
+ * @throws INTERRUPTED
+ */
+export async function hashFile(path: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(streamFile(path), hash, { signal }).catch((error: unknown) => {
+    throw signal.aborted ? interrupted() : error
+  })
+  return hash.digest('hex')
 }
 
 /** @returns a small file's text; what it throws names the file */

@@ -2,7 +2,7 @@
 // compressed the next one is pulled.
 import { archiveName } from './archive-name.ts'
 import { archiveSizes } from './archive-sizes.ts'
-import { checkDirectory, openForWriting } from './carry-directory.ts'
+import { checkDirectory } from './carry-directory.ts'
 import { findCompressors } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
 import { findEngine, inspectImage, type EngineName } from './engine.ts'
@@ -18,6 +18,7 @@ import { beginTar, type BegunTar } from './image-tar.ts'
 import { attempt, type Outcome, type Result } from './outcome.ts'
 import { formatBytes } from './quantity.ts'
 import { findReferences, type TargetOptions } from './targets.ts'
+import { openForWriting } from './writing-run.ts'
 
 /** What {@link save} takes. */
 export interface SaveOptions extends TargetOptions, ImageArchiveOptions {
@@ -56,7 +57,7 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
     for (const reference of references) yield await foresee(reference, context)
     return
   }
-  const close = await openForWriting(options.dir)
+  const close = await openForWriting(options.dir, 'save_compressed_tars', options)
   try {
     await checkSpaceForAll(references, context)
     yield* saveAll(references, context)

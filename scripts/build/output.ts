@@ -30,7 +30,7 @@ export async function withOutput<T>(dist: string, work: (dir: string) => Promise
 // A build that was killed leaves its directory to the next one.
 async function prepare(dist: string): Promise<() => Promise<void>> {
   await mkdir(dist, { recursive: true }).catch(explain(dist))
-  const release = await lockDirectory(dist)
+  const release = await lockDirectory(dist, 'npm run build').catch(explain(dist))
   const left = (await readdir(dist)).filter((name) => name.startsWith(TEMPORARY))
   for (const name of left) {
     await rm(join(dist, name), { recursive: true, force: true }).catch(explain(dist))

@@ -1,12 +1,14 @@
 import * as files from 'node:fs/promises'
 import { readFile, readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import t from 'tap'
 
 import {
   createAtomicFile,
-  removeTemporaries,
+  isPendingName,
+  isTemporaryName,
   syncDirectory,
+  temporaryPath,
   writeFileAtomic,
 } from '../../lib/atomic-file.ts'
 
@@ -49,14 +51,21 @@ t.test('writeFileAtomic: leaves nothing where it fails', async (t) => {
   await t.rejects(writeFileAtomic(join(dir, 'none', 'a'), 'x'), { code: 'ENOENT' })
 })
 
-t.test('removeTemporaries: removes what a killed run left, and nothing else', async (t) => {
-  const others = ['.dgx-offline-images-1.tmp', '.other.tmp', 'a.tar.xz', `x${'0'.repeat(16)}.tmp`]
-  const dir = t.testdir(Object.fromEntries(others.map((name) => [name, ''])))
-  const left = await createAtomicFile(dir)
-  await left.handle.close()
-  t.equal((await readdir(dir)).length, others.length + 1)
-  await removeTemporaries(dir)
-  t.strictSame((await readdir(dir)).toSorted(), others.toSorted())
+t.test('isTemporaryName: own names, those of older tools, and nothing else', async (t) => {
+  const dir = t.testdir()
+  const [file, metadata] = [await temporaryPath(dir), await temporaryPath(dir, 'metadata')]
+  const label = new RegExp(`-${process.pid}-[0-9a-f]{16}(\\.metadata)?\\.tmp$`)
+  for (const path of [file, metadata]) {
+    t.match(basename(path), label)
+    t.equal(isTemporaryName(basename(path)), true)
+  }
+  t.equal(isPendingName(basename(file)), false)
+  t.equal(isPendingName(basename(metadata)), true)
+  t.equal(isTemporaryName(`.dgx-offline-images-${'0'.repeat(16)}.tmp`), true)
+  const others = ['.dgx-offline-images-1.tmp', '.dgx-offline-images.lock', '.other.tmp', 'a.tar.xz']
+  for (const name of [...others, `x${'0'.repeat(16)}.tmp`, `${basename(file)}x`]) {
+    t.equal(isTemporaryName(name), false, name)
+  }
 })
 
 t.test('syncDirectory: takes a directory, and tells where there is none', async (t) => {

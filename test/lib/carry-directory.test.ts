@@ -4,47 +4,39 @@ import t from 'tap'
 
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
 import { formatRecord } from '../../lib/archive-record.ts'
-import { createAtomicFile } from '../../lib/atomic-file.ts'
+import { createAtomicFile, isPendingName, isTemporaryName } from '../../lib/atomic-file.ts'
 import {
   checkDirectory,
   commitArchive,
   isUpToDate,
   listArchives,
   listChecksums,
-  openForWriting,
   readChecksums,
   readRecord,
   removeArchive,
 } from '../../lib/carry-directory.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
+import { LOCK_NAME, lockDirectory } from '../../lib/directory-lock.ts'
 import { sh } from '../fixtures/run.ts'
-import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+import { SAMPLE_RECORD, recordOfBytes } from '../fixtures/sample-record.ts'
+import { snapshot } from '../fixtures/workbench.ts'
 
 const NAME = 'a.tar.xz'
 
-/** The record of an archive of these bytes. */
-function recordOf(bytes: string): ArchiveRecord {
-  const archive = {
-    ...SAMPLE_RECORD.archive,
-    sizeBytes: bytes.length,
-    sha256: hexOf(sha256(bytes)),
-  }
-  const segments = SAMPLE_RECORD.segments.map((segment) => ({
-    ...segment,
-    sizeBytes: bytes.length,
-    sha256: archive.sha256,
-  }))
-  return { ...SAMPLE_RECORD, archive, segments }
-}
+const recordOf = (bytes: string): ArchiveRecord => recordOfBytes(NAME, bytes)
 
 /** Puts an archive of these bytes in place as a run does. */
-async function commit(dir: string, bytes: string, fail?: Error): Promise<void> {
+async function commit(
+  dir: string,
+  bytes: string,
+  spoil: (file: string) => Promise<unknown> = async () => {},
+): Promise<void> {
   const file = await createAtomicFile(dir)
   try {
     await file.handle.writeFile(bytes)
     await file.finish()
-    const broken = { ...file, commit: () => Promise.reject(fail) }
-    await commitArchive(join(dir, NAME), fail ? broken : file, recordOf(bytes))
+    const [name = ''] = (await readdir(dir)).filter(isTemporaryName)
+    await spoil(join(dir, name))
+    await commitArchive(join(dir, NAME), file, recordOf(bytes))
   } finally {
     await file.discard()
   }
@@ -73,18 +65,41 @@ t.test('commitArchive: what others wrote into SHA256SUMS stays, in any encoding'
   t.ok(written.subarray(0, foreign.length).equals(foreign))
 })
 
-t.test('openForWriting: what is wrong with SHA256SUMS is told before all work', async (t) => {
-  const dir = t.testdir({ SHA256SUMS: {} })
-  await t.rejects(openForWriting(dir), { code: 'EISDIR', path: join(dir, 'SHA256SUMS') })
-})
+// what is wrong, how it is made, the error
+const FAULTS: [string, (dir: string, file: string) => Promise<unknown>, RegExp][] = [
+  ['the new archive is gone', (_, file) => rm(file), /^ENOENT$/],
+  [
+    'the old archive is immutable',
+    (dir) => sh(`chattr +i ${NAME}`, { cwd: dir }),
+    /^EPERM|EACCES$/,
+  ],
+  ['the lock was lost', (dir) => writeFile(join(dir, LOCK_NAME), '{}'), /^BUSY$/],
+]
 
-t.test('commitArchive: a crash leaves no archive with the record of another', async (t) => {
-  const dir = t.testdir()
-  await commit(dir, 'first')
-  await t.rejects(commit(dir, 'second', new Error('crash')), { message: 'crash' })
-  t.strictSame((await readdir(dir)).toSorted(), ['SHA256SUMS', NAME])
-  t.equal(await readFile(join(dir, NAME), 'utf8'), 'first')
-  t.equal((await readChecksums(dir)).size, 0)
+for (const [what, spoil, code] of FAULTS) {
+  t.test(`commitArchive: leaves all three files as they were where ${what}`, async (t) => {
+    const dir = t.testdir()
+    const unlock = await lockDirectory(dir, 'test')
+    await commit(dir, 'first')
+    const { [LOCK_NAME]: _, ...before } = await snapshot(dir)
+    await t.rejects(
+      commit(dir, 'second', (file) => spoil(dir, file)),
+      { code },
+    )
+    await sh(`chattr -i ${NAME}; rm -f ${LOCK_NAME}`, { cwd: dir })
+    await unlock()
+    t.strictSame(await snapshot(dir), before)
+  })
+}
+
+t.test('commitArchive: an archive in place without its metadata leaves that pending', async (t) => {
+  const dir = t.testdir({ [`${NAME}.json`]: { in: 'the way' } })
+  await t.rejects(commit(dir, 'first'), { code: /^(EISDIR|ENOTEMPTY|EEXIST)$/ })
+  const names = await readdir(dir)
+  t.ok(names.includes(NAME))
+  const [pending = '', ...more] = names.filter(isPendingName)
+  t.strictSame([more, names.filter(isTemporaryName)], [[], [pending]])
+  t.equal(await readFile(join(dir, pending), 'utf8'), formatRecord(recordOf('first')))
 })
 
 t.test('removeArchive: takes archive, record and checksums away, and says so', async (t) => {
@@ -102,10 +117,14 @@ t.test('removeArchive: one without a record', async (t) => {
   t.strictSame(await readdir(dir), [])
 })
 
-t.test('removeArchive: the record goes last', async (t) => {
-  const dir = t.testdir({ [NAME]: { in: 'the way' }, [`${NAME}.json`]: '{}' })
-  await t.rejects(removeArchive(join(dir, NAME)))
-  t.strictSame((await readdir(dir)).toSorted(), [NAME, `${NAME}.json`])
+t.test('removeArchive: leaves all as it was where it fails', async (t) => {
+  const dir = t.testdir()
+  await commit(dir, 'first')
+  await sh(`chattr +i ${NAME}`, { cwd: dir })
+  const before = await snapshot(dir)
+  await t.rejects(removeArchive(join(dir, NAME)), { code: 'EPERM' })
+  await sh(`chattr -i ${NAME}`, { cwd: dir })
+  t.strictSame(await snapshot(dir), before)
 })
 
 t.test('removeArchive: a record alone stays, for what was delivered', async (t) => {
@@ -127,45 +146,13 @@ t.test('listChecksums: writes what is missing, and nothing where all is there', 
   t.equal(await readFile(sums, 'utf8'), want)
 })
 
-t.test('openForWriting: one run at a time, what a killed one left is removed', async (t) => {
-  const dir = t.testdir()
-  const left = await createAtomicFile(dir)
-  await left.handle.close()
-  const close = await openForWriting(dir)
-  t.strictSame(await readdir(dir), [])
-  await t.rejects(openForWriting(dir), { code: 'BUSY' })
-  await close()
-  await (
-    await openForWriting(dir)
-  )()
-})
-
-t.test(
-  'openForWriting: a run that is refused removes nothing of the one that writes',
-  async (t) => {
-    const dir = t.testdir()
-    const close = await openForWriting(dir)
-    const file = await createAtomicFile(dir)
-    await t.rejects(openForWriting(dir), { code: 'BUSY' })
-    t.equal((await readdir(dir)).length, 1)
-    await file.discard()
-    await close()
-  },
-)
-
-t.test('openForWriting: where nothing can be written, it tells so, and lets go', async (t) => {
-  const code = /^(?:EACCES|EPERM|EROFS)$/
-  for (let n = 0; n < 2; n++) await t.rejects(openForWriting('/sys'), { code })
-})
-
-t.test('checkDirectory, openForWriting: want a directory', async (t) => {
+t.test('checkDirectory: wants a directory', async (t) => {
   const dir = t.testdir({ file: '' })
   await t.resolves(checkDirectory(dir))
   for (const name of ['none', 'file']) {
     const path = join(dir, name)
     const want = { code: 'NO_DIRECTORY', message: `open "${path}": there is no such directory` }
     await t.rejects(checkDirectory(path), want)
-    await t.rejects(openForWriting(path), want)
   }
 })
 

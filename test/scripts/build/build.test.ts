@@ -147,6 +147,6 @@ t.test('build: a dist that is not writable', async (t) => {
   const script = `cd dist && ${READ_ONLY} && cd .. && exec npm run --silent build`
   const { status, stderr } = await runIn(dir, ['unshare', '--mount', 'bash', '-c', script])
   t.equal(status, 1)
-  t.match(stderr, `build: error: write to "${dir}/dist": mkdtemp "${dir}/dist/.build-`)
+  t.match(stderr, `build: error: write to "${dir}/dist": open "${dir}/dist/.dgx-offline-images-`)
   t.match(stderr, /": read-only file system\nbuild: hint: if it was made with sudo, remove it/)
 })
