@@ -4,11 +4,12 @@ import { basename, join } from 'node:path'
 
 import { archiveName, archiveNames, incrementName } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
-import { isUpToDate, readRecord, removeArchive } from './carry-directory.ts'
+import { isUpToDate, removeArchive } from './carry-directory.ts'
 import type { Coding } from './codec.ts'
 import type { CompressorName } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
 import { ToolError } from './errors.ts'
+import { examineArchive, examineBeside, readGoodRecord } from './existing-archive.ts'
 import type { ImageReference } from './image-reference.ts'
 import { findDelivered } from './known-layers.ts'
 import type { VerbContext } from './outcome.ts'
@@ -48,14 +49,17 @@ export async function findArchived(
   options: ImageArchiveOptions,
 ): Promise<ArchivedRecord | undefined> {
   for (const archive of possibleArchives(reference, options)) {
-    const record = await readRecord(archive).catch(() => undefined)
+    const record = await readGoodRecord(archive)
     if (record && (await isArchived({ archive, record }, reference, image, options)))
       return { archive, record }
   }
   return undefined
 }
 
-/** @throws NAME_CLASH or WRONG_PLATFORM where another image would be written over */
+/**
+ * @throws NAME_CLASH or WRONG_PLATFORM where another image would be written over,
+ *   NAME_CLASH or BAD_RECORD where that cannot be known: its metadata is missing or damaged
+ */
 export async function checkReplaced(
   reference: ImageReference,
   image: EngineImage,
@@ -66,10 +70,9 @@ export async function checkReplaced(
   for (const archive of archives) {
     for (const replaced of [archive, incrementName(archive)]) {
       const isAside = replaced !== archive && options.since.length === 0
-      // Nothing is written there, and its name may be longer than one can be.
-      const record = isAside
-        ? await readRecord(replaced).catch(() => undefined)
-        : await readOldRecord(replaced, options)
+      const existing = await (isAside ? examineBeside : examineArchive)(replaced)
+      if (existing?.refusal) throw existing.refusal
+      const record = existing?.record
       // Another image may have a tag that ends so.
       if (isAside && !record?.requires) continue
       checkSameReference(replaced, record, reference)
@@ -97,12 +100,16 @@ export async function removeReplaced(
   const names = isIncrement ? increments : [...increments, ...full]
   const notes: string[] = []
   for (const name of names.filter((other) => other !== basename(archive))) {
-    const record = await readRecord(join(dir, name)).catch(() => undefined)
+    const existing = await examineBeside(join(dir, name))
+    if (!existing) continue
+    const { record, refusal } = existing
     const [old] = record?.images ?? []
     const isOwn = old?.reference === reference.text && old.platform === image.platform
     // Another image may have a tag that ends as the name of an increment does.
     const isOfItsKind = increments.includes(name) === (record?.requires !== undefined)
-    if (old?.reference === undefined || !isOfItsKind || !(isOwn || force)) continue
+    const isKnown = old?.reference !== undefined && isOfItsKind
+    if (refusal && !force) notes.push(`${name} beside it stays: its metadata cannot be read`)
+    if (!(isKnown ? isOwn || force : refusal && force)) continue
     if (await removeArchive(join(dir, name))) notes.push(`it takes the place of ${name}`)
   }
   return notes
@@ -138,19 +145,6 @@ function isStoredSo(
 ): boolean {
   if (recompressed) return recompress
   return !recompress || layers.every((layer) => layer.blobDigest === undefined)
-}
-
-async function readOldRecord(
-  archive: string,
-  { notify }: ImageArchiveOptions,
-): Promise<ArchiveRecord | undefined> {
-  try {
-    return await readRecord(archive)
-  } catch (error) {
-    if (!(error instanceof ToolError)) throw error
-    notify({ type: 'warning', text: `${error.message}; it is made again` })
-    return undefined
-  }
 }
 
 // `a/b:1` and `a_b:1` have one archive name, and may come in different runs.

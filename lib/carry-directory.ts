@@ -54,7 +54,7 @@ export async function isUpToDate(
   { force, coding, notify }: Pick<VerbContext, 'notify'> & { force: boolean; coding: Coding },
 ): Promise<boolean> {
   if (force || !isSameCoding(record.archive, coding)) return false
-  const found = await stat(archive).catch(() => undefined)
+  const found = await stat(archive).catch(nothing)
   if (found?.size !== record.archive.sizeBytes) return false
   const listed = await readChecksums(dirname(archive))
   const sums = [...(await checksumsOf(archive, record))]

@@ -6,17 +6,12 @@ import { basename, join } from 'node:path'
 import type { ArchiveRecord } from './archive-record.ts'
 import { archiveSizes, spared } from './archive-sizes.ts'
 import { writeArchive } from './archive-writer.ts'
-import {
-  checkDirectory,
-  isUpToDate,
-  listChecksums,
-  readRecord,
-  removeArchive,
-} from './carry-directory.ts'
+import { checkDirectory, isUpToDate, listChecksums, removeArchive } from './carry-directory.ts'
 import { CODECS, ENDINGS, type Coding } from './codec.ts'
 import { findCompressors, type CompressorName, type Compressors } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
 import { ToolError, nothing, type ErrorCode } from './errors.ts'
+import { examineArchive, type ExistingArchive } from './existing-archive.ts'
 import { streamFile } from './file-range.ts'
 import { checkReusable, findReusable } from './held-layers.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
@@ -106,7 +101,8 @@ async function compressTar(
   const archive = join(options.dir, nameOf(tar, options))
   const before = await statTar(tar)
   const { modified } = before
-  const record = await readRecord(archive).catch(() => undefined)
+  const existing = await examineArchive(archive)
+  const record = existing?.record
   const isUnchanged =
     modified !== undefined &&
     record?.tar.modified === modified &&
@@ -114,9 +110,9 @@ async function compressTar(
   if (record && isUnchanged && (await isUpToDate(archive, record, options))) {
     if (options.dryRun) return result('up to date', record)
     await listChecksums(archive, record)
-    return result('up to date', record, await removeOther(tar, options))
+    return result('up to date', record, await removeOther(archive, options))
   }
-  if (!options.force) checkNotSaved(archive, record)
+  if (!options.force) await checkReplaced(archive, existing, options)
   if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
   options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
   const { coding, threads, signal, notify } = options
@@ -141,7 +137,7 @@ async function compressTar(
       notify({ type: 'progress', label: basename(tar), ...progress, share })
     },
   })
-  const notes = await removeOther(tar, options)
+  const notes = await removeOther(archive, options)
   return { ...result('compressed', written, notes), ...spared(written, reused) }
 }
 
@@ -158,23 +154,42 @@ async function statTar(tar: string): Promise<{ size: number; modified: string | 
   return { size, modified: Number.isNaN(mtime.getTime()) ? undefined : mtime.toISOString() }
 }
 
-function checkNotSaved(archive: string, record: ArchiveRecord | undefined): void {
-  const saved = record?.images[0]?.reference
+async function checkReplaced(
+  archive: string,
+  existing: ExistingArchive | undefined,
+  { coding }: CompressOptions,
+): Promise<void> {
+  if (existing?.refusal) throw existing.refusal
+  for (const other of otherFormats(archive, coding)) {
+    const beside = await examineArchive(other)
+    if (beside?.refusal) throw beside.refusal
+  }
+  const saved = existing?.record?.images[0]?.reference
   if (saved === undefined) return
   throw new ToolError('NAME_CLASH', `write "${archive}": it holds "${saved}", which was saved`, {
     hint: 'compress into another directory with --dir, or use --force to replace it',
   })
 }
 
+function otherFormats(archive: string, { codec }: Coding): string[] {
+  const stem = archive.slice(0, -ENDINGS[codec].length)
+  return CODECS.filter((other) => other !== codec).map((other) => stem + ENDINGS[other])
+}
+
 // The one in the other format would be of the tar as it was.
-async function removeOther(tar: string, options: CompressOptions): Promise<string[]> {
+async function removeOther(archive: string, options: CompressOptions): Promise<string[]> {
   const notes: string[] = []
-  for (const codec of CODECS.filter((other) => other !== options.coding.codec)) {
-    const name = basename(tar, '.tar') + ENDINGS[codec]
-    const archive = join(options.dir, name)
-    const record = await readRecord(archive).catch(() => undefined)
-    if (record?.tar.modified === undefined || !(await removeArchive(archive))) continue
-    notes.push(`it takes the place of ${name}`)
+  for (const other of otherFormats(archive, options.coding)) {
+    const existing = await examineArchive(other)
+    if (!existing) continue
+    const isReplaced = existing.refusal
+      ? options.force
+      : existing.record?.tar.modified !== undefined
+    if (isReplaced && (await removeArchive(other))) {
+      notes.push(`it takes the place of ${basename(other)}`)
+    } else if (existing.refusal) {
+      notes.push(`${basename(other)} beside it stays: its metadata cannot be read`)
+    }
   }
   return notes
 }

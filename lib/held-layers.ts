@@ -28,8 +28,8 @@ export interface FoundRecord {
   readonly archive: string
 }
 
-/** Told of what is there and cannot be used. */
-export type Warn = (text: string) => void
+/** Told of what is there and cannot be used, and of the path of its archive. */
+export type Warn = (text: string, archive: string) => void
 
 /**
  * @returns the records in a directory that can be read, in the order of their names
@@ -52,7 +52,7 @@ export async function readRecords(dir: string, warn: Warn = () => {}): Promise<F
       // It costs a chance to spare work, and nothing else.
       const reason = toToolError(error)
       if (!reason) throw error
-      warn(`in "${dir}": ${reason.message}; what it tells of is not used`)
+      warn(`in "${dir}": ${reason.message}; what it tells of is not used`, archive)
       return undefined
     })
     if (record) found.push({ record, archive })
@@ -97,10 +97,14 @@ export function readBaseLayers(archive: string, options: BaseOptions): Promise<H
 }
 
 async function isWhole(archive: string, record: ArchiveRecord, warn: Warn): Promise<boolean> {
-  const found = await stat(archive).catch(() => undefined)
+  const found = await stat(archive).catch((error: unknown) => {
+    const reason = isAbsent(error) ? undefined : toToolError(error)
+    if (reason) warn(`${reason.message}; its layers are not used`, archive)
+    return undefined
+  })
   const want = record.archive.sizeBytes
   if (found && found.size !== want) {
-    warn(`"${archive}": size: got ${found.size}, want ${want}; its layers are not used`)
+    warn(`"${archive}": size: got ${found.size}, want ${want}; its layers are not used`, archive)
   }
   return found?.size === want
 }

@@ -1,5 +1,7 @@
 // What is known of an image's layers before it is saved: which need not be
 // compressed again, and which need not go over again.
+import { basename } from 'node:path'
+
 import { archiveNames, incrementName } from './archive-name.ts'
 import type { WriteOptions } from './archive-writer.ts'
 import { deliveredLayers, type DeliveredLayer } from './delivered-layers.ts'
@@ -41,9 +43,13 @@ export async function findDelivered(
   // An increment may take the place of the one before it, here or where the records
   // are kept, and with it goes what that one carried.
   const replaced = archiveNames(reference).map(incrementName)
-  const here = since.length > 0 ? await readRecords(dir) : []
+  const unknown = new Set<string>()
+  const onBad = (_: string, archive: string): void => void unknown.add(basename(archive))
+  const here = since.length > 0 ? await readRecords(dir, onBad) : []
   const delivered = deliveredLayers(records, image.diffIds, (layer) => {
-    return replaced.includes(layer.archive) || here.some((other) => hasLost(other, layer))
+    // Whether an archive with damaged metadata still has it, nobody knows.
+    if (replaced.includes(layer.archive) || unknown.has(layer.archive)) return true
+    return here.some((other) => hasLost(other, layer))
   })
   const plain = new Set(image.diffIds)
   return recompress ? new Map([...delivered].filter(([digest]) => plain.has(digest))) : delivered

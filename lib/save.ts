@@ -6,7 +6,7 @@ import { checkDirectory } from './carry-directory.ts'
 import { findCompressors } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
 import { findEngine, inspectImage, type EngineName } from './engine.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, toToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
 import { checkReplaced, findArchived, type ImageArchiveOptions } from './archived-image.ts'
 import { findImageTar, saveImage, type ArchiveTools } from './image-archive.ts'
@@ -150,10 +150,24 @@ async function checkSpaceForAll(
   let imageBytes = 0
   for (const reference of references) {
     const image = await inspectImage(engine, pullName(reference), options.platform)
-    if (!image || (await findArchived(reference, image, options))) continue
+    if (!image || (await isDone(reference, image, options))) continue
     imageBytes += await bytesToSave(reference, image, options)
   }
   await checkSpace(options.dir, imageBytes, options.notify)
+}
+
+// What cannot be looked at is told in its turn.
+async function isDone(
+  reference: ImageReference,
+  image: EngineImage,
+  options: SaveOptions,
+): Promise<boolean> {
+  try {
+    return (await findArchived(reference, image, options)) !== undefined
+  } catch (error) {
+    if (!toToolError(error)) throw error
+    return true
+  }
 }
 
 async function foresee(reference: ImageReference, context: Context): Promise<Outcome> {

@@ -14,7 +14,7 @@ import {
 } from './archive-name.ts'
 import { listArchives, readRecord } from './carry-directory.ts'
 import { CODECS } from './codec.ts'
-import { ToolError, isAbsent, nothing } from './errors.ts'
+import { ToolError, isAbsent, isSystemError, nothing } from './errors.ts'
 import { readText } from './file-range.ts'
 import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
@@ -118,7 +118,8 @@ async function imageTarget(reference: ImageReference, dir: string): Promise<Targ
   return { archive: join(dir, archive), label: reference.text, reference }
 }
 
-// A tag may end as the name of an increment does; the record tells, where there is one.
+// A tag may end as the name of an increment does; the record tells, where there is
+// one. One that cannot be read counts: the archive it belongs to fails by it.
 async function onlyIncrements(names: readonly string[], dir: string): Promise<string[]> {
   const found: string[] = []
   for (const name of names) {
@@ -142,7 +143,12 @@ function quote(names: readonly string[]): string {
 }
 
 async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false
+  const found = await stat(path).catch((error: unknown) => {
+    // What is named may be longer than a file's name.
+    if (!isSystemError(error) || error.code !== 'ENAMETOOLONG') return nothing(error)
+    return undefined
+  })
+  return found?.isFile() ?? false
 }
 
 async function readList(file: string): Promise<ImageReference[]> {

@@ -348,10 +348,12 @@ t.test('no segments: an archive of the plain pipeline is no help, and no harm', 
   const dir = await prepare(t, 'increment')
   await bench.ask('load_compressed_tars', join(root, 'base'))
   await bench.sh(dir, `docker save ${old.reference} | pixz >${archiveOf(old)}`)
-  t.match(
-    await bench.ask('save_compressed_tars', dir, '--no-pull', '--level', '2', old.reference),
-    [{ result: 'saved', reusedBytes: undefined }],
-  )
+  const args = ['--no-pull', '--level', '2', old.reference]
+  const refused = { result: 'failed', error: { code: 'NAME_CLASH' } }
+  t.match(await bench.ask('save_compressed_tars', dir, ...args), [refused])
+  t.match(await bench.ask('save_compressed_tars', dir, ...args, '--force'), [
+    { result: 'saved', reusedBytes: undefined },
+  ])
   await bench.sh(
     dir,
     `rm ${archiveOf(old)}.json; docker save ${old.reference} | pixz >${archiveOf(old)}; rm SHA256SUMS`,

@@ -1,5 +1,5 @@
 // compress_tars: tars that are there already, images or not.
-import { truncate, utimes, writeFile } from 'node:fs/promises'
+import { readdir, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
@@ -49,6 +49,33 @@ t.test('again: one whose record was changed is made again', async (t) => {
   t.match((await recordOf(dir, 'a.tar.xz')).archive, { sha256: archive.sha256 })
   await bench.sh(dir, 'sha256sum --check --strict SHA256SUMS')
 })
+
+for (const format of ['xz', 'zst']) {
+  t.test(`again: an archive without metadata that can be read stays, ${format}`, async (t) => {
+    const dir = t.testdir()
+    await writeFile(join(dir, 'good.tar'), tar([GREETING]))
+    await writeFile(join(dir, `good.tar.${format}`), 'a user’s own')
+    const before = await snapshot(dir)
+    const lost = [
+      ['NAME_CLASH', {}],
+      ['BAD_RECORD', { [`good.tar.${format}.json`]: '{' }],
+    ] as const
+    for (const [code, files] of lost) {
+      for (const [name, text] of Object.entries(files)) await writeFile(join(dir, name), text)
+      for (const more of [['--format', 'xz'], ['--format', 'zst'], ['--dry-run']]) {
+        const answers = await compress(dir, ...more)
+        t.match(answers, [{ result: 'failed', error: { code, hint: /--force/ } }])
+      }
+      t.match(await snapshot(dir), before)
+    }
+    const forced = await compress(dir, '--format', 'zst', '--force')
+    t.match(forced, [{ result: 'compressed' }])
+    t.strictSame(
+      (await readdir(dir)).toSorted(),
+      ['SHA256SUMS', 'good.tar', 'good.tar.zst', 'good.tar.zst.json'].toSorted(),
+    )
+  })
+}
 
 t.test('record: has the facts of a saved image', async (t) => {
   const dir = t.testdir()

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
@@ -86,17 +86,19 @@ t.test('readHeldLayers: not of archives that are gone, or of another size', asyn
 
 t.test('checkReusable: tells of what cannot be used, unless nothing is to be reused', async (t) => {
   const dir = await carry(t)
-  await rm(join(dir, '0.tar.xz'))
   await appendFile(join(dir, '1.tar.xz'), 'x')
   await writeFile(join(dir, '2.tar.xz.json'), '{')
+  await rm(join(dir, '0.tar.xz'))
+  await symlink('0.tar.xz', join(dir, '0.tar.xz'))
   const told: string[] = []
   for (const force of [true, false]) {
     await checkReusable({ reuse: [dir], force }, (text) => told.push(text))
-    t.equal(told.length, force ? 0 : 2)
+    t.equal(told.length, force ? 0 : 3)
   }
   t.match(told.toSorted(), [
     /^".*1\.tar\.xz": size: got /,
     /^in ".*2\.tar\.xz\.json": it is no JSON/,
+    /^stat ".*0\.tar\.xz": too many symbolic links .*; its layers are not used$/,
   ])
 })
 

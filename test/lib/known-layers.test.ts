@@ -54,3 +54,19 @@ for (const [what, records, isDelivered] of HERE) {
     t.strictSame([...found.keys()], isDelivered ? [LAYER] : [])
   })
 }
+
+t.test(
+  'findDelivered: what an archive with damaged metadata still has, nobody knows',
+  async (t) => {
+    const dir = t.testdir({
+      carry: { 'a-1.tar.xz.json': '{' },
+      delivered: { 'a-1.tar.xz.json': formatRecord(recordOf('a-1.tar.xz', true)) },
+    })
+    const found = await findDelivered(parseReference('c:1'), IMAGE, {
+      dir: join(dir, 'carry'),
+      since: [join(dir, 'delivered')],
+      recompress: false,
+    })
+    t.strictSame([...found.keys()], [])
+  },
+)

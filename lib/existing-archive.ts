@@ -1,0 +1,92 @@
+// What lies under the name of an archive before something is put there. An
+// archive whose metadata is missing or cannot be read may be anybody's: it is
+// not written over, nor taken away, unless that is forced.
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+
+import { recordName } from './archive-name.ts'
+import { parseRecord, type ArchiveRecord } from './archive-record.ts'
+import { isPendingName } from './atomic-file.ts'
+import { readRecord } from './carry-directory.ts'
+import { ToolError, isSystemError, nothing } from './errors.ts'
+
+/** What lies there. */
+export interface ExistingArchive {
+  /** Its metadata; undefined where it has none that can be read. */
+  readonly record: ArchiveRecord | undefined
+  /** Why it may not be replaced; undefined where its metadata can be read. */
+  readonly refusal: ToolError | undefined
+}
+
+/**
+ * @param archive - path of an archive
+ * @returns what lies there, or undefined where there is no archive
+ * @throws what the system says of metadata that is there and cannot be read
+ */
+export async function examineArchive(archive: string): Promise<ExistingArchive | undefined> {
+  try {
+    const record = await readRecord(archive)
+    if (record) return { record, refusal: undefined }
+    const isThere = (await isFileThere(archive)) && !(await hasPending(archive))
+    return isThere ? { record, refusal: unknownArchive(archive) } : undefined
+  } catch (error) {
+    if (!(error instanceof ToolError) || error.code !== 'BAD_RECORD') throw error
+    if (!(await isFileThere(archive))) return undefined
+    return { record: undefined, refusal: damagedMetadata(archive, error) }
+  }
+}
+
+/**
+ * As {@link examineArchive}, for a name under which nothing is to be written.
+ *
+ * @returns undefined also where the name is longer than one can be: nothing is there
+ */
+export async function examineBeside(archive: string): Promise<ExistingArchive | undefined> {
+  try {
+    return await examineArchive(archive)
+  } catch (error) {
+    if (isSystemError(error) && error.code === 'ENAMETOOLONG') return undefined
+    throw error
+  }
+}
+
+/**
+ * @returns the metadata of an archive; undefined where there is none, or where it is damaged
+ * @throws what the system says of metadata that is there and cannot be read
+ */
+export async function readGoodRecord(archive: string): Promise<ArchiveRecord | undefined> {
+  return (await examineBeside(archive))?.record
+}
+
+async function isFileThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(nothing)) !== undefined
+}
+
+// The next run that writes finishes it: it is one of ours.
+async function hasPending(archive: string): Promise<boolean> {
+  const dir = dirname(archive)
+  for (const name of (await readdir(dir)).filter(isPendingName)) {
+    const text = await readFile(join(dir, name), 'utf8').catch(nothing)
+    try {
+      if (parseRecord(text ?? '', name).archive.file === basename(archive)) return true
+    } catch {
+      // It was ended while it was written: it tells of nothing.
+    }
+  }
+  return false
+}
+
+function unknownArchive(archive: string): ToolError {
+  const why = 'it is there without its metadata and may not be ours'
+  return new ToolError('NAME_CLASH', `replace "${archive}": ${why}`, {
+    hint: 'move it away, or use --force to replace it',
+  })
+}
+
+function damagedMetadata(archive: string, cause: ToolError): ToolError {
+  const record = basename(recordName(archive))
+  return new ToolError('BAD_RECORD', `replace "${archive}": ${cause.message}`, {
+    hint: `copy "${record}" again, move both files away, or use --force to replace the archive`,
+    cause,
+  })
+}
