@@ -3,15 +3,26 @@
 import * as v from 'valibot'
 
 import { CODECS } from './codec.ts'
-import type { ArchivedImage } from './docker-archive.ts'
+import {
+  MAX_IMAGES,
+  MAX_LAYERS,
+  MAX_TAGS,
+  PLATFORM,
+  TIME,
+  type ArchivedImage,
+} from './docker-archive.ts'
 import { ToolError } from './errors.ts'
 import { readReference } from './image-reference.ts'
+import { hasHidden } from './visible-text.ts'
 
 /** The version of the record that this tool writes, and the newest it reads. */
 export const RECORD_SCHEMA = 1
 
 // An image has at most 127 layers; a tar of several images has some more.
 const MAX_SEGMENTS = 10_000
+
+/** As long as the name of a file may be. */
+export const MAX_NAME_BYTES = 255
 
 const Digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
 const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is no sha256'))
@@ -23,25 +34,38 @@ const FileName = v.pipe(
     (name) => !/[/\\\0]|^\.{0,2}$/.test(name),
     'is no plain file name: a record names nothing outside its directory',
   ),
+  v.check((name) => Buffer.byteLength(name) <= MAX_NAME_BYTES, 'is longer than a name can be'),
+  v.check((name) => !hasHidden(name), 'has characters that are not to be seen'),
 )
+// What people are shown of an image, and engines are asked with.
+const Word = (pattern: RegExp) =>
+  v.pipe(v.string(), v.regex(pattern, 'has characters that do not belong there'))
+const Platform = Word(PLATFORM)
+// toISOString writes years beyond 9999 with a sign.
+const Time = Word(TIME)
+const Version = Word(/^[\w.+~ -]{0,64}$/)
+const tooMany = 'are too many'
 
 const Reference = v.pipe(v.string(), v.check(isReference, 'is no image reference'))
 
 const Image = v.object({
   reference: v.exactOptional(Reference),
-  repoTags: v.array(Reference),
-  platform: v.string(),
-  created: v.exactOptional(v.string()),
+  repoTags: v.pipe(v.array(Reference), v.maxLength(MAX_TAGS, tooMany)),
+  platform: Platform,
+  created: v.exactOptional(Time),
   imageId: v.exactOptional(Digest),
   configDigest: Digest,
-  manifestDigests: v.array(Digest),
+  manifestDigests: v.pipe(v.array(Digest), v.maxLength(MAX_TAGS, tooMany)),
   recompressed: v.exactOptional(v.literal(true)),
-  layers: v.array(
-    v.object({
-      diffId: Digest,
-      sizeBytes: Bytes,
-      blobDigest: v.exactOptional(Digest),
-    }),
+  layers: v.pipe(
+    v.array(
+      v.object({
+        diffId: Digest,
+        sizeBytes: Bytes,
+        blobDigest: v.exactOptional(Digest),
+      }),
+    ),
+    v.maxLength(MAX_LAYERS, tooMany),
   ),
 })
 
@@ -63,7 +87,7 @@ const Required = v.object({
 
 const Record = v.object({
   schema: v.literal(RECORD_SCHEMA),
-  images: v.array(Image),
+  images: v.pipe(v.array(Image), v.maxLength(MAX_IMAGES, tooMany)),
   archive: v.object({
     file: FileName,
     sizeBytes: Bytes,
@@ -71,15 +95,15 @@ const Record = v.object({
     codec: v.picklist(CODECS, 'is no codec that is known here'),
     level: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(22)),
     windowLog: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(10), v.maxValue(31))),
-    compressor: v.object({ name: v.string(), version: v.string() }),
+    compressor: v.object({ name: Version, version: Version }),
   }),
   tar: v.object({
     sizeBytes: Bytes,
     contentMd5: v.exactOptional(Md5),
-    modified: v.exactOptional(v.string()),
+    modified: v.exactOptional(Time),
   }),
-  segments: v.pipe(v.array(Segment), v.maxLength(MAX_SEGMENTS, 'are too many')),
-  requires: v.exactOptional(v.array(Required)),
+  segments: v.pipe(v.array(Segment), v.maxLength(MAX_SEGMENTS, tooMany)),
+  requires: v.exactOptional(v.pipe(v.array(Required), v.maxLength(MAX_SEGMENTS, tooMany))),
 })
 
 /** A part of an archive that was compressed on its own; `layerDigest` is that of the layer that it is. */

@@ -15,6 +15,7 @@ import { examineArchive, type ExistingArchive } from './existing-archive.ts'
 import { streamFile } from './file-range.ts'
 import { checkReusable, findReusable } from './held-layers.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { hasHidden } from './visible-text.ts'
 import { openForWriting } from './writing-run.ts'
 
 /** What {@link compress} takes. */
@@ -147,8 +148,13 @@ async function statTar(tar: string): Promise<{ size: number; modified: string | 
     new ToolError(code, `compress "${tar}": ${why}`, { hint })
   if (!found) throw refuse('NO_ARCHIVE', 'there is no such file', 'check its name')
   if (!found.isFile()) throw refuse('NO_ARCHIVE', 'it is no file', 'name the tar itself')
-  // In the name of an archive, a record refuses it: it might lead to another directory.
-  if (basename(tar).includes('\\')) throw refuse('USAGE', 'its name has a backslash', 'rename it')
+  // In the name of an archive, its metadata refuse them: a backslash might lead to
+  // another directory.
+  const name = basename(tar)
+  if (name.includes('\\')) throw refuse('USAGE', 'its name has a backslash', 'rename it')
+  if (hasHidden(name)) {
+    throw refuse('USAGE', 'its name has characters that are not to be seen', 'rename it')
+  }
   const { size, mtime } = found
   // A file system may have times that no date can hold.
   return { size, modified: Number.isNaN(mtime.getTime()) ? undefined : mtime.toISOString() }

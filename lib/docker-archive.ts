@@ -38,6 +38,15 @@ export interface ArchivedImage {
   readonly settings?: string
 }
 
+/** As many images, names and manifests of each, and layers a tar may have: some ten times of what is in use. */
+export const MAX_IMAGES = 1000
+export const MAX_TAGS = 1000
+export const MAX_LAYERS = 1000
+
+/** Forms of `os/architecture[/variant]`, and of a time. */
+export const PLATFORM = /^[\w.+-]{0,64}(?:\/[\w.+-]{1,64}){0,3}$/
+export const TIME = /^[\dTtZz:. +-]{1,40}$/
+
 /** @returns `sha256:…` of a layer as it lies in a tar. */
 export function layerDigest({ diffId, blobDigest }: ArchivedLayer): string {
   return blobDigest ?? diffId
@@ -86,6 +95,7 @@ export function readImages(
   const member = tar.members?.get('manifest.json')
   const manifest = member && v.safeParse(Manifest, parseJson(member))
   if (!tar.members || !manifest?.success) return []
+  checkCount('images', manifest.output.length, MAX_IMAGES)
   const members = withRequired(tar.members, required)
   checkBlobs(members)
   const manifests = Map.groupBy(readManifests(members), ({ configDigest }) => configDigest)
@@ -111,6 +121,7 @@ function readImage(
   checkName(entry.Config, configMember)
   const config = readJson(Config, configMember)
   const diffIds = config.rootfs.diff_ids
+  checkCount('layers', diffIds.length, MAX_LAYERS)
   if (diffIds.length !== entry.Layers.length) {
     throw new ToolError(
       'BAD_IMAGE',
@@ -118,12 +129,17 @@ function readImage(
     )
   }
   const own = manifests.get(configDigest) ?? []
+  checkCount('manifests', own.length, MAX_TAGS)
   const blobs = new Set(own.flatMap((candidate) => candidate.layerDigests))
   checkTags(entry.RepoTags)
+  const platform = formatPlatform(config)
+  if (!PLATFORM.test(platform)) {
+    throw new ToolError('BAD_IMAGE', `check image "${configDigest}": platform: got "${platform}"`)
+  }
   return {
     repoTags: entry.RepoTags,
-    platform: formatPlatform(config),
-    ...(typeof config.created === 'string' && { created: config.created }),
+    platform,
+    ...(TIME.test(config.created ?? '') && { created: String(config.created) }),
     configDigest,
     manifestDigests: [...new Set(own.flatMap((candidate) => candidate.digests))],
     layers: entry.Layers.map((path, index) => {
@@ -133,8 +149,14 @@ function readImage(
   }
 }
 
+function checkCount(what: string, got: number, most: number): void {
+  if (got <= most) return
+  throw new ToolError('BAD_IMAGE', `check image: ${what}: got ${got}, want at most ${most}`)
+}
+
 // They end up on the engine's command line.
 function checkTags(tags: readonly string[]): void {
+  checkCount('tags', tags.length, MAX_TAGS)
   for (const cause of tags.map(readReference)) {
     if (!(cause instanceof ToolError)) continue
     throw new ToolError('BAD_IMAGE', `read "manifest.json" of the image: ${cause.message}`, {

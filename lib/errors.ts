@@ -1,6 +1,8 @@
 // The one error that is meant for people. Whatever else is thrown is a bug and
 // shows its stack; what the operating system refuses is told apart here.
 
+import { visible } from './visible-text.ts'
+
 /** What went wrong, for scripts: the codes stand in the README, but for that of what a signal ended. */
 export type ErrorCode =
   | 'BAD_ARCHIVE'
@@ -81,13 +83,13 @@ export function isSystemError(
   return error instanceof Error && 'syscall' in error && 'code' in error
 }
 
-/** @returns the lines that a program prints for an error. */
+/** @returns the lines that a program prints for an error; each begins as one of it. */
 export function formatError(
   program: string,
   { message, hint }: Pick<ToolError, 'message' | 'hint'>,
 ): string {
-  const lines = message.split('\n').map((line) => `${program}: error: ${line}`)
-  if (hint !== undefined) lines.push(`${program}: hint: ${hint}`)
+  const lines = message.split('\n').map((line) => `${program}: error: ${visible(line)}`)
+  if (hint !== undefined) lines.push(`${program}: hint: ${visible(hint)}`)
   return lines.join('\n')
 }
 

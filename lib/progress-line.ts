@@ -1,6 +1,7 @@
 // The line that moves while an image is read or written.
 import type { Notice } from './outcome.ts'
 import { formatBytes, formatShort } from './quantity.ts'
+import { visible } from './visible-text.ts'
 
 /**
  * @param progress - how far it is
@@ -19,5 +20,5 @@ export function formatProgress(
     parts.push(`${Math.floor(share * 100)} %`)
     parts.push(`${formatShort((elapsedMs * (1 - share)) / share)} left`)
   }
-  return `${label}  ${parts.join('  ')}`
+  return `${visible(label)}  ${parts.join('  ')}`
 }

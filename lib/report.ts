@@ -6,6 +6,7 @@ import { formatProgress } from './progress-line.ts'
 import { formatElapsed } from './quantity.ts'
 import { formatSpared } from './spared-work.ts'
 import { formatHoldings, formatTable } from './summary-table.ts'
+import { visible, visibleJson } from './visible-text.ts'
 
 /** The report of one run. */
 export interface Report {
@@ -58,27 +59,29 @@ export async function createReport(name: string, { json }: { json: boolean }): P
   return {
     notify(notice) {
       if (notice.type === 'progress') move(notice)
-      else if (notice.type === 'step') print(notice.text)
-      else if (notice.type === 'output') warn(notice.text)
-      else if (notice.type === 'remark') warn(`${name}: ${notice.text}`)
+      else if (notice.type === 'step') print(visible(notice.text))
+      else if (notice.type === 'output') warn(visible(notice.text))
+      else if (notice.type === 'remark') warn(`${name}: ${visible(notice.text)}`)
       else if (!warned.has(notice.text)) {
         warned.add(notice.text)
-        warn(`${name}: warning: ${notice.text}`)
+        warn(`${name}: warning: ${visible(notice.text)}`)
       }
     },
     add(outcome) {
       outcomes.push(outcome)
       latest = undefined
-      for (const text of outcomeLines(outcome)) print(text)
+      for (const text of outcomeLines(outcome)) print(visible(text))
       if (outcome.error) warn(formatError(name, outcome.error))
-      if (json) process.stdout.write(`${JSON.stringify(toJson(outcome))}\n`)
+      if (json) process.stdout.write(`${visibleJson(toJson(outcome))}\n`)
     },
     finish() {
       const failed = outcomes.filter((outcome) => outcome.result === 'failed')
       const isInventory = outcomes.some(({ result }) => result === 'listed')
       print(`\n${isInventory ? formatHoldings(outcomes) : formatTable(outcomes)}\n`)
       for (const text of formatSpared(outcomes)) print(text)
-      for (const { image, error } of failed) warn(`${name}: failed: ${image}: ${error?.message}`)
+      for (const { image, error } of failed) {
+        warn(`${name}: failed: ${visible(`${image}: ${error?.message.replaceAll('\n', '; ')}`)}`)
+      }
       print(`Elapsed time ${formatElapsed(performance.now() - start)}`)
       if (failed.length === 0) print('Done!')
       return failed.length === 0

@@ -1,4 +1,5 @@
 // Cells in columns, for people.
+import { visible } from './visible-text.ts'
 
 /**
  * @param rows - the head first
@@ -9,10 +10,11 @@ export function formatRows(
   rows: readonly (readonly string[])[],
   isText: (column: number) => boolean,
 ): string {
+  const shown = rows.map((cells) => cells.map((cell) => visible(cell, MAX_CELL)))
   const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
+    Math.max(...shown.map((cells) => cells[column]?.length ?? 0)),
   )
-  return rows
+  return shown
     .map((cells) =>
       cells
         .map((cell, column) => {
@@ -24,3 +26,6 @@ export function formatRows(
     )
     .join('\n')
 }
+
+// As long as the name of a file may be.
+const MAX_CELL = 255

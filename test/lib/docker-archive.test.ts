@@ -329,3 +329,16 @@ function without(path: string): (entries: TarEntry[]) => TarEntry[] {
 function withContent(path: string, content: string): (entries: TarEntry[]) => TarEntry[] {
   return (entries) => entries.map((entry) => (entry.path === path ? { ...entry, content } : entry))
 }
+
+t.test('readImages: what could not stand in its metadata is refused, or not told', async (t) => {
+  const many = Array.from({ length: 1001 }, (_, n) => `registry.example/tool:${n}`)
+  t.throws(() => images({ tags: many }), {
+    code: 'BAD_IMAGE',
+    message: 'check image: tags: got 1001, want at most 1000',
+  })
+  t.throws(() => images({ architecture: 'amd64\u001b[2J' }), {
+    code: 'BAD_IMAGE',
+    message: /: platform: got "linux\/amd64/,
+  })
+  t.notHas(images({ created: 'today' })[0], { created: String })
+})

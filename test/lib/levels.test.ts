@@ -52,6 +52,7 @@ const PURE = [
   'tar-splitter',
   'tar-walker',
   'text-table',
+  'visible-text',
   'turns',
   'usage',
   'xz-fault',

@@ -143,7 +143,7 @@ t.test('finish: names what failed, and is not done', async (t) => {
   const report = await createReport('tool', { json: false })
   for (const outcome of [SAVED, FAILED]) report.add(outcome)
   t.equal(report.finish(), false)
-  t.match(seen.stderr, /\ntool: failed: b:1: pull "b:1": not found\nat all\n$/)
+  t.match(seen.stderr, /\ntool: failed: b:1: pull "b:1": not found; at all\n$/)
   t.notMatch(seen.stdout, /Done!/)
 })
 
