@@ -11,6 +11,7 @@ import { startDecompressor } from './decompression.ts'
 import { readImages, type ArchivedImage, type RequiredLayer } from './docker-archive.ts'
 import { sendTar } from './engine-sink.ts'
 import { readStart, streamFile, wholeFile, type FileRange } from './file-range.ts'
+import { createLayerProof } from './layer-proof.ts'
 import type { ProgressListener } from './outcome.ts'
 import { digestSegments } from './segment-digest.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
@@ -38,6 +39,8 @@ export interface ReadOptions {
   readonly segments?: readonly Segment[] | undefined
   /** Layers that an increment leaves to other archives; they are not looked at. */
   readonly requires?: readonly RequiredLayer[] | undefined
+  /** Whether compressed layers are decompressed and compared, too. */
+  readonly verifyLayers?: boolean
   readonly onProgress: ProgressListener
   readonly signal: AbortSignal
 }
@@ -65,7 +68,8 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   const decompressor = await startDecompressor([range], { decompressors, threads })
   const child = sink?.start()
   // An engine may be gone when it has the end of the tar.
-  const digester = digestTar({ constant: false, md5: options.md5, toEnd: true })
+  const proof = options.verifyLayers ? createLayerProof() : undefined
+  const digester = digestTar({ constant: false, md5: options.md5, toEnd: true, tap: proof })
   const hash = createHash('sha256')
   const segments = digestSegments(options.segments ?? [])
   let archiveBytes = 0
@@ -84,11 +88,14 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
       tarBytes += chunk.length
       options.onProgress({ tarBytes, archiveBytes })
       for (const { bytes } of digester.write(chunk)) yield bytes
+      const busy = proof?.ready()
+      if (busy) await busy
     }
   }
   const source = pipeline(streamFile(archive), hashed, decompressor.stdin)
   const finish = async (): Promise<ReadArchive> => {
-    const digest = digester.end()
+    const decoded = await proof?.end()
+    const digest = { ...digester.end(), ...(decoded && { decoded }) }
     await Promise.all([source, decompressor.exited])
     if (isUnprovenByPixz) await readStreams(range)
     const read = {
@@ -107,7 +114,11 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   const scanned = tar(decompressor.stdout)
   const drain = child ? sendTar(scanned, child, prove) : readAll(scanned, prove)
   const children = child ? [decompressor, child] : [decompressor]
-  await withChildren(children, options.signal, Promise.all([source, drain]))
+  try {
+    await withChildren(children, options.signal, Promise.all([source, drain]))
+  } finally {
+    await proof?.stop()
+  }
   if (!read) throw new Error('the archive was not read to its end')
   return read
 }

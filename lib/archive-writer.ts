@@ -14,6 +14,7 @@ import type { DeliveredLayer } from './delivered-layers.ts'
 import { layerDigest, type RequiredLayer } from './docker-archive.ts'
 import { interrupted } from './errors.ts'
 import type { HeldLayer } from './held-layers.ts'
+import { createLayerProof } from './layer-proof.ts'
 import type { ProgressListener } from './outcome.ts'
 import { createSegmentWriter, type CompressOptions } from './segment-writer.ts'
 import { WrongGuess } from './layer-guess.ts'
@@ -28,6 +29,8 @@ export interface WriteOptions extends CompressOptions {
   readonly open: () => { readonly tar: Readable; readonly child?: Child }
   /** Whether times and owners in the tar are set to constants. */
   readonly constant: boolean
+  /** Whether compressed layers are decompressed and compared, too. */
+  readonly verifyLayers?: boolean
   /** @returns the images in the tar; what it throws stops the archive from being made. */
   readonly describe: (tar: TarDigest) => readonly RecordedImage[]
   /** When the tar was last changed, where it is a file. */
@@ -151,7 +154,8 @@ async function compress(
   const source = options.open()
   const children = source.child ? [source.child] : []
   const writer = createSegmentWriter(file.handle, children, options)
-  const cutter = cutTar(writer, { ...options, distrusted })
+  const proof = options.verifyLayers ? createLayerProof() : undefined
+  const cutter = cutTar(writer, { ...options, distrusted, tap: proof })
   let tarBytes = 0
 
   const feed = async () => {
@@ -161,10 +165,14 @@ async function compress(
       tarBytes += chunk.length
       options.onProgress({ tarBytes, archiveBytes: writer.sizeBytes })
       await cutter.write(chunk)
+      const busy = proof?.ready()
+      if (busy) await busy
     }
     options.onRead?.()
+    const decoded = await proof?.end()
     const { tar, cut } = await cutter.end()
-    return { tar, cut, written: await writer.finish() }
+    const written = await writer.finish()
+    return { tar: { ...tar, ...(decoded && { decoded }) }, cut, written }
   }
   const feeding = feed().catch((error: unknown) => {
     // Without more to come they end by themselves, and are known not to be the reason.
@@ -177,6 +185,7 @@ async function compress(
   } finally {
     source.tar.destroy()
     await feeding.catch(() => {})
+    await proof?.stop()
     // It may have begun one more while the others were ended.
     await endChildren(children)
   }

@@ -27,6 +27,8 @@ export interface ImageArchiveOptions extends VerbContext {
   readonly platform: string | undefined
   /** Whether layers that the engine has compressed are to be stored uncompressed. */
   readonly recompress: boolean
+  /** Whether compressed layers are decompressed and compared with the image's config. */
+  readonly verifyLayers: boolean
   /** Whether to make it again, all of it, where it is up to date. */
   readonly force: boolean
   /** Other directories whose archives hold layers that need not be compressed again. */

@@ -27,6 +27,8 @@ export interface CompressOptions extends VerbContext {
   /** What to compress with; without it the best that is there. */
   readonly compressor: CompressorName | undefined
   readonly threads: number | undefined
+  /** Whether compressed layers are decompressed and compared with the config of their image. */
+  readonly verifyLayers: boolean
   readonly force: boolean
   /** Other directories whose archives hold layers that need not be compressed again. */
   readonly reuse: readonly string[]
@@ -121,6 +123,7 @@ async function compressTar(
     archive,
     open: () => ({ tar: streamFile(tar) }),
     constant: false,
+    verifyLayers: options.verifyLayers,
     describe: (digest) => {
       checkSize(tar, digest.sizeBytes, before.size)
       return readImages(digest)

@@ -6,9 +6,10 @@ import { ToolError } from './errors.ts'
 import { readReference } from './image-reference.ts'
 import { formatSettings } from './image-settings.ts'
 import { parseJson, readJson } from './json-member.ts'
+import { compressionOf } from './layer-compression.ts'
 import { findMember } from './linked-member.ts'
 import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
-import { memberKey, type DigestedMember, type TarDigest } from './tar-digest.ts'
+import { memberKey, type DecodedLayers, type DigestedMember, type TarDigest } from './tar-digest.ts'
 
 /** A layer as it lies in a tar. */
 export interface ArchivedLayer {
@@ -99,7 +100,8 @@ export function readImages(
   const members = withRequired(tar.members, required)
   checkBlobs(members)
   const manifests = Map.groupBy(readManifests(members), ({ configDigest }) => configDigest)
-  return manifest.output.map((entry) => readImage(entry, members, manifests))
+  const { decoded } = tar
+  return manifest.output.map((entry) => readImage(entry, members, manifests, decoded))
 }
 
 function withRequired(members: Members, required: readonly RequiredLayer[]): Members {
@@ -115,6 +117,7 @@ function readImage(
   entry: v.InferOutput<typeof Manifest>[number],
   members: Members,
   manifests: ReadonlyMap<string, readonly OciImage[]>,
+  decoded: DecodedLayers | undefined,
 ): ArchivedImage {
   const configMember = findMember(members, entry.Config)
   const configDigest = `sha256:${configMember.sha256}`
@@ -143,7 +146,9 @@ function readImage(
     configDigest,
     manifestDigests: [...new Set(own.flatMap((candidate) => candidate.digests))],
     layers: entry.Layers.map((path, index) => {
-      return readLayer(findMember(members, path), String(diffIds[index]), blobs)
+      const layer = readLayer(findMember(members, path), String(diffIds[index]), blobs)
+      checkDecoded(path, layer, decoded)
+      return layer
     }),
     settings: formatSettings(config.config),
   }
@@ -174,9 +179,10 @@ export function formatPlatform(image: {
   return [image.os, image.architecture, image.variant].filter(Boolean).join('/')
 }
 
-// A layer is its diffID where it lies uncompressed; a compressed one is what the
-// image's OCI manifest says, or, without one, what its name promises (as crane
-// writes it): that it is the diffID as well, the engine finds when it unpacks it.
+// A layer is its diffID where it lies uncompressed, as its first bytes tell; a
+// compressed one is what the image's OCI manifest says, or, without one, what its name
+// promises (as crane writes it): that it is the diffID as well is found where it is
+// decompressed.
 function readLayer(
   member: DigestedMember,
   diffId: string,
@@ -185,9 +191,37 @@ function readLayer(
   const digest = `sha256:${member.sha256}`
   const { sizeBytes } = member
   if (digest === diffId) return { diffId, sizeBytes }
+  const isPlain = member.start && compressionOf(member.start) === undefined
   const isNamedSo = COMPRESSED.exec(member.path)?.[1] === member.sha256
-  if (blobs.has(digest) || isNamedSo) return { diffId, sizeBytes, blobDigest: digest }
+  if (!isPlain && (blobs.has(digest) || isNamedSo)) return { diffId, sizeBytes, blobDigest: digest }
   throw mismatch(`layer "${member.path}"`, digest, diffId)
+}
+
+function checkDecoded(
+  path: string,
+  { diffId, blobDigest }: ArchivedLayer,
+  decoded: DecodedLayers | undefined,
+): void {
+  const plain = blobDigest === undefined ? undefined : decoded?.get(blobDigest)
+  if (!plain) return
+  if (!(plain instanceof ToolError)) {
+    if (plain.digest === diffId) return
+    throw mismatch(`layer "${path}", decompressed`, plain.digest, diffId)
+  }
+  if (plain.code === 'BAD_IMAGE') throw plain
+}
+
+/** @returns how many compressed layers in a tar were not compared with their diffIDs. */
+export function countUncompared(
+  images: readonly ArchivedImage[],
+  { members = new Map(), decoded = new Map() }: TarDigest,
+): number {
+  const blobs = images.flatMap(({ layers }) => layers.flatMap(({ blobDigest = [] }) => blobDigest))
+  const here = new Set(Array.from(members.values(), ({ sha256 }) => `sha256:${sha256}`))
+  return [...new Set(blobs)].filter((digest) => {
+    const plain = decoded.get(digest)
+    return here.has(digest) && (plain === undefined || plain instanceof ToolError)
+  }).length
 }
 
 const COMPRESSED = /(?:^|\/)([0-9a-f]{64})\.tar\.gz$/

@@ -90,6 +90,7 @@ async function write(
     archive,
     open: tar.open,
     constant: true,
+    verifyLayers: options.verifyLayers,
     describe: (digest) => [describe(digest, tar, reference, image, engine)],
     ...(await findKnownLayers(reference, image, options)),
     compressor,

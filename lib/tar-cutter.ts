@@ -11,13 +11,15 @@ import {
   type KnownLayer,
 } from './layer-guess.ts'
 import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
-import { digestTar, type DigestedMember, type TarDigest } from './tar-digest.ts'
+import { digestTar, type DigestedMember, type MemberTap, type TarDigest } from './tar-digest.ts'
 import type { Treatment } from './tar-scanner.ts'
 import type { TarMember } from './tar-walker.ts'
 
 /** How to cut. */
 export interface CutOptions {
   readonly constant: boolean
+  /** Gets all members. */
+  readonly tap?: MemberTap | undefined
   readonly reuse: readonly HeldLayer[]
   readonly leaveOut: ReadonlyMap<string, DeliveredLayer>
   /** The layers of the image, where they are known before. */
@@ -53,7 +55,7 @@ const MOST_LAYERS = 4000
 
 /** @returns a cutter that writes to a writer. */
 export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
-  const { leaveOut, expected, distrusted } = options
+  const { leaveOut, expected, distrusted, tap } = options
   // Where nothing says which layers there can be, one wrong guess is enough.
   const bySize = distrusted.has(BY_SIZE) ? new Set<string>() : expected
   const held = new Map(
@@ -115,7 +117,7 @@ export function cutTar(writer: SegmentWriter, options: CutOptions): TarCutter {
     )
   }
 
-  const digester = digestTar({ constant: options.constant, md5: true, treat, onMember })
+  const digester = digestTar({ constant: options.constant, md5: true, treat, tap, onMember })
   return {
     async write(chunk) {
       for (const { bytes, member } of digester.write(chunk)) {

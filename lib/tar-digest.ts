@@ -2,6 +2,8 @@
 // the sha256 of each member, and the JSON that says what belongs together.
 import { createHash, type Hash } from 'node:crypto'
 
+import type { ToolError } from './errors.ts'
+import { START_BYTES } from './layer-compression.ts'
 import type { TarPiece } from './tar-piece.ts'
 import { TarScanner, type Treatment } from './tar-scanner.ts'
 import type { TarMember } from './tar-walker.ts'
@@ -12,6 +14,22 @@ export interface DigestedMember extends TarMember {
   readonly sha256: string
   /** The content, where it looks like JSON and is small. */
   readonly json?: Buffer
+  /** The first {@link START_BYTES} of the content, or all of less; absent where that was not read. */
+  readonly start?: Buffer
+}
+
+/** Compressed members decompressed, by their `sha256:…`; an error where that failed. */
+export type DecodedLayers = ReadonlyMap<
+  string,
+  { readonly digest: string; readonly sizeBytes: number } | ToolError
+>
+
+/** Gets the contents of the members of a tar that is digested. */
+export interface MemberTap {
+  member(member: TarMember): void
+  content(bytes: Buffer): void
+  /** @param sha256 - of the content, in hex */
+  memberEnd(sha256: string): void
 }
 
 /** What is known of a tar that was read to its end. */
@@ -26,6 +44,8 @@ export interface TarDigest {
   readonly membersSha256: string
   /** The members by path, the last of a path winning; undefined where there are too many for an image. */
   readonly members?: ReadonlyMap<string, DigestedMember>
+  /** What compressed layers are uncompressed, where that was wanted. */
+  readonly decoded?: DecodedLayers
 }
 
 /** A tar being digested. */
@@ -40,6 +60,7 @@ export interface TarDigester {
 // more is no image, and any tar must go through in bounded memory.
 const MAX_MEMBERS = 100_000
 const MAX_JSON_BYTES = 8 * 1024 * 1024
+const EMPTY = Buffer.alloc(0)
 const MAX_ALL_JSON_BYTES = 32 * 1024 * 1024
 
 /** What is wanted of a tar. */
@@ -61,6 +82,8 @@ export interface DigestOptions {
         readonly change: (content: Buffer) => Buffer
       }
     | undefined
+  /** Gets all members. */
+  readonly tap?: MemberTap | undefined
   /** Told of each member when all of it went past. */
   readonly onMember?: ((member: DigestedMember) => void) | undefined
 }
@@ -71,6 +94,7 @@ interface Current {
   json: Buffer[] | undefined
   /** The content so far, where another takes its place. */
   readonly parts: Buffer[] | undefined
+  start: Buffer
 }
 
 /** @returns a digester for one tar. */
@@ -85,7 +109,7 @@ export function digestTar(options: DigestOptions): TarDigester {
   let isFirst = false
   let isHandedOn = true
 
-  const { absent, replace } = options
+  const { absent, replace, tap } = options
   const treat =
     options.treat || absent
       ? (member: TarMember): Treatment => {
@@ -101,7 +125,8 @@ export function digestTar(options: DigestOptions): TarDigester {
       count++
       isSparse ||= member.sparse
       const parts = replace?.isWanted(member) ? [] : undefined
-      current = { member, sha256: createHash('sha256'), json: undefined, parts }
+      current = { member, sha256: createHash('sha256'), json: undefined, parts, start: EMPTY }
+      tap?.member(member)
       isFirst = true
     },
     content(bytes: Buffer): void {
@@ -118,13 +143,25 @@ export function digestTar(options: DigestOptions): TarDigester {
   function digestContent(bytes: Buffer): void {
     if (isFirst && current && looksLikeJson(bytes) && fits(current.member)) current.json = []
     isFirst = false
+    if (current && current.start.length < START_BYTES) {
+      const more = bytes.subarray(0, START_BYTES - current.start.length)
+      current.start = Buffer.concat([current.start, more])
+    }
     current?.json?.push(Buffer.from(bytes))
     current?.sha256.update(bytes)
     if (isHandedOn) md5?.update(bytes)
+    tap?.content(bytes)
   }
-  function endMember({ member, json, sha256: hash }: Current): void {
-    const sha256 = absent?.get(member.offsetBytes) ?? hash.digest('hex')
-    const digested = { ...member, sha256, ...(json && { json: Buffer.concat(json) }) }
+  function endMember({ member, json, start, sha256: hash }: Current): void {
+    const known = absent?.get(member.offsetBytes)
+    const sha256 = known ?? hash.digest('hex')
+    const digested = {
+      ...member,
+      sha256,
+      ...(json && { json: Buffer.concat(json) }),
+      ...(known === undefined && { start }),
+    }
+    tap?.memberEnd(sha256)
     if (isHandedOn && member.sizeBytes > 0) all.update(sha256)
     options.onMember?.(digested)
     if (count <= MAX_MEMBERS) members.set(memberKey(member.path), digested)

@@ -79,6 +79,7 @@ function readSide(
     decompressors,
     threads,
     md5: true,
+    verifyLayers: true,
     segments: record?.segments,
     requires: record?.requires,
     signal,

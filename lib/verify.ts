@@ -9,10 +9,12 @@ import {
   checkNotIncrement,
   quickCheck,
 } from './archive-check.ts'
+import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import { createImageReader } from './between-layers.ts'
 import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
+import { countUncompared } from './docker-archive.ts'
 import { findEngine, type Engine, type EngineName } from './engine.ts'
 import { ToolError, isInterruption } from './errors.ts'
 import { compareImages, engineMd5 } from './image-comparison.ts'
@@ -121,6 +123,7 @@ async function verifyTarget(
     const notes = [...(record ? [] : ['it has no record']), ...unlisted]
     notes.push(
       ...compareImages(read, digest, record),
+      ...uncompared(read),
       ...(await proveRequired(target, record, context.decompressors, options)),
     )
     return { result: 'verified', ...found, notes }
@@ -129,6 +132,13 @@ async function verifyTarget(
     if (!(error instanceof ToolError)) throw error
     return { result: 'failed', ...found, error }
   }
+}
+
+// An earlier archive's layers are not in this one.
+function uncompared({ images, tar }: ReadArchive): string[] {
+  const count = countUncompared(images, tar)
+  if (count === 0) return []
+  return [`${count} compressed layers were not compared with the config: no xz or bzip2 on PATH`]
 }
 
 function severalImages({ label }: Target): ToolError {

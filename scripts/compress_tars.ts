@@ -16,6 +16,7 @@ again as it is.
   --long N           zst: look back over 2^N bytes, 10 to 31 (default: 27)
   --compressor NAME  pixz, xz, zstd or builtin (default: the best there is)
   --threads N        processors to use (default: all)
+  --verify-layers    check compressed layers against the image's config
   --force            do again what is up to date
   --dry-run          only say what would be done
   --json             print one JSON object for each tar
@@ -44,6 +45,7 @@ void main({
       }),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
       reuse: args.texts('reuse'),
+      verifyLayers: args.flag('verify-layers'),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),
     })

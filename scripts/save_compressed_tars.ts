@@ -17,6 +17,7 @@ each into one archive, and writes its record and SHA256SUMS beside it.
   --platform OS/ARCH the platform to pull, for instance linux/arm64
   --no-pull          save the images as they are on this machine
   --recompress       store compressed layers (containerd store) as plain tars
+  --verify-layers    check compressed layers against the image's config
   --reuse DIR        more archives to take layers from (repeatable)
   --since DIR        leave out what archives recorded in DIR carry (repeatable)
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
@@ -57,6 +58,7 @@ void main({
       recompress: args.flag('recompress'),
       reuse: args.texts('reuse'),
       since: args.texts('since'),
+      verifyLayers: args.flag('verify-layers'),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),
     })

@@ -25,6 +25,7 @@ const OPTIONS: ImageArchiveOptions = {
   threads: undefined,
   platform: undefined,
   recompress: false,
+  verifyLayers: false,
   reuse: [],
   since: [],
   notify: () => {},

@@ -23,6 +23,7 @@ async function run(dir: string, more: Partial<CompressOptions> = {}) {
     coding: xzCoding(0),
     compressor: 'xz',
     threads: 2,
+    verifyLayers: false,
     force: false,
     reuse: [],
     dryRun: false,

@@ -1,16 +1,20 @@
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
 
 import {
+  countUncompared,
   formatPlatform,
   layerDigest,
   readImages,
   type ArchivedImage,
   type RequiredLayer,
 } from '../../lib/docker-archive.ts'
+import { ToolError } from '../../lib/errors.ts'
 import { dockerArchive, type ArchiveOptions } from '../fixtures/archive-builder.ts'
 import type { Layout } from '../fixtures/archive-layouts.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
+import { OCI, ociImage, ociTar } from '../fixtures/oci-tar.ts'
 import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
 
 const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman', 'crane']
@@ -341,4 +345,43 @@ t.test('readImages: what could not stand in its metadata is refused, or not told
     message: /: platform: got "linux\/amd64/,
   })
   t.notHas(images({ created: 'today' })[0], { created: String })
+})
+
+// A layer whose bytes are not those that the config was made of, in an OCI layout
+// whose own digests are right.
+const WRONG = Buffer.from('another layer')
+const falseLayer = (blob: Buffer): Buffer => {
+  const image = ociImage([{ blob, diffId: sha256(BASE), mediaType: `${OCI}.layer.v1.tar+gzip` }])
+  return ociTar(image, [image.descriptor], image.blobs)
+}
+
+t.test('readImages: a layer that is not compressed has to be its diffID', async (t) => {
+  for (const blob of [WRONG, Buffer.alloc(0), Buffer.of(0x1f)]) {
+    t.throws(() => imagesOf(falseLayer(blob)), {
+      code: 'BAD_IMAGE',
+      message: `got ${sha256(blob)}, want ${sha256(BASE)}`,
+    })
+  }
+  t.match(imagesOf(falseLayer(gzipSync(WRONG))), [{ layers: [{ diffId: sha256(BASE) }] }])
+})
+
+t.test('readImages: a compressed layer is what it was decompressed to', async (t) => {
+  const blob = gzipSync(BASE)
+  const { tar: read } = digest(falseLayer(blob))
+  const plain = { digest: sha256(BASE), sizeBytes: BASE.length }
+  const decodedTo = (layer: typeof plain | ToolError) => ({
+    ...read,
+    decoded: new Map([[sha256(blob), layer]]),
+  })
+  t.equal(countUncompared(readImages(read), read), 1)
+  const right = decodedTo(plain)
+  t.equal(countUncompared(readImages(right), right), 0)
+  const wrong = decodedTo({ ...plain, digest: sha256(WRONG) })
+  t.throws(() => readImages(wrong), {
+    code: 'BAD_IMAGE',
+    message: `decompressed: got ${sha256(WRONG)}, want ${sha256(BASE)}`,
+  })
+  t.throws(() => readImages(decodedTo(new ToolError('BAD_IMAGE', 'cut off'))), /cut off/)
+  const unknown = decodedTo(new ToolError('NO_COMPRESSOR', 'no xz'))
+  t.equal(countUncompared(readImages(unknown), unknown), 1)
 })

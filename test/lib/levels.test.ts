@@ -26,6 +26,7 @@ const PURE = [
   'image-reference',
   'image-settings',
   'json-member',
+  'layer-compression',
   'layer-guess',
   'linked-member',
   'load-plan',

@@ -1,0 +1,147 @@
+// Compressed layers decompressed while their tar goes past: a manifest names the
+// compressed bytes, and only these tell whether they are the layer that the config
+// names. Memory is bounded: whoever reads the tar waits for the decoders.
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { PassThrough } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+
+import { endChildren, startChild, type Child } from './child.ts'
+import { ToolError } from './errors.ts'
+import { compressionOf, START_BYTES, type Compression } from './layer-compression.ts'
+import { decodeLayer } from './layer-decoder.ts'
+import type { PlainLayer } from './plain-layers.ts'
+import type { DecodedLayers, MemberTap } from './tar-digest.ts'
+import type { TarMember } from './tar-walker.ts'
+
+/** Layers being decompressed beside a digest of their tar. */
+export interface LayerProof extends MemberTap {
+  /** @returns what to wait for before the next chunk, if anything. */
+  ready(): Promise<unknown> | undefined
+  /** @returns what came of all that may be compressed layers. */
+  end(): Promise<DecodedLayers>
+  /** Ends what is not done, and waits for its end. */
+  stop(): Promise<void>
+}
+
+interface Decoding {
+  readonly input: PassThrough
+  readonly done: Promise<PlainLayer | ToolError>
+}
+
+const KEPT_BYTES = 256 * 1024
+// More than any image has.
+const MAX_LAYERS = 10_000
+// As engines name layers: what else is compressed is nobody's layer.
+const LAYER_PATH = /(?:^|\/)blobs\/sha256\/[0-9a-f]{64}$|\.tar(?:\.gz)?$/
+
+/** @returns what decompresses the layers of one tar */
+export function createLayerProof(): LayerProof {
+  const programs: Child[] = []
+  const decoded = new Map<string, PlainLayer | ToolError>()
+  const pending = new Set<Promise<unknown>>()
+  let path: string | undefined
+  let start: Buffer | undefined
+  let current: Decoding | undefined
+
+  function begin(bytes: Buffer): void {
+    start = undefined
+    const compression = compressionOf(bytes)
+    if (!compression || path === undefined) return
+    const input = new PassThrough({ highWaterMark: KEPT_BYTES })
+    // A decoder that gives up closes it.
+    input.on('error', () => {})
+    const done = decode(input, compression, path, programs)
+    current = { input, done }
+    feed(current, bytes)
+  }
+  function feed({ input, done }: Decoding, bytes: Buffer): void {
+    if (input.destroyed || input.write(bytes)) return
+    wait(Promise.race([done, once(input, 'drain')]))
+  }
+  function wait(work: Promise<unknown>): void {
+    const waiting = work.catch(() => {}).finally(() => pending.delete(waiting))
+    pending.add(waiting)
+  }
+  return {
+    member({ path: name, type, sparse }: TarMember) {
+      const mayBe = type === '0' && !sparse && name.length <= 512 && decoded.size < MAX_LAYERS
+      path = mayBe && LAYER_PATH.test(name) ? name : undefined
+      start = path === undefined ? undefined : Buffer.alloc(0)
+    },
+    content(bytes) {
+      if (current) feed(current, bytes)
+      else if (start) {
+        start = Buffer.concat([start, bytes])
+        if (start.length >= START_BYTES) begin(start)
+      }
+    },
+    memberEnd(sha256) {
+      if (!current) return
+      const { input, done } = current
+      current = undefined
+      input.end()
+      wait(done.then((plain) => decoded.set(`sha256:${sha256}`, plain)))
+    },
+    ready: () => (pending.size > 0 ? Promise.all(pending) : undefined),
+    async end() {
+      await Promise.all(pending)
+      return decoded
+    },
+    async stop() {
+      current?.input.destroy()
+      await endChildren(programs)
+    },
+  }
+}
+
+// What is no layer may begin like something compressed: an error counts for layers only.
+async function decode(
+  input: PassThrough,
+  compression: Compression,
+  path: string,
+  programs: Child[],
+): Promise<PlainLayer | ToolError> {
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  try {
+    const isOwn = compression === 'gzip' || compression === 'zstd'
+    const plain = isOwn
+      ? decodeLayer(input, path)
+      : decodeByProgram(input, compression, path, programs)
+    for await (const chunk of plain) {
+      hash.update(chunk)
+      sizeBytes += chunk.length
+    }
+    return { digest: `sha256:${hash.digest('hex')}`, sizeBytes }
+  } catch (error) {
+    if (error instanceof ToolError) return error
+    return new ToolError('BAD_IMAGE', `decompress layer "${path}"`, { cause: error })
+  } finally {
+    input.destroy()
+  }
+}
+
+async function* decodeByProgram(
+  input: PassThrough,
+  program: string,
+  path: string,
+  programs: Child[],
+): AsyncGenerator<Buffer> {
+  const child = startChild(program, ['-dc'], {
+    explain: (stderr) => {
+      const code = stderr.includes('ENOENT') ? 'NO_COMPRESSOR' : 'BAD_IMAGE'
+      return new ToolError(code, `decompress layer "${path}": ${program}: ${stderr}`, {
+        hint: 'the image is damaged: pull and save it again',
+      })
+    },
+  })
+  programs.push(child)
+  const feeding = pipeline(input, child.stdin)
+  feeding.catch(() => {})
+  try {
+    yield* child.stdout as AsyncIterable<Buffer>
+  } finally {
+    await child.exited
+  }
+}

@@ -1,0 +1,82 @@
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import t from 'tap'
+
+import { createLayerProof } from '../../lib/layer-proof.ts'
+import { digestTar, type DecodedLayers } from '../../lib/tar-digest.ts'
+import { sha256 } from '../fixtures/digest.ts'
+import { pathOf } from '../fixtures/oci-tar.ts'
+import { sh } from '../fixtures/run.ts'
+import { pseudoRandom } from '../fixtures/sample-layers.ts'
+import { chunked, tar, type TarEntry } from '../fixtures/tar-builder.ts'
+
+const MIB = 1024 * 1024
+const LAYER = Buffer.concat([pseudoRandom('layer', 300_000), Buffer.alloc(5 * MIB, 'layer')])
+
+/** Digests a tar with a proof, and waits as a reader does. */
+async function prove(bytes: Buffer, chunkBytes = 65_536): Promise<DecodedLayers> {
+  const proof = createLayerProof()
+  const digester = digestTar({ constant: false, md5: false, tap: proof })
+  for (const chunk of chunked(Buffer.from(bytes), chunkBytes)) {
+    digester.write(chunk)
+    await proof.ready()
+  }
+  digester.end()
+  const decoded = await proof.end()
+  await proof.stop()
+  return decoded
+}
+
+const blobOf = (content: Buffer): TarEntry => ({ path: pathOf(content), content })
+const compressed: Record<string, Buffer> = {
+  gzip: gzipSync(LAYER),
+  zstd: zstdCompressSync(LAYER),
+  'gzip of nothing': gzipSync(''),
+}
+for (const program of ['xz', 'bzip2']) {
+  const text = await sh(`${program} -c | base64 -w0`, { input: LAYER })
+  compressed[program] = Buffer.from(text, 'base64')
+}
+
+for (const [what, content] of Object.entries(compressed)) {
+  const plain = what === 'gzip of nothing' ? Buffer.alloc(0) : LAYER
+  const want = { digest: sha256(plain), sizeBytes: plain.length }
+  t.test(`createLayerProof: ${what}, in chunks of any size`, async (t) => {
+    const bytes = tar([blobOf(LAYER), blobOf(content), blobOf(Buffer.from('more'))])
+    for (const chunkBytes of [513, 65_536, bytes.length]) {
+      const decoded = await prove(bytes, chunkBytes)
+      t.strictSame([...decoded], [[sha256(content), want]], `${chunkBytes}`)
+    }
+  })
+
+  t.test(`createLayerProof: ${what} that is damaged or cut off`, async (t) => {
+    const damaged = Buffer.from(content)
+    damaged.fill(0xff, content.length >> 1, (content.length >> 1) + 9)
+    const short = content.subarray(0, -1)
+    for (const bad of [damaged, short]) {
+      const decoded = await prove(tar([blobOf(bad), blobOf(content)]))
+      // A zstd frame without a checksum may come to something else.
+      t.notSame(decoded.get(sha256(bad)), want)
+      const error = { code: 'BAD_IMAGE', message: /^decompress layer "blobs/ }
+      if (bad === short) t.match(decoded.get(sha256(bad)), error)
+      t.strictSame(decoded.get(sha256(content)), want, 'the next one is read')
+    }
+  })
+}
+
+t.test('createLayerProof: many small layers, and what is named as none', async (t) => {
+  const layers = Array.from({ length: 300 }, (_, n) => gzipSync(`layer ${n}`))
+  const other = { path: 'data.gz', content: gzipSync('other') }
+  const decoded = await prove(tar([...layers.map(blobOf), other]))
+  t.equal(decoded.size, 300)
+  t.notOk(decoded.has(sha256(other.content)))
+})
+
+t.test('createLayerProof: one that is stopped half way', async (t) => {
+  for (const what of ['gzip', 'xz']) {
+    const proof = createLayerProof()
+    const digester = digestTar({ constant: false, md5: false, tap: proof })
+    digester.write(Buffer.from(tar([blobOf(compressed[what] ?? LAYER)]).subarray(0, 10_000)))
+    await proof.stop()
+    t.pass(what)
+  }
+})
