@@ -89,14 +89,19 @@ export async function checkAgainstSums(
 
 /**
  * @returns what could not be checked, a sentence each
- * @throws MISMATCH where the record is not the one that SHA256SUMS lists
+ * @throws NO_RECORD where it is gone, MISMATCH where the record is not the one that SHA256SUMS lists
  */
 export async function checkRecordSum(archive: string, sums: Checksums): Promise<string[]> {
   const record = recordName(archive)
   const want = sums.get(basename(record))
   if (want === undefined) return []
   const text = await readFile(record).catch(nothing)
-  if (text === undefined) return ['its record is gone, though SHA256SUMS lists it']
+  if (text === undefined) {
+    const why = 'it is not there, though SHA256SUMS lists it'
+    throw new ToolError('NO_RECORD', `check "${basename(record)}": ${why}`, {
+      hint: 'copy it again from where it was made',
+    })
+  }
   same('sha256 of the record, by SHA256SUMS', createHash('sha256').update(text).digest('hex'), want)
   return []
 }

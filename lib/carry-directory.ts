@@ -151,10 +151,27 @@ export async function removeArchive(archive: string): Promise<boolean> {
     await rename(aside, recordName(archive)).catch(nothing)
     throw error
   }
-  const names = [basename(archive), basename(recordName(archive))]
-  await changeSums(dir, new Map(names.map((name) => [name, undefined])))
+  await removeChecksums(dir, [basename(archive), basename(recordName(archive))])
   await rm(aside, { force: true })
   return true
+}
+
+/**
+ * Takes out what there is of an archive: itself, its record, its checksums.
+ *
+ * @throws BUSY where this run has lost the directory's lock
+ */
+export async function forgetArchive(archive: string): Promise<void> {
+  if (await removeArchive(archive)) return
+  const dir = dirname(archive)
+  await checkLock(dir)
+  await rm(recordName(archive), { force: true })
+  await removeChecksums(dir, [basename(archive), basename(recordName(archive))])
+}
+
+/** Takes names out of SHA256SUMS. */
+export function removeChecksums(dir: string, names: readonly string[]): Promise<void> {
+  return changeSums(dir, new Map(names.map((name) => [name, undefined])))
 }
 
 /** Makes sure that SHA256SUMS lists an archive and its record: a crash may have come before that. */
@@ -186,9 +203,12 @@ async function changeSums(
   if ([...changes].every(([name, sha256]) => listed.get(name) === sha256)) return
   const text = updateChecksums(before, changes)
   await checkLock(dir)
-  await writeFileAtomic(join(dir, SUMS_NAME), Buffer.from(text, SUMS_ENCODING))
+  // `sha256sum -c` takes a file without any line for a fault.
+  if (text === '') await rm(join(dir, SUMS_NAME), { force: true })
+  else await writeFileAtomic(join(dir, SUMS_NAME), Buffer.from(text, SUMS_ENCODING))
 }
 
-async function readSums(dir: string): Promise<string> {
+/** @returns the text of SHA256SUMS in a directory, empty where there is none. */
+export async function readSums(dir: string): Promise<string> {
   return (await readText(join(dir, SUMS_NAME), SUMS_ENCODING).catch(nothing)) ?? ''
 }

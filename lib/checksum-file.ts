@@ -15,12 +15,26 @@ const LINE = /^(?<escaped>\\?)(?<sha256>[0-9a-f]{64}) [ *](?:\.\/)?(?<name>.+)$/
  * @see https://www.gnu.org/software/coreutils/manual/html_node/cksum-output-modes.html
  */
 export function parseChecksums(text: string): Map<string, string> {
-  const sums = new Map<string, string>()
-  for (const line of text.split(/\r?\n/)) {
-    const entry = parseLine(line)
-    if (entry) sums.set(entry.name, entry.sha256)
-  }
-  return sums
+  return new Map(parseLines(text).map(({ name, sha256 }) => [name, sha256]))
+}
+
+/** A file that is listed. */
+export interface ListedFile {
+  readonly name: string
+  /** The name as the file system has it: in any encoding, or none. */
+  readonly bytes: Buffer
+}
+
+/**
+ * @param text - as for {@link parseChecksums}
+ * @returns the files of its lines, each once
+ */
+export function listFiles(text: string): ListedFile[] {
+  return [...new Map(parseLines(text).map((file) => [file.bytes.toString('hex'), file])).values()]
+}
+
+function parseLines(text: string): Line[] {
+  return text.split(/\r?\n/).flatMap((line) => parseLine(line) ?? [])
 }
 
 /**
@@ -42,14 +56,18 @@ export function updateChecksums(
   return [...kept, ...added].map((line) => `${line}\n`).join('')
 }
 
-function parseLine(line: string): { name: string; sha256: string } | undefined {
-  const { escaped, sha256: hex, name: bytes } = LINE.exec(line)?.groups ?? {}
-  if (hex === undefined || bytes === undefined) return undefined
-  const sha256 = hex.toLowerCase()
-  const name = Buffer.from(bytes, SUMS_ENCODING).toString()
-  if (!escaped) return { name, sha256 }
-  const plain = name.replaceAll(/\\[n\\]/g, (pair) => (pair === '\\n' ? '\n' : '\\'))
-  return { name: plain, sha256 }
+interface Line extends ListedFile {
+  readonly sha256: string
+}
+
+function parseLine(line: string): Line | undefined {
+  const { escaped, sha256: hex, name: written } = LINE.exec(line)?.groups ?? {}
+  if (hex === undefined || written === undefined) return undefined
+  const plain = escaped
+    ? written.replaceAll(/\\[n\\]/g, (pair) => (pair === '\\n' ? '\n' : '\\'))
+    : written
+  const bytes = Buffer.from(plain, SUMS_ENCODING)
+  return { name: bytes.toString(), bytes, sha256: hex.toLowerCase() }
 }
 
 function formatLine(name: string, sha256: string): string {

@@ -11,9 +11,10 @@ import { findEngine, takesParts, type EngineName } from './engine.ts'
 import { areApart, checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './load-queue.ts'
+import { findMissing, missingOutcomes } from './missing-files.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { watchLayers } from './present-layers.ts'
-import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
+import { checkExists, findTargetsOf, type Target, type TargetOptions } from './targets.ts'
 
 /** What {@link load} takes. */
 export interface LoadOptions extends TargetOptions, VerbContext {
@@ -33,14 +34,16 @@ interface Context extends LoadTools {
 }
 
 /**
- * @returns one outcome for each archive
+ * @returns one outcome for each archive, and a failed one for each file that the delivery lacks
  * @throws before anything is loaded: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
  *   NO_ARCHIVE where there is none, NO_COMPRESSOR, NO_ENGINE, ENGINE_DOWN,
  *   ENGINE_DENIED, ENGINE_FAILED; and INTERRUPTED
  */
 export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
-  const targets = await findTargets(options)
+  const missing = options.names.length > 0 ? [] : await findMissing(options.dir)
+  const targets = await findTargetsOf(options, missing)
+  for (const { error } of missing) options.notify({ type: 'warning', text: error.message })
   const { compressor: wanted } = options
   const [engine, decompressors] = await Promise.all([
     findEngine(options.engine, options.signal),
@@ -53,10 +56,15 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   const queue = createLoadQueue(newest, options, countAhead(context), (target, verb, turn) =>
     loadTarget(target, { ...context, options: { ...options, ...verb }, ...(turn && { turn }) }),
   )
+  const failed = new Set<string>()
   try {
     for (const target of newest) {
-      yield await attempt(target.label, basename(target.archive), () => queue.load(target))
+      const archive = basename(target.archive)
+      const outcome = await attempt(target.label, archive, () => queue.load(target))
+      if (outcome.result === 'failed') failed.add(outcome.archive)
+      yield outcome
     }
+    yield* missingOutcomes(missing, failed, options)
   } finally {
     await queue.end()
   }

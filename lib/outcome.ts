@@ -40,6 +40,8 @@ export interface Outcome {
     | 'would be compressed'
     | 'would be verified'
     | 'would be loaded'
+    | 'forgotten'
+    | 'would be forgotten'
     | 'listed'
     | 'failed'
   readonly tarBytes?: number | undefined

@@ -39,14 +39,15 @@ function row({ image, tarBytes, archiveBytes, elapsedMs, result }: Outcome): str
   ]
 }
 
-function holdingRow({ image, tarBytes, archiveBytes, holding }: Outcome): string[] {
+function holdingRow(outcome: Outcome): string[] {
+  const { image, tarBytes, archiveBytes, holding, result } = outcome
   const { platform, created, layers, sharedLayers, incrementOf }: Partial<Holding> = holding ?? {}
   return [
     image,
     platform ?? '-',
     created?.slice(0, 'YYYY-MM-DD'.length) ?? '-',
     formatSize(tarBytes),
-    formatSize(archiveBytes),
+    result === 'failed' ? 'missing' : formatSize(archiveBytes),
     `${layers ?? '-'}`,
     `${sharedLayers ?? '-'}`,
     incrementOf?.join(', ') ?? '',

@@ -12,7 +12,7 @@ import {
   incrementNames,
   isArchiveName,
 } from './archive-name.ts'
-import { listArchives, readRecord } from './carry-directory.ts'
+import { listArchives, readChecksums, readRecord } from './carry-directory.ts'
 import { CODECS } from './codec.ts'
 import { ToolError, isAbsent, isSystemError, nothing } from './errors.ts'
 import { readText } from './file-range.ts'
@@ -90,6 +90,22 @@ export async function findTargets(options: TargetOptions): Promise<Target[]> {
 }
 
 /**
+ * @param missing - what the delivery lacks; where something is, there may be no archive
+ * @returns as {@link findTargets}, whose errors it throws
+ */
+export async function findTargetsOf(
+  options: TargetOptions,
+  missing: readonly unknown[],
+): Promise<Target[]> {
+  try {
+    return await findTargets(options)
+  } catch (error) {
+    if (missing.length > 0 && error instanceof ToolError && error.code === 'NO_ARCHIVE') return []
+    throw error
+  }
+}
+
+/**
  * @returns the archive's size in bytes
  * @throws NO_ARCHIVE where it is not there
  */
@@ -114,6 +130,7 @@ async function imageTarget(reference: ImageReference, dir: string): Promise<Targ
   const archive =
     (await findOne(await onlyIncrements(names.map(incrementName), dir), dir)) ??
     (await findOne(names, dir)) ??
+    (await findListed(names, dir)) ??
     archiveName(reference, CODECS[0])
   return { archive: join(dir, archive), label: reference.text, reference }
 }
@@ -127,6 +144,12 @@ async function onlyIncrements(names: readonly string[], dir: string): Promise<st
     if (!record || record.requires) found.push(name)
   }
   return found
+}
+
+// Of one that is not there, the name that is missed.
+async function findListed(names: readonly string[], dir: string): Promise<string | undefined> {
+  const listed = await readChecksums(dir)
+  return [...names.map(incrementName), ...names].find((name) => listed.has(name))
 }
 
 async function findOne(names: readonly string[], dir: string): Promise<string | undefined> {

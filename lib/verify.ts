@@ -18,10 +18,11 @@ import { countUncompared } from './docker-archive.ts'
 import { findEngine, type Engine, type EngineName } from './engine.ts'
 import { ToolError, isInterruption } from './errors.ts'
 import { compareImages, engineMd5 } from './image-comparison.ts'
+import { findMissing, missingOutcomes } from './missing-files.ts'
 import { findOriginal } from './original.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { proveRequired } from './required-layers.ts'
-import { checkExists, findTargets, type Target, type TargetOptions } from './targets.ts'
+import { checkExists, findTargetsOf, type Target, type TargetOptions } from './targets.ts'
 import { readSides, type SideTools } from './verify-sides.ts'
 
 /** What {@link verify} takes. */
@@ -44,21 +45,26 @@ interface Context extends SideTools {
 }
 
 /**
- * @returns one outcome for each archive
+ * @returns one outcome for each archive, and a failed one for each file that the delivery lacks
  * @throws before any is read: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
  *   NO_ARCHIVE where there is none, NO_COMPRESSOR, and with `against` engine
  *   what {@link findEngine} throws; and INTERRUPTED
  */
 export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
-  const targets = await findTargets(options)
+  const missing = options.names.length > 0 ? [] : await findMissing(options.dir)
+  const targets = await findTargetsOf(options, missing)
   const context = options.quick || options.dryRun ? undefined : await prepare(options)
+  const failed = new Set<string>()
   for (const target of targets) {
     if (!options.dryRun) options.notify({ type: 'step', text: `Checking ${target.label}...` })
-    yield await attempt(target.label, basename(target.archive), () =>
+    const outcome = await attempt(target.label, basename(target.archive), () =>
       verifyTarget(target, options, context),
     )
+    if (outcome.result === 'failed') failed.add(outcome.archive)
+    yield outcome
   }
+  yield* missingOutcomes(missing, failed, options)
 }
 
 async function prepare(options: VerifyOptions): Promise<Context> {

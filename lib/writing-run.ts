@@ -8,10 +8,17 @@ import { remove } from 'fs-extra/esm'
 import { isArchiveName, recordName } from './archive-name.ts'
 import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
 import { isPendingName, isTemporaryName } from './atomic-file.ts'
-import { checkDirectory, isListed, placeRecord, readChecksums } from './carry-directory.ts'
+import {
+  checkDirectory,
+  isListed,
+  placeRecord,
+  readChecksums,
+  removeChecksums,
+} from './carry-directory.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
 import { hashFile } from './file-range.ts'
+import { findLost } from './missing-files.ts'
 import type { VerbContext } from './outcome.ts'
 
 /**
@@ -35,11 +42,27 @@ export async function openForWriting(
     const left = (await readdir(dir)).filter(isTemporaryName)
     for (const name of left.filter(isPendingName)) await finishCommit(dir, name, context)
     for (const name of left) await remove(join(dir, name))
+    await dropLost(dir, context)
   } catch (error) {
     await unlock()
     throw error
   }
   return unlock
+}
+
+const MAX_WARNINGS = 10
+
+// Whoever removed a file by hand does not miss it at the other end.
+async function dropLost(dir: string, { notify }: VerbContext): Promise<void> {
+  const lost = await findLost(dir)
+  if (lost.length === 0) return
+  await removeChecksums(dir, lost)
+  for (const name of lost.slice(0, MAX_WARNINGS)) {
+    const text = `"${name}" is not there any more: its line in SHA256SUMS is dropped`
+    notify({ type: 'warning', text })
+  }
+  const more = lost.length - MAX_WARNINGS
+  if (more > 0) notify({ type: 'warning', text: `so are the lines of ${more} more files` })
 }
 
 // A run that was ended had its archive in place, but not yet all that belongs to it.

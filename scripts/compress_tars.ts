@@ -18,6 +18,7 @@ again as it is.
   --threads N        processors to use (default: all)
   --verify-layers    check compressed layers against the image's config
   --force            do again what is up to date
+  --forget NAME      take an image or tar out again, only that (repeatable)
   --dry-run          only say what would be done
   --json             print one JSON object for each tar
   -h, --help         print this
@@ -31,13 +32,24 @@ void main({
   name: 'compress_tars',
   usage: USAGE,
   async *run(args, context) {
+    const images = args.texts('forget')
+    const shared = {
+      names: args.names,
+      dir: args.text('dir') ?? '.',
+      force: args.flag('force'),
+      dryRun: args.flag('dry-run'),
+    }
+    if (images.length > 0) {
+      const { forget } = await import('../lib/forget.ts')
+      yield* forget({ ...context, ...shared, program: 'compress_tars', images })
+      return
+    }
     const { compress } = await import('../lib/compress.ts')
     const { FORMATS, chooseCoding } = await import('../lib/codec.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
     yield* compress({
       ...context,
-      names: args.names,
-      dir: args.text('dir') ?? '.',
+      ...shared,
       coding: chooseCoding({
         format: args.choice('format', FORMATS),
         level: args.number('level', 0, 19),
@@ -46,8 +58,6 @@ void main({
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
       reuse: args.texts('reuse'),
       verifyLayers: args.flag('verify-layers'),
-      force: args.flag('force'),
-      dryRun: args.flag('dry-run'),
     })
   },
 })

@@ -23,6 +23,7 @@ each into one archive, and writes its record and SHA256SUMS beside it.
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
   --force            do again what is up to date
+  --forget IMAGE     take an image out again, and do nothing else (repeatable)
   --dry-run          only say what would be done
   --json             print one JSON object for each image
   -h, --help         print this
@@ -36,15 +37,26 @@ void main({
   name: 'save_compressed_tars',
   usage: USAGE,
   async *run(args, context) {
+    const images = args.texts('forget')
+    const shared = {
+      names: args.names,
+      dir: args.text('dir') ?? '.',
+      force: args.flag('force'),
+      dryRun: args.flag('dry-run'),
+    }
+    if (images.length > 0) {
+      const { forget } = await import('../lib/forget.ts')
+      yield* forget({ ...context, ...shared, program: 'save_compressed_tars', images })
+      return
+    }
     const { save } = await import('../lib/save.ts')
     const { ENGINE_NAMES } = await import('../lib/engine.ts')
     const { FORMATS, chooseCoding } = await import('../lib/codec.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
     yield* save({
       ...context,
-      names: args.names,
+      ...shared,
       list: args.text('list'),
-      dir: args.text('dir') ?? '.',
       engine: args.choice('engine', ENGINE_NAMES),
       coding: chooseCoding({
         format: args.choice('format', FORMATS),
@@ -59,8 +71,6 @@ void main({
       reuse: args.texts('reuse'),
       since: args.texts('since'),
       verifyLayers: args.flag('verify-layers'),
-      force: args.flag('force'),
-      dryRun: args.flag('dry-run'),
     })
   },
 })

@@ -2,7 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { parseChecksums, SUMS_ENCODING, updateChecksums } from '../../lib/checksum-file.ts'
+import {
+  listFiles,
+  parseChecksums,
+  SUMS_ENCODING,
+  updateChecksums,
+} from '../../lib/checksum-file.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { sh } from '../fixtures/run.ts'
 
@@ -27,6 +32,14 @@ for (const [what, text, want] of TEXTS) {
     t.strictSame([...parseChecksums(text)], want)
   })
 }
+
+t.test('listFiles: each file once, with the bytes of its name', async (t) => {
+  const text = `${A}  x\n${B}  x\n# no\n${A}  caf\xe9.txt\n\\${A}  a\\nb\n`
+  t.strictSame(
+    listFiles(text).map(({ bytes }) => bytes.toString('latin1')),
+    ['x', 'caf\xe9.txt', 'a\nb'],
+  )
+})
 
 t.test('updateChecksums: keeps what is not ours, replaces, removes, adds at the end', async (t) => {
   const before = `# by hand\r\n${A}  old\n\n${A}  gone\n${A}  other\n`

@@ -59,6 +59,20 @@ t.test('inventory: what cannot be read is told, and the others are listed', asyn
   ])
 })
 
+t.test('inventory: what is missing fails, before the totals', async (t) => {
+  const listed = `${'0'.repeat(64)}  b.tar.xz\n`
+  const dir = t.testdir({ 'a.tar.xz': 'an archive', SHA256SUMS: listed })
+  const { outcomes } = await list(dir)
+  t.match(outcomes, [
+    { image: 'a.tar.xz', result: 'listed' },
+    { image: 'b.tar.xz', result: 'failed', error: { code: 'NO_ARCHIVE' } },
+    { image: 'total' },
+    { image: 'total, shared layers once' },
+  ])
+  const empty = t.testdir({ SHA256SUMS: listed })
+  t.match((await list(empty)).outcomes, [{ image: 'b.tar.xz', result: 'failed' }, {}, {}])
+})
+
 t.test('inventory: nothing there', async (t) => {
   const dir = t.testdir({ 'a.txt': '' })
   await t.rejects(list(dir), { code: 'NO_ARCHIVE' })

@@ -63,7 +63,7 @@ const PURE = [
   'xz-message',
   'zstd-frame',
 ]
-const VERBS = ['save', 'compress', 'verify', 'load', 'inventory']
+const VERBS = ['save', 'compress', 'forget', 'verify', 'load', 'inventory']
 const FACE = ['cli', 'report']
 const SCRIPTS = [
   'save_compressed_tars',

@@ -116,6 +116,22 @@ for (const [what, pending, isRead] of OF_NO_USE) {
   })
 }
 
+t.test('openForWriting: drops lines of what is not there any more, saying so', async (t) => {
+  const dir = await deliver(t, 'first')
+  const sums = await readFile(join(dir, 'SHA256SUMS'), 'utf8')
+  const lines = (count: number): string =>
+    Array.from({ length: count }, (_, n) => `${'0'.repeat(64)}  ${n}\n`).join('')
+  await writeFile(join(dir, 'SHA256SUMS'), lines(1) + sums)
+  const text = '"0" is not there any more: its line in SHA256SUMS is dropped'
+  t.strictSame(await openOnce(dir), [{ type: 'warning', text }])
+  t.equal(await readFile(join(dir, 'SHA256SUMS'), 'utf8'), sums)
+  await writeFile(join(dir, 'SHA256SUMS'), lines(13))
+  const told = await openOnce(dir)
+  t.equal(told.length, 11)
+  t.match(told.at(-1), { type: 'warning', text: 'so are the lines of 3 more files' })
+  t.notOk((await readdir(dir)).includes('SHA256SUMS'))
+})
+
 t.test('openForWriting: pending metadata stays where reading its archive is ended', async (t) => {
   const dir = t.testdir({ [NAME]: 'first' })
   await leavePending(dir, recordOfBytes(NAME, 'first'))

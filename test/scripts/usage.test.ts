@@ -37,6 +37,12 @@ for (const { form, program } of CASES) {
     t.ok(repeatable.length > 0)
     for (const [option = ''] of repeatable) {
       const [name = ''] = option.split(' ')
+      // It names images, of a directory.
+      if (name === '--forget') {
+        const asked = await run([name, 'a:1', name, 'b:1', '--dir', 'nowhere'])
+        t.match(asked, { status: 1, stderr: 'open "nowhere": there is no such directory' })
+        continue
+      }
       const { status, stderr } = await run([name, '.', name, 'nowhere'])
       t.equal(status, 1, name)
       t.match(stderr, `error: open "nowhere": there is no such directory`)

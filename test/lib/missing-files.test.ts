@@ -1,0 +1,100 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+
+import { findLost, findMissing, missingOutcomes } from '../../lib/missing-files.ts'
+import type { Notice } from '../../lib/outcome.ts'
+
+const SUM = '0'.repeat(64)
+
+function sums(...names: string[]): string {
+  return names.map((name) => `${SUM}  ${name}\n`).join('')
+}
+
+t.test('findMissing: nothing where all is there, or nothing is listed', async (t) => {
+  t.strictSame(await findMissing(t.testdir({ a: '' })), [])
+  const dir = t.testdir({
+    SHA256SUMS: sums('a.tar.xz', 'a.tar.xz.json', 'tools/load', './b'),
+    'a.tar.xz': '',
+    'a.tar.xz.json': '',
+    b: '',
+    tools: { load: '' },
+  })
+  t.strictSame(await findMissing(dir), [])
+})
+
+t.test('findMissing: what is listed, then metadata that is alone', async (t) => {
+  const dir = t.testdir({
+    SHA256SUMS: sums('b.tar.xz', 'b.tar.xz.json', 'a.tar.zst.json', 'notes.txt', 'tools/load'),
+    'a.tar.zst': '',
+    'b.tar.xz.json': '',
+    'd.tar.xz.json': '',
+    'c.tar.xz.json': '',
+    '._c.tar.xz.json': '',
+    'other.json': '',
+  })
+  t.match(await findMissing(dir), [
+    {
+      name: 'b.tar.xz',
+      archive: 'b.tar.xz',
+      error: {
+        code: 'NO_ARCHIVE',
+        message: 'check "b.tar.xz": it is not there, though SHA256SUMS lists it',
+        hint: /^copy it again from where it was made; what is not wanted any more, take out with --forget/,
+      },
+    },
+    { name: 'a.tar.zst.json', archive: 'a.tar.zst', error: { code: 'NO_RECORD' } },
+    { name: 'notes.txt', error: { code: 'NO_ARCHIVE', hint: /take its line out of SHA256SUMS$/ } },
+    { name: 'tools/load' },
+    {
+      name: 'c.tar.xz.json',
+      archive: 'c.tar.xz',
+      error: { code: 'NO_ARCHIVE', message: 'check "c.tar.xz.json": its archive is not there' },
+    },
+    { name: 'd.tar.xz.json' },
+  ])
+})
+
+// what it is, the name, whether its line is dropped when a run begins, whether it is missed
+const NAMES: [string, string, boolean, boolean][] = [
+  ['outside of the directory', '../a.tar.xz', false, false],
+  ['outside, by a way in between', 'tools/../../a.tar.xz', false, false],
+  ['an absolute path', '/nowhere/a.tar.xz', false, false],
+  ['what macOS leaves', '._a.tar.xz', true, false],
+  ['too long', 'a'.repeat(300), true, true],
+  ['below a file', 'SHA256SUMS/a', true, true],
+  ['with a NUL', 'a\0b', false, false],
+]
+
+for (const [what, name, isLost, isMissing] of NAMES) {
+  t.test(`findLost, findMissing: a name that is ${what}`, async (t) => {
+    const dir = t.testdir({ SHA256SUMS: sums(name) })
+    t.strictSame(await findLost(dir), isLost ? [name] : [])
+    t.equal((await findMissing(dir)).length, isMissing ? 1 : 0)
+  })
+}
+
+t.test('findLost: a name in an encoding that is not UTF-8', async (t) => {
+  const dir = t.testdir({})
+  const name = Buffer.from('caf\xe9.txt', 'latin1')
+  await writeFile(join(dir, 'SHA256SUMS'), Buffer.from(`${SUM}  caf\xe9.txt\n`, 'latin1'))
+  t.equal((await findLost(dir)).length, 1)
+  await writeFile(Buffer.concat([Buffer.from(`${dir}/`), name]), '')
+  t.strictSame(await findLost(dir), [])
+})
+
+t.test('findLost: what the system says of a file is not taken for its absence', async (t) => {
+  const dir = t.testdir({ SHA256SUMS: sums('loop'), loop: t.fixture('symlink', 'loop') })
+  await t.rejects(findLost(dir), { code: 'ELOOP' })
+})
+
+t.test('missingOutcomes: each that was not reported fails', async (t) => {
+  const dir = t.testdir({ SHA256SUMS: sums('a.tar.xz', 'a.tar.xz.json', 'b.tar.xz') })
+  const told: Notice[] = []
+  const notify = (notice: Notice): void => void told.push(notice)
+  const missing = await findMissing(dir)
+  const outcomes = [...missingOutcomes(missing, new Set(['a.tar.xz']), { notify })]
+  t.match(outcomes, [{ image: 'b.tar.xz', archive: 'b.tar.xz', result: 'failed' }])
+  t.equal(outcomes.length, 1)
+  t.strictSame(told, [{ type: 'step', text: 'Checking b.tar.xz...' }])
+})
