@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 
 import { archiveName, archiveNames, incrementName } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
-import { isUpToDate, removeArchive } from './carry-directory.ts'
+import { forgetArchive, isUpToDate } from './carry-directory.ts'
 import type { Coding } from './codec.ts'
 import type { CompressorName } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
@@ -112,7 +112,8 @@ export async function removeReplaced(
     const isKnown = old?.reference !== undefined && isOfItsKind
     if (refusal && !force) notes.push(`${name} beside it stays: its metadata cannot be read`)
     if (!(isKnown ? isOwn || force : refusal && force)) continue
-    if (await removeArchive(join(dir, name))) notes.push(`it takes the place of ${name}`)
+    await forgetArchive(join(dir, name))
+    notes.push(`it takes the place of ${name}`)
   }
   return notes
 }

@@ -22,12 +22,22 @@ export interface AtomicFile {
 
 // The names of older tools had 16 digits and nothing else.
 const TEMPORARY = new RegExp(
-  `^\\.dgx-offline-images-(?:[0-9a-f]{16}|${PROCESS_LABEL.source}-[0-9a-f]{16}(?:\\.metadata)?)\\.tmp$`,
+  `^\\.dgx-offline-images-(?:[0-9a-f]{16}|${PROCESS_LABEL.source}-[0-9a-f]{16}(?:\\.(?:metadata|lock))?)\\.tmp$`,
 )
 
 /** @returns whether a file name is that of a temporary file. */
 export function isTemporaryName(name: string): boolean {
   return TEMPORARY.test(name)
+}
+
+/** @returns whether a file name is that of a file out of which a run makes its lock. */
+export function isLockTemporary(name: string): boolean {
+  return isTemporaryName(name) && name.endsWith('.lock.tmp')
+}
+
+/** @returns the part of a temporary file's name that tells the process; empty where it has none. */
+export function labelOf(name: string): string {
+  return PROCESS_LABEL.exec(name.replace(/^\.dgx-offline-images-/, ''))?.[0] ?? ''
 }
 
 /** @returns whether a file name is that of the metadata of an archive that is being put in place. */
@@ -36,10 +46,10 @@ export function isPendingName(name: string): boolean {
 }
 
 /**
- * @param kind - `metadata`: of an archive that is being put in place
+ * @param kind - `metadata`: of an archive that is being put in place; `lock`: out of which a lock is made
  * @returns the path of a temporary file that nobody else uses
  */
-export async function temporaryPath(dir: string, kind?: 'metadata'): Promise<string> {
+export async function temporaryPath(dir: string, kind?: 'metadata' | 'lock'): Promise<string> {
   const id = `${await processLabel()}-${randomBytes(8).toString('hex')}`
   return join(dir, `.dgx-offline-images-${id}${kind ? `.${kind}` : ''}.tmp`)
 }

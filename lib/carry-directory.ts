@@ -15,7 +15,13 @@ import {
   type AtomicFile,
 } from './atomic-file.ts'
 import { isSameCoding, type Coding } from './codec.ts'
-import { parseChecksums, SUMS_ENCODING, updateChecksums } from './checksum-file.ts'
+import {
+  dropFiles,
+  parseChecksums,
+  SUMS_ENCODING,
+  updateChecksums,
+  type ListedFile,
+} from './checksum-file.ts'
 import { checkLock } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
 import { readText } from './file-range.ts'
@@ -94,9 +100,12 @@ export async function commitArchive(
     temporaries.push(pending)
     const recordFile = await writeTemporary(dir, text)
     temporaries.push(recordFile)
+    // Some file systems keep no order: the pending metadata has to be there first.
+    await syncDirectory(dir)
     await checkLock(dir)
     await file.commit(archive)
     isReplaced = true
+    await syncDirectory(dir)
     await checkLock(dir)
     await recordFile.commit(recordName(archive))
     await syncDirectory(dir)
@@ -169,8 +178,12 @@ export async function forgetArchive(archive: string): Promise<void> {
   await removeChecksums(dir, [basename(archive), basename(recordName(archive))])
 }
 
-/** Takes names out of SHA256SUMS. */
-export function removeChecksums(dir: string, names: readonly string[]): Promise<void> {
+/** Takes files out of SHA256SUMS. */
+export async function removeListed(dir: string, files: readonly ListedFile[]): Promise<void> {
+  await writeSums(dir, dropFiles(await readSums(dir), files))
+}
+
+function removeChecksums(dir: string, names: readonly string[]): Promise<void> {
   return changeSums(dir, new Map(names.map((name) => [name, undefined])))
 }
 
@@ -201,7 +214,10 @@ async function changeSums(
   const before = await readSums(dir)
   const listed = parseChecksums(before)
   if ([...changes].every(([name, sha256]) => listed.get(name) === sha256)) return
-  const text = updateChecksums(before, changes)
+  await writeSums(dir, updateChecksums(before, changes))
+}
+
+async function writeSums(dir: string, text: string): Promise<void> {
   await checkLock(dir)
   // `sha256sum -c` takes a file without any line for a fault.
   if (text === '') await rm(join(dir, SUMS_NAME), { force: true })

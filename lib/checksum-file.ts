@@ -39,6 +39,19 @@ function parseLines(text: string): Line[] {
 
 /**
  * @param text - the file so far
+ * @returns the file without the lines of those files, by the bytes of their names
+ */
+export function dropFiles(text: string, files: readonly ListedFile[]): string {
+  const dropped = new Set(files.map(({ bytes }) => bytes.toString('hex')))
+  const kept = text.split(/\r?\n/).filter((line) => {
+    const listed = parseLine(line)
+    return line !== '' && !(listed && dropped.has(listed.bytes.toString('hex')))
+  })
+  return kept.map((line) => `${line}\n`).join('')
+}
+
+/**
+ * @param text - the file so far
  * @param changes - new checksums by name; undefined takes a name out
  * @returns the file with the changes, the names that are new at its end
  */
@@ -63,15 +76,17 @@ interface Line extends ListedFile {
 function parseLine(line: string): Line | undefined {
   const { escaped, sha256: hex, name: written } = LINE.exec(line)?.groups ?? {}
   if (hex === undefined || written === undefined) return undefined
-  const plain = escaped
-    ? written.replaceAll(/\\[n\\]/g, (pair) => (pair === '\\n' ? '\n' : '\\'))
-    : written
+  const plain = escaped ? written.replaceAll(/\\[nr\\]/g, (pair) => UNESCAPED[pair] ?? '') : written
   const bytes = Buffer.from(plain, SUMS_ENCODING)
   return { name: bytes.toString(), bytes, sha256: hex.toLowerCase() }
 }
 
+// Carriage returns are escaped from coreutils 9.0 on.
+const ESCAPED: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r' }
+const UNESCAPED: Readonly<Record<string, string>> = { '\\\\': '\\', '\\n': '\n', '\\r': '\r' }
+
 function formatLine(name: string, sha256: string): string {
-  const escaped = name.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
+  const escaped = name.replaceAll(/[\\\n\r]/g, (character) => ESCAPED[character] ?? '')
   const bytes = Buffer.from(escaped).toString(SUMS_ENCODING)
   return `${escaped === name ? '' : '\\'}${sha256}  ${bytes}`
 }

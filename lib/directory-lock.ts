@@ -2,35 +2,49 @@
 // directory, so that a run on another host or in a container sees it too. Who
 // holds it renews its time; a lock of a process that has ended, or that nobody
 // renews any more, is free, and the next run takes it over.
-import { link, open, readFile, rename, stat } from 'node:fs/promises'
+import { link, lstat, open, readFile, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { remove } from 'fs-extra/esm'
 
-import { createAtomicFile, temporaryPath } from './atomic-file.ts'
+import { isLockTemporary, labelOf, temporaryPath } from './atomic-file.ts'
 import { ToolError, isAbsent, isSystemError, nothing } from './errors.ts'
 import {
   describeHolder,
   formatHolder,
-  hasEnded,
+  isLabelOfEnded,
   nameHolder,
   parseHolder,
+  stateOf,
   type LockHolder,
 } from './lock-holder.ts'
 
 /** The name of the lock file. */
 export const LOCK_NAME = '.dgx-offline-images.lock'
 
-const RENEW_MS = 10_000
+const RENEW_MS = 5000
 const FREE_AFTER_MS = 60_000
-// A holder that takes it over, or puts back what it took by mistake, needs no longer.
+// A lock that looks old is looked at for so long: its holder would renew it meanwhile.
+const WATCH_MS = 12_000
+// Whoever takes one over, or puts back what it took by mistake, needs no longer.
 const MAX_TRIES = 20
 const RETRY_MS = 50
-const SETTLE_MS = 200
 const MAX_BYTES = 4096
 
 /** The locks of this process, by the paths of their directories. */
 const held = new Map<string, LockHolder>()
+
+/** How a lock is taken. */
+export interface LockOptions {
+  /** Told why it takes a while. */
+  readonly onWait?: (reason: string) => void
+  /** How long a lock has to stay as it is before it counts as nobody's. */
+  readonly watchMs?: number
+}
+
+interface Taking extends Required<LockOptions> {
+  readonly path: string
+  readonly holder: LockHolder
+}
 
 /**
  * @param dir - an existing directory
@@ -38,19 +52,26 @@ const held = new Map<string, LockHolder>()
  * @returns a function that lets go
  * @throws BUSY where another run has it, which says who, where and since when
  */
-export async function lockDirectory(dir: string, program: string): Promise<() => Promise<void>> {
+export async function lockDirectory(
+  dir: string,
+  program: string,
+  { onWait = () => {}, watchMs = WATCH_MS }: LockOptions = {},
+): Promise<() => Promise<void>> {
   const path = join(dir, LOCK_NAME)
   const holder = await describeHolder(program)
-  await take(path, holder)
+  await take({ path, holder, onWait, watchMs })
   const key = resolve(dir)
   held.set(key, holder)
-  let renewing = Promise.resolve()
+  const renewing = new Set<Promise<void>>()
+  // One that the disk keeps waiting does not keep the next one.
   const timer = setInterval(() => {
-    renewing = renewing.then(() => renew(path, holder)).catch(() => {})
+    const renewal = renew(path, holder).catch(() => {})
+    renewing.add(renewal)
+    void renewal.finally(() => renewing.delete(renewal))
   }, RENEW_MS).unref()
   return async () => {
     clearInterval(timer)
-    await renewing
+    await Promise.all(renewing)
     held.delete(key)
     await takeAway(path, formatHolder(holder))
   }
@@ -79,61 +100,117 @@ export async function checkLock(dir: string): Promise<void> {
   })
 }
 
-async function take(path: string, holder: LockHolder): Promise<void> {
+async function take(taking: Taking): Promise<void> {
+  const { path, holder } = taking
   for (let n = 0; n < MAX_TRIES; n++) {
-    if ((await create(path, holder)) && (n === 0 || (await isSettled(path, holder)))) return
+    if (await create(path, holder)) return
     const found = await readLock(path)
     if (!found) continue
-    if (!(await isFree(path, found))) throw await busy(path, found)
-    await takeAway(path, found.text)
+    if (!(await isFree(taking, found))) throw await busy(path, found)
+    if (await takeOver(taking, found)) return
+    await sleep(RETRY_MS)
   }
   throw new ToolError('BUSY', `write to "${dirname(path)}": other runs want to write there`, {
     hint: 'wait for their end, or use another --dir',
   })
 }
 
-// Another run that saw the dead lock too may have taken this one in its place.
-async function isSettled(path: string, { nonce }: LockHolder): Promise<boolean> {
-  await sleep(SETTLE_MS)
-  return (await readLock(path))?.holder?.nonce === nonce
+// Only one run at a time may replace a lock that is free, and looks at it once
+// more before: else a slow one would replace the lock of a faster one.
+async function takeOver(taking: Taking, free: FoundLock): Promise<boolean> {
+  const { path, holder } = taking
+  const turn = `${path}.takeover`
+  if (!(await create(turn, holder))) {
+    const other = await readLock(turn)
+    // It was killed in its turn.
+    if (other && (await isFree(taking, other, turn))) await takeAway(turn, other.text)
+    return false
+  }
+  try {
+    return isUnchanged(free, await readLock(path)) && (await replace(path, holder))
+  } finally {
+    await takeAway(turn, formatHolder(holder))
+  }
+}
+
+async function replace(path: string, holder: LockHolder): Promise<boolean> {
+  const whole = await temporaryPath(dirname(path), 'lock')
+  try {
+    await writeNew(whole, formatHolder(holder))
+    await rename(whole, path)
+    return true
+  } catch (error) {
+    if (isAbsent(error)) return false // as in `create`
+    throw error
+  } finally {
+    await rm(whole, { force: true })
+  }
 }
 
 /** A lock file; `holder` is undefined where it does not tell. */
 interface FoundLock {
   readonly text: string | undefined
   readonly holder: LockHolder | undefined
+  readonly isFile: boolean
   readonly changedMs: number
 }
 
 async function readLock(path: string): Promise<FoundLock | undefined> {
-  const found = await stat(path).catch(nothing)
+  const found = await lstat(path).catch(nothing)
   if (!found) return undefined
   const isShort = found.isFile() && found.size <= MAX_BYTES
   const text = isShort ? await readFile(path, 'utf8').catch(() => undefined) : undefined
-  return { text, holder: parseHolder(text ?? ''), changedMs: found.mtimeMs }
+  const holder = parseHolder(text ?? '')
+  return { text, holder, isFile: found.isFile(), changedMs: found.mtimeMs }
 }
 
-async function isFree(path: string, { holder, changedMs }: FoundLock): Promise<boolean> {
-  if (holder && (await hasEnded(holder))) return true
-  return (await fileSystemNow(dirname(path))) - changedMs > FREE_AFTER_MS
+function isUnchanged(one: FoundLock, other: FoundLock | undefined): boolean {
+  return one.text === other?.text && one.changedMs === other?.changedMs
 }
 
-// The clocks of two hosts may differ by more than a lock lives.
+// What is not seen to run counts as ended when nobody renews it. Clocks only tell
+// whether it is worth to wait for that: those of two hosts may differ by hours.
+async function isFree(
+  { onWait, watchMs, path: lock }: Taking,
+  found: FoundLock,
+  path = lock,
+): Promise<boolean> {
+  if (!found.isFile) return false
+  const state = found.holder ? await stateOf(found.holder) : 'unseen'
+  if (state !== 'unseen') return state === 'ended'
+  const ageMs = (await fileSystemNow(dirname(path))) - found.changedMs
+  if (Math.abs(ageMs) <= FREE_AFTER_MS) return false
+  onWait(`looking for ${watchMs / 1000} s whether a run still writes here: its lock looks old`)
+  await sleep(watchMs)
+  return isUnchanged(found, await readLock(path))
+}
+
 async function fileSystemNow(dir: string): Promise<number> {
-  const probe = await createAtomicFile(dir)
+  const probe = await temporaryPath(dir, 'lock')
   try {
-    await probe.handle.writeFile('\n')
-    await probe.handle.sync()
-    return (await probe.handle.stat()).mtimeMs
+    await writeNew(probe, '\n')
+    return (await lstat(probe)).mtimeMs
   } finally {
-    await probe.discard()
+    await rm(probe, { force: true })
+  }
+}
+
+/** Removes what runs that were killed left of making a lock; what is new may be another run's. */
+export async function removeOldLockFiles(dir: string): Promise<void> {
+  const names = (await readdir(dir)).filter(isLockTemporary)
+  if (names.length === 0) return
+  const nowMs = await fileSystemNow(dir)
+  for (const name of names) {
+    const found = await lstat(join(dir, name)).catch(nothing)
+    const isOld = found && nowMs - found.mtimeMs > FREE_AFTER_MS
+    if (isOld || (await isLabelOfEnded(labelOf(name)))) await rm(join(dir, name), { force: true })
   }
 }
 
 // A link is there at once with all that is in it, and only one process can make it.
 async function create(path: string, holder: LockHolder): Promise<boolean> {
   const text = formatHolder(holder)
-  const whole = await temporaryPath(dirname(path))
+  const whole = await temporaryPath(dirname(path), 'lock')
   try {
     await writeNew(whole, text)
     await link(whole, path)
@@ -142,10 +219,12 @@ async function create(path: string, holder: LockHolder): Promise<boolean> {
     if (!isSystemError(error) || error.path !== whole || error.syscall !== 'link') throw error
     // Over NFS a link may be made, and its answer lost.
     if (error.code === 'EEXIST') return (await readLock(path))?.holder?.nonce === holder.nonce
+    // It was cleared away as if it were a killed run's.
+    if (error.code === 'ENOENT') return false
     if (!NO_LINKS.test(error.code)) throw error
     return createWithoutLinks(path, text)
   } finally {
-    await remove(whole)
+    await rm(whole, { force: true })
   }
 }
 
@@ -171,14 +250,14 @@ async function writeNew(path: string, text: string): Promise<void> {
   }
 }
 
-// By writing, so that the file system's own clock counts.
+// By writing, so that the file system's own clock counts. Not synced: who looks from
+// another host gets it when the file is closed, and a slow disk must not hold it up.
 async function renew(path: string, holder: LockHolder): Promise<void> {
   const file = await open(path, 'r+')
   try {
     const text = formatHolder(holder)
     if ((await file.readFile('utf8')) !== text) return
     await file.write(text, 0)
-    await file.sync()
   } finally {
     await file.close()
   }
@@ -190,16 +269,12 @@ async function renew(path: string, holder: LockHolder): Promise<void> {
  * @param text - what is in it
  */
 async function takeAway(path: string, text: string | undefined): Promise<void> {
-  const aside = await temporaryPath(dirname(path))
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if (isAbsent(error)) return
-    throw error
-  }
+  if ((await readLock(path))?.text !== text) return
+  const aside = await temporaryPath(dirname(path), 'lock')
+  await rename(path, aside).catch(nothing)
   const moved = await readLock(aside)
   if (moved && moved.text !== text) await putBack(aside, path)
-  await remove(aside)
+  await rm(aside, { force: true })
 }
 
 // Where there is another by now, whoever held this one finds out before its next change.
@@ -210,14 +285,22 @@ async function putBack(aside: string, path: string): Promise<void> {
   })
 }
 
-async function busy(path: string, { holder }: FoundLock): Promise<ToolError> {
+async function busy(path: string, { holder, isFile }: FoundLock): Promise<ToolError> {
   const dir = dirname(path)
-  const free = `it is free once it has not been renewed for ${FREE_AFTER_MS / 1000} s`
+  const free = `it is free ${FREE_AFTER_MS / 1000} s after its run ended`
+  if (!isFile) {
+    return new ToolError('BUSY', `write to "${dir}": "${path}" is no plain file`, {
+      hint: 'it has the name of the lock of this directory: remove it',
+    })
+  }
   if (!holder) {
     return new ToolError('BUSY', `write to "${dir}": locked, "${path}" does not say by whom`, {
       hint: `wait: ${free}; or remove it if no run writes there`,
     })
   }
   const message = `write to "${dir}": locked by another run (${await nameHolder(holder)})`
-  return new ToolError('BUSY', message, { hint: 'wait for its end, or use another --dir' })
+  const isSeen = (await stateOf(holder)) === 'running'
+  const more = `; if that run was killed, ${free}: "${path}"`
+  const hint = `wait for its end, or use another --dir${isSeen ? '' : more}`
+  return new ToolError('BUSY', message, { hint })
 }

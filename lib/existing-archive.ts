@@ -20,7 +20,7 @@ export interface ExistingArchive {
 
 /**
  * @param archive - path of an archive
- * @returns what lies there, or undefined where there is no archive
+ * @returns what lies there, or undefined where there is neither an archive nor metadata
  * @throws what the system says of metadata that is there and cannot be read
  */
 export async function examineArchive(archive: string): Promise<ExistingArchive | undefined> {
@@ -31,7 +31,6 @@ export async function examineArchive(archive: string): Promise<ExistingArchive |
     return isThere ? { record, refusal: unknownArchive(archive) } : undefined
   } catch (error) {
     if (!(error instanceof ToolError) || error.code !== 'BAD_RECORD') throw error
-    if (!(await isFileThere(archive))) return undefined
     return { record: undefined, refusal: damagedMetadata(archive, error) }
   }
 }

@@ -1,7 +1,7 @@
 // Takes images out of a delivery properly: archives in every format, increments,
 // metadata and lines of SHA256SUMS, so that nothing is missed at the other end.
 import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 
 import { checkNamed } from './archive-check.ts'
 import {
@@ -15,9 +15,9 @@ import type { ArchiveRecord } from './archive-record.ts'
 import { checkDirectory, forgetArchive, readChecksums } from './carry-directory.ts'
 import type { Checksums } from './checksum-file.ts'
 import { CODECS, ENDINGS } from './codec.ts'
-import { ToolError } from './errors.ts'
+import { ToolError, toToolError } from './errors.ts'
 import { examineBeside, type ExistingArchive } from './existing-archive.ts'
-import { readRecords, type FoundRecord } from './held-layers.ts'
+import { readHeldLayers, readRecords, type FoundRecord, type HeldLayer } from './held-layers.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { openForWriting } from './writing-run.ts'
@@ -49,11 +49,15 @@ interface Found extends Partial<ExistingArchive> {
   readonly sizeBytes: number | undefined
 }
 
+interface Planned extends Named {
+  readonly found: readonly Found[]
+  /** Why it stays. */
+  refusal: ToolError | undefined
+}
+
 interface Context {
   readonly options: ForgetOptions
   readonly listed: Checksums
-  /** The archives that go, all of them, by their paths. */
-  readonly leaving: ReadonlySet<string>
 }
 
 /**
@@ -76,23 +80,48 @@ export async function* forget(options: ForgetOptions): AsyncGenerator<Outcome> {
   await checkDirectory(dir)
   // What is not there any more is dropped from it when the run begins.
   const listed = await readChecksums(dir)
-  const leaving = new Set(named.flatMap(({ archives }) => archives))
   const close = dryRun ? async () => {} : await openForWriting(dir, program, options)
   try {
-    for (const each of named) {
-      yield await attempt(each.name, basename(each.archives[0] ?? ''), () =>
-        forgetOne(each, { options, listed, leaving }),
-      )
+    const planned = await plan(named, { options, listed })
+    // An increment goes before what it needs.
+    for (const each of planned.toSorted((one, other) => weightOf(one) - weightOf(other))) {
+      const archive = basename(each.archives[0] ?? '')
+      yield await attempt(each.name, archive, () => forgetOne(each, options))
     }
   } finally {
     await close()
   }
 }
 
+function weightOf({ found }: Planned): number {
+  return found.some(({ record }) => record?.requires) ? 0 : 1
+}
+
+// What is refused stays, and may need what else was named.
+async function plan(named: readonly Named[], context: Context): Promise<Planned[]> {
+  const { dir, force } = context.options
+  const planned: Planned[] = []
+  for (const each of named) planned.push(await look(each, context))
+  if (force) return planned
+  const others = await readRest(dir)
+  for (let isStable = false; !isStable;) {
+    isStable = true
+    const going = planned.filter(({ refusal }) => !refusal)
+    for (const each of going) {
+      each.refusal = findNeeding(each, going, others)
+      if (each.refusal) isStable = false
+    }
+  }
+  return planned
+}
+
 function findNamed(name: string, dir: string): Named {
   const file = basename(name)
   const inDir = (names: readonly string[]): string[] => names.map((each) => join(dir, each))
-  if (isArchiveName(name)) return { name, reference: undefined, archives: inDir([file]) }
+  if (isArchiveName(name)) {
+    if (name.includes('/') && resolve(dirname(name)) !== resolve(dir)) throw elsewhere(name, dir)
+    return { name, reference: undefined, archives: inDir([file]) }
+  }
   if (/^[^:]+\.tar$/.test(name)) {
     const stem = file.slice(0, -'.tar'.length)
     const archives = inDir(CODECS.map((codec) => stem + ENDINGS[codec]))
@@ -103,31 +132,41 @@ function findNamed(name: string, dir: string): Named {
   return { name, reference, archives: inDir([...full, ...full.map(incrementName)]) }
 }
 
-async function forgetOne(named: Named, context: Context): Promise<Result> {
-  const { options, leaving } = context
+function elsewhere(name: string, dir: string): ToolError {
+  return new ToolError('USAGE', `--forget: "${name}" does not lie in "${dir}"`, {
+    hint: 'name its directory with --dir, and the archive without one',
+  })
+}
+
+async function look(named: Named, context: Context): Promise<Planned> {
   const found: Found[] = []
-  for (const archive of named.archives) {
-    const each = await find(archive, context)
-    if (each && !isAnothers(each, named)) found.push(each)
+  let refusal: ToolError | undefined
+  try {
+    for (const archive of named.archives) {
+      const each = await find(archive, context)
+      if (each && !isAnothers(each, named)) found.push(each)
+    }
+    if (found.length === 0) throw notThere(named, context.options)
+    if (!context.options.force) for (const each of found) checkOurs(each, named)
+  } catch (error) {
+    refusal = toToolError(error)
+    if (!refusal) throw error
   }
-  const [first] = found
-  if (!first) {
-    throw new ToolError(
-      'NO_ARCHIVE',
-      `forget "${named.name}": "${options.dir}" has no archive of it`,
-      {
-        hint: 'see what is there with verify_checksums --list',
-      },
-    )
-  }
-  if (!options.force) {
-    for (const each of found) checkOurs(each, named)
-    await checkNotNeeded(named, found, await readRecords(options.dir), leaving)
-  }
+  return { ...named, found, refusal }
+}
+
+function notThere({ name }: Named, { dir }: ForgetOptions): ToolError {
+  return new ToolError('NO_ARCHIVE', `forget "${name}": "${dir}" has no archive of it`, {
+    hint: 'see what is there with verify_checksums --list',
+  })
+}
+
+async function forgetOne({ found, refusal }: Planned, { dryRun }: ForgetOptions): Promise<Result> {
+  if (refusal) throw refusal
   const archiveBytes = found.reduce((total, { sizeBytes = 0 }) => total + sizeBytes, 0)
   const notes = found.map(({ archive }) => basename(archive))
-  const result = { archive: basename(first.archive), archiveBytes, notes }
-  if (options.dryRun) return { result: 'would be forgotten', ...result }
+  const result = { archive: String(notes[0]), archiveBytes, notes }
+  if (dryRun) return { result: 'would be forgotten', ...result }
   for (const { archive } of found) await forgetArchive(archive)
   return { result: 'forgotten', ...result }
 }
@@ -164,21 +203,43 @@ function checkOurs({ archive, record, refusal }: Found, { name, reference }: Nam
   })
 }
 
-async function checkNotNeeded(
-  { name }: Named,
-  going: readonly Found[],
-  records: readonly FoundRecord[],
-  leaving: ReadonlySet<string>,
-): Promise<void> {
-  const others = records.filter(({ archive }) => !leaving.has(archive))
-  const held = new Set(others.flatMap(({ record }) => layersIn(record)))
-  const lost = new Set(going.flatMap(({ record }) => (record ? layersIn(record) : [])))
-  const needing = others.filter(({ record }) =>
-    record.requires?.some(({ digest }) => lost.has(digest) && !held.has(digest)),
+/** What else lies in the directory. */
+interface Rest {
+  readonly records: readonly FoundRecord[]
+  /** Those that can be read from archives that are there. */
+  readonly layers: readonly HeldLayer[]
+  /** Paths of archives whose metadata cannot be read. */
+  readonly unknown: readonly string[]
+}
+
+async function readRest(dir: string): Promise<Rest> {
+  const unknown: string[] = []
+  const records = await readRecords(dir, (_, archive) => void unknown.push(archive))
+  return { records, layers: await readHeldLayers([dir]), unknown }
+}
+
+function findNeeding(
+  { name, found }: Planned,
+  going: readonly Planned[],
+  { records, layers, unknown }: Rest,
+): ToolError | undefined {
+  const leaving = new Set(going.flatMap((each) => each.found.map(({ archive }) => archive)))
+  const kept = layers.filter(({ archive }) => !leaving.has(archive))
+  const held = new Set(kept.map(({ digest }) => digest))
+  const lost = new Set(found.flatMap(({ record }) => (record ? layersIn(record) : [])))
+  const needing = records.filter(({ archive, record }) => {
+    const isNeeded = record.requires?.some(({ digest }) => lost.has(digest) && !held.has(digest))
+    return isNeeded && !leaving.has(archive)
+  })
+  // An increment that does not tell what it needs may need this.
+  const doubtful =
+    lost.size > 0 ? unknown.filter((path) => isIncrementName(path) && !leaving.has(path)) : []
+  const names = [...needing.map(({ archive }) => archive), ...doubtful].map(
+    (path) => `"${basename(path)}"`,
   )
-  if (needing.length === 0) return
-  const names = needing.map(({ archive }) => `"${basename(archive)}"`).join(', ')
-  throw new ToolError('MISSING_LAYER', `forget "${name}": its layers are needed by ${names}`, {
+  if (names.length === 0) return undefined
+  const why = `its layers ${needing.length > 0 ? 'are' : 'may be'} needed by ${names.join(', ')}`
+  return new ToolError('MISSING_LAYER', `forget "${name}": ${why}`, {
     hint: 'forget that as well, or use --force if the air-gapped host has the layers',
   })
 }

@@ -59,18 +59,14 @@ export function parseHolder(text: string): LockHolder | undefined {
   }
 }
 
-/**
- * @returns whether that process has certainly ended; false where it runs or
- *   cannot be seen from here, as on another host or in another container
- */
-export async function hasEnded(holder: LockHolder): Promise<boolean> {
-  if (!(await isSeenFromHere(holder))) return false
-  try {
-    process.kill(holder.pid, 0) // 0 only asks whether there is one
-  } catch (error) {
-    // EPERM: it is there, and another user's.
-    return error instanceof Error && 'code' in error && error.code === 'ESRCH'
-  }
+/** @returns whether that process runs; `unseen` if it is on another host or in another container. */
+export async function stateOf(holder: LockHolder): Promise<'running' | 'ended' | 'unseen'> {
+  if (!(await isSeenFromHere(holder))) return 'unseen'
+  return (await hasEnded(holder)) ? 'ended' : 'running'
+}
+
+async function hasEnded(holder: LockHolder): Promise<boolean> {
+  if (isGone(holder.pid)) return true
   // A container may show the processes of its host in /proc.
   const isOurProc = (await readlink('/proc/self').catch(() => '')) === `${process.pid}`
   const stat = isOurProc ? await readStat(`${holder.pid}`) : undefined
@@ -92,6 +88,24 @@ export async function processLabel(): Promise<string> {
   const host = hostname().replace(/\..*$/s, '').replaceAll(/\W/g, '_').slice(0, 20) || 'unknown'
   const boot = (await readBootId()).replaceAll(/[^0-9a-f]/g, '').slice(0, 8)
   return `${host}-${boot.padEnd(8, '0')}-${process.pid}`
+}
+
+/** @returns whether a label is that of a process of this start of this host that has ended. */
+export async function isLabelOfEnded(label: string): Promise<boolean> {
+  const own = await processLabel()
+  const ofHost = own.slice(0, own.lastIndexOf('-') + 1)
+  const pid = Number(label.slice(ofHost.length))
+  return label.startsWith(ofHost) && pid > 0 && isGone(pid)
+}
+
+function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0) // 0 only asks whether there is one
+    return false
+  } catch (error) {
+    // EPERM: it is there, and another user's.
+    return error instanceof Error && 'code' in error && error.code === 'ESRCH'
+  }
 }
 
 /** What {@link processLabel} gives. */

@@ -5,8 +5,8 @@ import { readdir, stat } from 'node:fs/promises'
 
 import { isArchiveName, isRecordName, recordedName } from './archive-name.ts'
 import { readSums } from './carry-directory.ts'
-import { listFiles } from './checksum-file.ts'
-import { ToolError, isSystemError, nothing } from './errors.ts'
+import { listFiles, type ListedFile } from './checksum-file.ts'
+import { ToolError, isAbsent, isSystemError, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
 
 /** A file of the delivery that is not there, or metadata that is there alone. */
@@ -23,9 +23,10 @@ export interface MissingFile {
  */
 export async function findMissing(dir: string): Promise<MissingFile[]> {
   // macOS puts a file `._NAME` beside each on some disks; nobody misses one.
-  const lost = (await findLost(dir)).filter((name) => !/(?:^|\/)\._[^/]*$/.test(name))
+  const found = await findLost(dir)
+  const lost = found.filter(({ name }) => !/(?:^|\/)\._[^/]*$/.test(name))
   const names = await readdir(dir)
-  const archives = new Set([...names, ...lost])
+  const archives = new Set([...names, ...lost.map(({ name }) => name)])
   const alone = names
     .filter((name) => isRecordName(name) && !name.startsWith('.'))
     .filter((name) => !archives.has(recordedName(name)))
@@ -48,26 +49,44 @@ export function* missingOutcomes(
   }
 }
 
-/** @returns the names in SHA256SUMS whose files are not there; what lies outside the directory does not count. */
-export async function findLost(dir: string): Promise<string[]> {
-  const lost: string[] = []
-  for (const { name, bytes } of listFiles(await readSums(dir))) {
-    if (/^\/|(?:^|\/)\.\.(?:\/|$)|\0/.test(name)) continue
-    if (!(await isThere(Buffer.concat([Buffer.from(`${dir}/`), bytes])))) lost.push(name)
+/** A file of SHA256SUMS that is not there. */
+export interface LostFile extends ListedFile {
+  /** Why nobody knows whether it is; undefined if it is certainly not. */
+  readonly doubt: ToolError | undefined
+}
+
+/** @returns the files of SHA256SUMS that are not there; what lies outside the directory does not count. */
+export async function findLost(dir: string): Promise<LostFile[]> {
+  const lost: LostFile[] = []
+  for (const file of listFiles(await readSums(dir))) {
+    if (/^\/|(?:^|\/)\.\.(?:\/|$)|\0/.test(file.name)) continue
+    // A name may be of no encoding that is known here.
+    await stat(Buffer.concat([Buffer.from(`${dir}/`), file.bytes])).catch((error: unknown) => {
+      lost.push({ ...file, doubt: isNowhere(error) ? undefined : doubtOf(file, error) })
+    })
   }
   return lost
 }
 
-// A name in SHA256SUMS may be of no encoding that is known here.
-async function isThere(path: Buffer): Promise<boolean> {
-  const found = await stat(path).catch((error: unknown) => {
-    if (isSystemError(error) && error.code === 'ENAMETOOLONG') return undefined
-    return nothing(error)
-  })
-  return found !== undefined
+function isNowhere(error: unknown): boolean {
+  return isAbsent(error) || (isSystemError(error) && error.code === 'ENAMETOOLONG')
 }
 
-function lostFile(name: string): MissingFile {
+function doubtOf({ name }: ListedFile, cause: unknown): ToolError {
+  const reason = toToolError(cause)
+  if (!reason) throw cause
+  return new ToolError(
+    reason.code,
+    `look for "${name}", which SHA256SUMS lists: ${reason.message}`,
+    {
+      hint: 'see why it cannot be looked at, or take its line out of SHA256SUMS',
+      cause,
+    },
+  )
+}
+
+function lostFile({ name, doubt }: LostFile): MissingFile {
+  if (doubt) return { name, archive: name, error: doubt }
   const isRecord = isRecordName(name)
   const isOurs = isRecord || isArchiveName(name)
   const again = 'copy it again from where it was made'

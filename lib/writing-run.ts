@@ -1,21 +1,20 @@
 // The beginning of a run that writes to a carry directory: it has to be the
 // only one there, and clears up after one that was killed. An archive that was
 // put in place without its metadata gets it from the temporary file.
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { remove } from 'fs-extra/esm'
 
-import { isArchiveName, recordName } from './archive-name.ts'
+import { isArchiveName, isRecordName, recordedName, recordName } from './archive-name.ts'
 import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
-import { isPendingName, isTemporaryName } from './atomic-file.ts'
+import { isLockTemporary, isPendingName, isTemporaryName } from './atomic-file.ts'
 import {
   checkDirectory,
   isListed,
   placeRecord,
   readChecksums,
-  removeChecksums,
+  removeListed,
 } from './carry-directory.ts'
-import { lockDirectory } from './directory-lock.ts'
+import { lockDirectory, removeOldLockFiles } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
 import { hashFile } from './file-range.ts'
 import { findLost } from './missing-files.ts'
@@ -35,13 +34,16 @@ export async function openForWriting(
   context: VerbContext,
 ): Promise<() => Promise<void>> {
   await checkDirectory(dir)
-  const unlock = await lockDirectory(dir, program)
+  const onWait = (text: string): void => context.notify({ type: 'remark', text })
+  const unlock = await lockDirectory(dir, program, { onWait })
   try {
     // What is wrong with SHA256SUMS is not to be found out after hours.
     await readChecksums(dir)
-    const left = (await readdir(dir)).filter(isTemporaryName)
+    await removeOldLockFiles(dir)
+    const names = await readdir(dir)
+    const left = names.filter((name) => isTemporaryName(name) && !isLockTemporary(name))
     for (const name of left.filter(isPendingName)) await finishCommit(dir, name, context)
-    for (const name of left) await remove(join(dir, name))
+    for (const name of left) await unlink(join(dir, name))
     await dropLost(dir, context)
   } catch (error) {
     await unlock()
@@ -50,19 +52,21 @@ export async function openForWriting(
   return unlock
 }
 
-const MAX_WARNINGS = 10
-
 // Whoever removed a file by hand does not miss it at the other end.
 async function dropLost(dir: string, { notify }: VerbContext): Promise<void> {
-  const lost = await findLost(dir)
-  if (lost.length === 0) return
-  await removeChecksums(dir, lost)
-  for (const name of lost.slice(0, MAX_WARNINGS)) {
-    const text = `"${name}" is not there any more: its line in SHA256SUMS is dropped`
+  const found = await findLost(dir)
+  const lost = found.filter(({ doubt }) => !doubt)
+  if (lost.length > 0) await removeListed(dir, lost)
+  for (const { name, doubt } of found) {
+    const dropped = `"${name}" is not there any more: its line in SHA256SUMS is dropped`
+    notify({ type: 'warning', text: doubt?.message ?? dropped })
+  }
+  const names = await readdir(dir)
+  const alone = names.filter((name) => isRecordName(name) && !names.includes(recordedName(name)))
+  for (const name of alone.filter((each) => !each.startsWith('.'))) {
+    const text = `"${name}" lies here without its archive: --forget takes it out`
     notify({ type: 'warning', text })
   }
-  const more = lost.length - MAX_WARNINGS
-  if (more > 0) notify({ type: 'warning', text: `so are the lines of ${more} more files` })
 }
 
 // A run that was ended had its archive in place, but not yet all that belongs to it.

@@ -53,8 +53,9 @@ t.test('checkReplaced: the same image may be replaced, another one only by force
   t.strictSame(await check(dir, 'linux/arm64', true), [])
 })
 
-t.test('checkReplaced: metadata alone, damaged, is in nobody’s way', async (t) => {
-  t.strictSame(await check(t.testdir({ [RECORD_FILE]: '{}' })), [])
+t.test('checkReplaced: a file with the name of metadata may be anybody’s', async (t) => {
+  const dir = t.testdir({ [RECORD_FILE]: '{}' })
+  await t.rejects(check(dir), { code: 'BAD_RECORD', hint: /use --force/ })
 })
 
 const STEM = 'registry.example_tool-1.0'

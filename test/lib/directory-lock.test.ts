@@ -1,17 +1,21 @@
 import * as files from 'node:fs/promises'
-import { mkdir, readFile, readdir, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { readFile, readdir, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { mock } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
 import { LOCK_NAME, checkLock, lockDirectory } from '../../lib/directory-lock.ts'
+import { openForWriting } from '../../lib/writing-run.ts'
 import { parseHolder, type LockHolder } from '../../lib/lock-holder.ts'
 import { PLACES, SECOND_HOST, startElsewhere } from '../fixtures/elsewhere.ts'
 import { sh, startFile, type Running } from '../fixtures/run.ts'
 
 const HINT = 'wait for its end, or use another --dir'
+// Nobody renews the locks here but the one of its own test.
+const WATCH = { watchMs: 300 }
 const LOCK_MODULE = new URL('../../lib/directory-lock.ts', import.meta.url).href
 
 /** A command that locks a directory, says so, and waits. */
@@ -19,7 +23,7 @@ function locker(dir: string): string[] {
   const script = `
     const { lockDirectory } = await import(${JSON.stringify(LOCK_MODULE)})
     try {
-      const unlock = await lockDirectory(${JSON.stringify(dir)}, 'locker')
+      const unlock = await lockDirectory(${JSON.stringify(dir)}, 'locker', { watchMs: 300 })
       process.once('SIGTERM', () => void unlock().then(() => process.exit(0)))
       console.log('locked')
       setInterval(() => {}, 1000)
@@ -52,16 +56,20 @@ async function age(dir: string, seconds: number): Promise<void> {
 t.test('lockDirectory: one at a time, by whatever path; who refuses says who it is', async (t) => {
   const dir = t.testdir({ a: {}, b: {} })
   await symlink('a', join(dir, 'link'))
-  const unlock = await lockDirectory(join(dir, 'a'), 'first')
+  const unlock = await lockDirectory(join(dir, 'a'), 'first', WATCH)
   const by = `\\(first, PID ${process.pid}, since \\d\\d:\\d\\d\\)`
   for (const path of ['a', 'a/.', 'link']) {
     const message = new RegExp(`^write to "${join(dir, path)}": locked by another run ${by}$`)
-    await t.rejects(lockDirectory(join(dir, path), 'second'), { code: 'BUSY', hint: HINT, message })
+    await t.rejects(lockDirectory(join(dir, path), 'second', WATCH), {
+      code: 'BUSY',
+      hint: HINT,
+      message,
+    })
   }
-  const unlockOther = await lockDirectory(join(dir, 'b'), 'second')
+  const unlockOther = await lockDirectory(join(dir, 'b'), 'second', WATCH)
   await unlock()
   t.strictSame(await readdir(join(dir, 'a')), [])
-  const unlockAgain = await lockDirectory(join(dir, 'link'), 'second')
+  const unlockAgain = await lockDirectory(join(dir, 'link'), 'second', WATCH)
   await Promise.all([unlockAgain(), unlockOther()])
 })
 
@@ -69,12 +77,12 @@ t.test('lockDirectory: a killed process has it no more', async (t) => {
   const dir = t.testdir()
   const other = startLocker(dir)
   t.equal(await firstWords(other), 'locked')
-  await t.rejects(lockDirectory(dir, 'test'), { code: 'BUSY', message: /\(locker, PID / })
+  await t.rejects(lockDirectory(dir, 'test', WATCH), { code: 'BUSY', message: /\(locker, PID / })
   other.child.kill('SIGKILL')
   t.match(await other.done, { signal: 'SIGKILL' })
   t.equal((await holderOf(dir))?.pid, other.child.pid, 'the lock is left')
   await (
-    await lockDirectory(dir, 'test')
+    await lockDirectory(dir, 'test', WATCH)
   )()
   t.strictSame(await readdir(dir), [])
 })
@@ -83,7 +91,7 @@ for (const place of PLACES) {
   t.test(`lockDirectory: another ${place} sees it, and is seen`, async (t) => {
     const dir = t.testdir({ shared: {} })
     const shared = join(dir, 'shared')
-    const unlock = await lockDirectory(shared, 'here')
+    const unlock = await lockDirectory(shared, 'here', WATCH)
     const refused = await startElsewhere(place, dir, locker(shared))
     const here = {
       network: `here, PID ${process.pid}, since`,
@@ -101,15 +109,15 @@ for (const place of PLACES) {
       container: /\(locker, PID \d+ in another container, since /,
       host: new RegExp(`\\(locker, PID \\d+ on host "${SECOND_HOST}", since `),
     }
-    await t.rejects(lockDirectory(shared, 'here'), { code: 'BUSY', message: there[place] })
+    await t.rejects(lockDirectory(shared, 'here', WATCH), { code: 'BUSY', message: there[place] })
     other.signalGroup('SIGKILL')
     await other.done
     if (place !== 'network') {
-      await t.rejects(lockDirectory(shared, 'here'), { code: 'BUSY' }, 'its end is not seen')
+      await t.rejects(lockDirectory(shared, 'here', WATCH), { code: 'BUSY' }, 'its end is not seen')
       await age(shared, 61)
     }
     await (
-      await lockDirectory(shared, 'here')
+      await lockDirectory(shared, 'here', WATCH)
     )()
     t.strictSame(await readdir(shared), [])
   })
@@ -117,37 +125,36 @@ for (const place of PLACES) {
 
 t.test('lockDirectory: a process of that number that started later is another', async (t) => {
   const dir = t.testdir()
-  const unlock = await lockDirectory(dir, 'test')
+  const unlock = await lockDirectory(dir, 'test', WATCH)
   const text = await readFile(join(dir, LOCK_NAME), 'utf8')
   await unlock()
   await writeFile(join(dir, LOCK_NAME), text.replace(/"startTicks": "\d+"/, '"startTicks": "1"'))
   await (
-    await lockDirectory(dir, 'test')
+    await lockDirectory(dir, 'test', WATCH)
   )()
 })
 
 // what it is, its content
-const UNREADABLE: [string, string | object][] = [
+const UNREADABLE: [string, string][] = [
   ['empty', ''],
   ['of something else', '{"pid":1}'],
   ['of control characters', '{"program":"\\u001b[31m"}'],
   ['large', ' '.repeat(5000)],
-  ['a directory', {}],
 ]
 
 for (const [what, content] of UNREADABLE) {
   t.test(`lockDirectory: a lock file that is ${what} is free once it is old`, async (t) => {
     const dir = t.testdir({})
     const path = join(dir, LOCK_NAME)
-    await (typeof content === 'string' ? writeFile(path, content) : mkdir(path))
-    await t.rejects(lockDirectory(dir, 'test'), {
+    await writeFile(path, content)
+    await t.rejects(lockDirectory(dir, 'test', WATCH), {
       code: 'BUSY',
       message: `write to "${dir}": locked, "${path}" does not say by whom`,
-      hint: 'wait: it is free once it has not been renewed for 60 s; or remove it if no run writes there',
+      hint: 'wait: it is free 60 s after its run ended; or remove it if no run writes there',
     })
     await age(dir, 61)
     await (
-      await lockDirectory(dir, 'test')
+      await lockDirectory(dir, 'test', WATCH)
     )()
     t.strictSame(await readdir(dir), [])
   })
@@ -159,7 +166,7 @@ t.test('lockDirectory: of many that take over a dead lock, one has it', async (t
     await writeFile(join(dir, LOCK_NAME), '')
     await age(dir, 61)
     const taken = await Promise.allSettled(
-      Array.from({ length: 8 }, (_, n) => lockDirectory(dir, `taker ${n}`)),
+      Array.from({ length: 8 }, (_, n) => lockDirectory(dir, `taker ${n}`, WATCH)),
     )
     const won = taken.filter((each) => each.status === 'fulfilled')
     t.equal(won.length, 1)
@@ -170,6 +177,25 @@ t.test('lockDirectory: of many that take over a dead lock, one has it', async (t
     for (const { value: unlock } of won) await unlock()
     t.strictSame(await readdir(dir), [])
   }
+})
+
+t.test('lockDirectory: a run that was killed while it took over is in nobody’s way', async (t) => {
+  const dir = t.testdir({})
+  const unlockBefore = await lockDirectory(dir, 'test', WATCH)
+  const text = await readFile(join(dir, LOCK_NAME), 'utf8')
+  await unlockBefore()
+  const dead = text.replace(/"startTicks": "\d+"/, '"startTicks": "1"')
+  await writeFile(join(dir, LOCK_NAME), dead)
+  await writeFile(join(dir, `${LOCK_NAME}.takeover`), dead)
+  const unlock = await lockDirectory(dir, 'test', WATCH)
+  t.strictSame(await readdir(dir), [LOCK_NAME])
+  await unlock()
+  await writeFile(join(dir, LOCK_NAME), dead)
+  await writeFile(join(dir, `${LOCK_NAME}.takeover`), text)
+  await t.rejects(lockDirectory(dir, 'test', WATCH), {
+    code: 'BUSY',
+    message: `write to "${dir}": other runs want to write there`,
+  })
 })
 
 t.test('lockDirectory: of two processes that take over a dead lock, one has it', async (t) => {
@@ -190,11 +216,11 @@ t.test('lockDirectory: of two processes that take over a dead lock, one has it',
 t.test('lockDirectory: its lock is renewed while it works', async (t) => {
   const dir = t.testdir({})
   mock.timers.enable({ apis: ['setInterval'] })
-  const unlock = await lockDirectory(dir, 'test')
+  const unlock = await lockDirectory(dir, 'test', WATCH)
   const before = await readFile(join(dir, LOCK_NAME), 'utf8')
   await age(dir, 50)
   const { mtimeMs } = await stat(join(dir, LOCK_NAME))
-  mock.timers.tick(10_000)
+  mock.timers.tick(5000)
   mock.timers.reset()
   await waitFor(async () => (await stat(join(dir, LOCK_NAME))).mtimeMs > mtimeMs + 40_000)
   t.equal(await readFile(join(dir, LOCK_NAME), 'utf8'), before)
@@ -208,7 +234,7 @@ async function waitFor(look: () => Promise<boolean>): Promise<void> {
 t.test('checkLock: passes with the lock, and where this process locked nothing', async (t) => {
   const dir = t.testdir({})
   await t.resolves(checkLock(dir))
-  const unlock = await lockDirectory(dir, 'test')
+  const unlock = await lockDirectory(dir, 'test', WATCH)
   await t.resolves(checkLock(join(dir, '.')))
   await unlock()
   await t.resolves(checkLock(dir))
@@ -216,7 +242,7 @@ t.test('checkLock: passes with the lock, and where this process locked nothing',
 
 t.test('checkLock: a run whose lock was taken finds out, and leaves it to the other', async (t) => {
   const dir = t.testdir({})
-  const unlock = await lockDirectory(dir, 'test')
+  const unlock = await lockDirectory(dir, 'test', WATCH)
   const mine = await holderOf(dir)
   const taken = await takeFrom(t, dir)
   await t.rejects(checkLock(dir), {
@@ -242,7 +268,7 @@ async function takeFrom(t: Test, dir: string): Promise<Running> {
 
 t.test('checkLock: tells where somebody removed the lock', async (t) => {
   const dir = t.testdir({})
-  const unlock = await lockDirectory(dir, 'test')
+  const unlock = await lockDirectory(dir, 'test', WATCH)
   await rm(join(dir, LOCK_NAME))
   await t.rejects(checkLock(dir), { code: 'BUSY', message: `write to "${dir}": lost its lock` })
   await unlock()
@@ -256,18 +282,86 @@ for (const code of ['EPERM', 'EOPNOTSUPP']) {
       typeof import('../../lib/directory-lock.ts')
     >('../../lib/directory-lock.ts', { 'node:fs/promises': t.createMock(files, { link }) })
     const dir = t.testdir({})
-    const unlock = await lock(dir, 'test')
+    const unlock = await lock(dir, 'test', WATCH)
     t.strictSame(await readdir(dir), [LOCK_NAME])
-    await t.rejects(lock(dir, 'other'), { code: 'BUSY', message: /\(test, PID / })
+    await t.rejects(lock(dir, 'other', WATCH), { code: 'BUSY', message: /\(test, PID / })
     await unlock()
     await writeFile(join(dir, LOCK_NAME), '')
     await age(dir, 61)
-    const taken = await Promise.allSettled([lock(dir, 'a'), lock(dir, 'b'), lock(dir, 'c')])
+    const taken = await Promise.allSettled([
+      lock(dir, 'a', WATCH),
+      lock(dir, 'b', WATCH),
+      lock(dir, 'c', WATCH),
+    ])
     t.equal(taken.filter((each) => each.status === 'fulfilled').length, 1)
   })
 }
 
 t.test('lockDirectory: tells where there is no directory, or none to write to', async (t) => {
   await t.rejects(lockDirectory(join(t.testdir(), 'none'), 'test'), { code: 'ENOENT' })
-  await t.rejects(lockDirectory('/sys', 'test'), { code: /^(?:EACCES|EPERM|EROFS)$/ })
+  await t.rejects(lockDirectory('/sys', 'test', WATCH), { code: /^(?:EACCES|EPERM|EROFS)$/ })
+})
+
+t.test('lockDirectory: what is no plain file is nobody’s lock, and is left alone', async (t) => {
+  const dir = t.testdir({ a: { [LOCK_NAME]: { mine: 'x' } }, b: {} })
+  await symlink('none', join(dir, 'b', LOCK_NAME))
+  await age(join(dir, 'a'), 3600)
+  for (const each of ['a', 'b']) {
+    await t.rejects(lockDirectory(join(dir, each), 'test', WATCH), {
+      code: 'BUSY',
+      message: /is no plain file$/,
+    })
+  }
+  t.equal(await readFile(join(dir, 'a', LOCK_NAME, 'mine'), 'utf8'), 'x')
+})
+
+t.test(
+  'lockDirectory: a run that is seen to run keeps its lock, however old that looks',
+  async (t) => {
+    const dir = t.testdir({})
+    const unlock = await lockDirectory(dir, 'test', WATCH)
+    for (const seconds of [3600, -3600]) {
+      await age(dir, seconds)
+      await t.rejects(lockDirectory(dir, 'other', WATCH), { code: 'BUSY', hint: HINT })
+    }
+    await unlock()
+  },
+)
+
+t.test('lockDirectory: an old lock that is renewed meanwhile is another run’s', async (t) => {
+  const dir = t.testdir({})
+  const path = join(dir, LOCK_NAME)
+  for (const seconds of [3600, -3600]) {
+    await writeFile(path, '')
+    await age(dir, seconds)
+    const waits: string[] = []
+    const onWait = (why: string): void => void waits.push(why)
+    const taking = lockDirectory(dir, 'test', { watchMs: 1000, onWait })
+    await waitFor(async () => waits.length > 0)
+    await writeFile(path, '')
+    await t.rejects(taking, { code: 'BUSY', message: /does not say by whom$/ })
+    t.match(waits, [/^looking for 1 s whether a run still writes here/])
+    await age(dir, seconds)
+    await (
+      await lockDirectory(dir, 'test', WATCH)
+    )()
+  }
+})
+
+t.test('openForWriting: of many runs at once one works, and the others are refused', async (t) => {
+  const context = { notify: () => {}, signal: new AbortController().signal }
+  for (let round = 0; round < 20; round++) {
+    const dir = t.testdir({})
+    const runs = Array.from({ length: 6 }, async (_, n) => {
+      await sleep(n)
+      return openForWriting(dir, `run ${n}`, context)
+    })
+    const opened = await Promise.allSettled(runs)
+    t.equal(opened.filter(({ status }) => status === 'fulfilled').length, 1)
+    for (const each of opened) {
+      if (each.status === 'fulfilled') await each.value()
+      else t.match(each.reason, { code: 'BUSY' })
+    }
+    t.strictSame(await readdir(dir), [])
+  }
 })

@@ -98,12 +98,19 @@ t.test('forget: what is not there, and what only some of is', async (t) => {
 })
 
 t.test('forget: by the name of a file', async (t) => {
-  for (const name of ['a.tar', 'dir/a.tar', 'a.tar.xz']) {
+  for (const name of ['a.tar', 'dir/a.tar', 'a.tar.xz', './a.tar.xz']) {
     const dir = await deliver(t, recordOf('a.tar.xz'), recordOf('a.tar.zst'), OTHER)
-    t.match(await run(dir, [name]), [{ image: name, result: 'forgotten' }])
+    const named = name.startsWith('./') ? join(dir, name) : name
+    t.match(await run(dir, [named]), [{ image: named, result: 'forgotten' }])
     const left = (await readdir(dir)).filter((each) => each.startsWith('a.'))
     t.strictSame(left, name.endsWith('.xz') ? ['a.tar.zst', 'a.tar.zst.json'] : [], name)
   }
+})
+
+t.test('forget: an archive of another directory is not the one of that name here', async (t) => {
+  const dir = await deliver(t, OTHER)
+  await t.rejects(run(dir, ['old/other-1.0.tar.xz']), { code: 'USAGE', message: /does not lie in/ })
+  t.ok((await readdir(dir)).includes('other-1.0.tar.xz'))
 })
 
 // what it is, what is named, the code
@@ -169,6 +176,21 @@ t.test('forget: layers that another increment needs', async (t) => {
     { result: 'would be forgotten' },
   ])
   t.match(await run(dir, [NAME], { force: true }), [{ result: 'forgotten' }])
+
+  const refused = await deliver(t, full, increment)
+  await rm(join(refused, 'b-1.increment.tar.xz.json'))
+  await writeFile(join(refused, 'b-1.increment.tar.xz.json'), '{')
+  t.match(
+    await run(refused, [NAME, 'b:1']),
+    [
+      { error: { code: 'BAD_RECORD' } },
+      { error: { message: /its layers may be needed by "b-1\.inc/ } },
+    ].toReversed(),
+    'what stays may need it',
+  )
+  const alone = await deliver(t, full, increment, holding(recordOf('c-1.tar.xz', 'c:1')))
+  await rm(join(alone, 'c-1.tar.xz'))
+  t.match(await run(alone, [NAME]), [{ error: { code: 'MISSING_LAYER' } }], 'metadata has no layer')
 
   const twice = await deliver(t, full, increment, holding(recordOf('c-1.tar.xz', 'c:1')))
   t.match(await run(twice, [NAME]), [{ result: 'forgotten' }], 'another archive has the layer')

@@ -1,5 +1,5 @@
-import { readFile, readdir, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import { formatRecord, type ArchiveRecord } from '../../lib/archive-record.ts'
@@ -126,10 +126,33 @@ t.test('openForWriting: drops lines of what is not there any more, saying so', a
   t.strictSame(await openOnce(dir), [{ type: 'warning', text }])
   t.equal(await readFile(join(dir, 'SHA256SUMS'), 'utf8'), sums)
   await writeFile(join(dir, 'SHA256SUMS'), lines(13))
-  const told = await openOnce(dir)
-  t.equal(told.length, 11)
-  t.match(told.at(-1), { type: 'warning', text: 'so are the lines of 3 more files' })
+  t.equal((await openOnce(dir)).length, 13, 'each is named: its sum is gone')
   t.notOk((await readdir(dir)).includes('SHA256SUMS'))
+})
+
+t.test(
+  'openForWriting: lines are dropped by the bytes of their names, in doubt none',
+  async (t) => {
+    const dir = await deliver(t, 'first')
+    const sums = await readFile(join(dir, 'SHA256SUMS'), 'latin1')
+    const line = (name: string): string => `${'0'.repeat(64)}  ${name}\n`
+    await writeFile(Buffer.from(`${dir}/caf\u00e8`, 'latin1'), '')
+    await writeFile(join(dir, 'a\rb'), '')
+    await symlink('loop', join(dir, 'loop'))
+    const kept = `${line('caf\u00e8')}\\${line('a\\rb')}${line('loop')}${sums}`
+    await writeFile(join(dir, 'SHA256SUMS'), line('caf\u00e9') + kept, 'latin1')
+    t.match(await openOnce(dir), [
+      { text: /is dropped$/ },
+      { text: /^look for "loop", .*: ELOOP|loop/ },
+    ])
+    t.equal(await readFile(join(dir, 'SHA256SUMS'), 'latin1'), kept)
+  },
+)
+
+t.test('openForWriting: tells of metadata that lies there without its archive', async (t) => {
+  const dir = await deliver(t, 'first')
+  await rm(join(dir, NAME))
+  t.match(await openOnce(dir), [{ text: /is dropped$/ }, { text: /without its archive: --forget/ }])
 })
 
 t.test('openForWriting: pending metadata stays where reading its archive is ended', async (t) => {
@@ -139,4 +162,12 @@ t.test('openForWriting: pending metadata stays where reading its archive is ende
   t.equal((await readdir(dir)).filter(isTemporaryName).length, 1)
   await openOnce(dir)
   t.strictSame((await readdir(dir)).toSorted(), ['SHA256SUMS', NAME, `${NAME}.json`])
+})
+
+t.test('openForWriting: pending metadata that cannot be read is not thrown away', async (t) => {
+  const dir = await deliver(t, 'first')
+  const pending = await temporaryPath(dir, 'metadata')
+  await mkdir(pending)
+  await t.rejects(openOnce(dir), { code: 'EISDIR' })
+  t.ok((await readdir(dir)).includes(basename(pending)))
 })
