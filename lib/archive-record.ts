@@ -13,7 +13,7 @@ import {
 } from './docker-archive.ts'
 import { ToolError } from './errors.ts'
 import { readReference } from './image-reference.ts'
-import { hasHidden } from './visible-text.ts'
+import { hasControls } from './visible-text.ts'
 
 /** The version of the record that this tool writes, and the newest it reads. */
 export const RECORD_SCHEMA = 1
@@ -35,7 +35,7 @@ const FileName = v.pipe(
     'is no plain file name: a record names nothing outside its directory',
   ),
   v.check((name) => Buffer.byteLength(name) <= MAX_NAME_BYTES, 'is longer than a name can be'),
-  v.check((name) => !hasHidden(name), 'has characters that are not to be seen'),
+  v.check((name) => !hasControls(name), 'has control characters'),
 )
 // What people are shown of an image, and engines are asked with.
 const Word = (pattern: RegExp) =>

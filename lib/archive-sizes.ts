@@ -20,6 +20,12 @@ export function spared(
   }
 }
 
+/** @returns what there is to tell of compressed layers that were not compared, a sentence. */
+export function uncomparedNote(count: number): string[] {
+  if (count === 0) return []
+  return [`${count} compressed layers were not compared with the config: no xz or bzip2 on PATH`]
+}
+
 /** @returns the size of some layers together, in bytes of tar. */
 export function sum(layers: readonly { readonly sizeBytes: number }[]): number {
   return layers.reduce((total, { sizeBytes }) => total + sizeBytes, 0)

@@ -11,7 +11,7 @@ import { createAtomicFile, type AtomicFile } from './atomic-file.ts'
 import { commitArchive } from './carry-directory.ts'
 import { endChildren, withChildren, type Child } from './child.ts'
 import type { DeliveredLayer } from './delivered-layers.ts'
-import { layerDigest, type RequiredLayer } from './docker-archive.ts'
+import { countUncompared, layerDigest, type RequiredLayer } from './docker-archive.ts'
 import { interrupted } from './errors.ts'
 import type { HeldLayer } from './held-layers.ts'
 import { createLayerProof } from './layer-proof.ts'
@@ -54,6 +54,8 @@ export interface WrittenArchive {
   readonly record: ArchiveRecord
   /** The layers that came from other archives. */
   readonly reused: readonly HeldLayer[]
+  /** How many compressed layers were to be decompressed and could not be, for want of a program. */
+  readonly uncompared: number
 }
 
 /**
@@ -128,7 +130,8 @@ async function writeOnce(
     ...(cut.leftOut.length > 0 && { requires: cut.leftOut.map(required) }),
   }
   await commitArchive(join(dirname(options.archive), record.archive.file), file, record)
-  return { record, reused: cut.reused }
+  const uncompared = options.verifyLayers ? countUncompared(images, tar) : 0
+  return { record, reused: cut.reused, uncompared }
 }
 
 // They are read from a tar where they are wanted, and are no part of the metadata.
@@ -184,8 +187,9 @@ async function compress(
     return await withChildren(children, options.signal, work)
   } finally {
     source.tar.destroy()
-    await feeding.catch(() => {})
+    // It may be waiting for a decoder.
     await proof?.stop()
+    await feeding.catch(() => {})
     // It may have begun one more while the others were ended.
     await endChildren(children)
   }

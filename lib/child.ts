@@ -77,8 +77,8 @@ export function startChild(command: string, args: readonly string[], options: Ch
     if (code !== 0 || !group.isLeft()) stdin.destroy()
   })
   const settle = async (code: number | null, signal: string | null): Promise<void> => {
-    stdin.destroy()
     await group.end()
+    stdin.destroy()
     if (wasKilled) ending.reject(interrupted())
     else if (code === 0) ending.resolve()
     else ending.reject(failure(signal ?? `status ${code}`))

@@ -33,6 +33,7 @@ const WRONG_USAGE = 2
 const SIGNALS = [
   ['SIGHUP', 129],
   ['SIGINT', 130],
+  ['SIGQUIT', 131],
   ['SIGTERM', 143],
 ] as const
 

@@ -4,7 +4,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import type { ArchiveRecord } from './archive-record.ts'
-import { archiveSizes, spared } from './archive-sizes.ts'
+import { archiveSizes, spared, uncomparedNote } from './archive-sizes.ts'
 import { writeArchive } from './archive-writer.ts'
 import { checkDirectory, isUpToDate, listChecksums, removeArchive } from './carry-directory.ts'
 import { CODECS, ENDINGS, type Coding } from './codec.ts'
@@ -15,7 +15,7 @@ import { examineArchive, type ExistingArchive } from './existing-archive.ts'
 import { streamFile } from './file-range.ts'
 import { checkReusable, findReusable } from './held-layers.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
-import { hasHidden } from './visible-text.ts'
+import { hasControls } from './visible-text.ts'
 import { openForWriting } from './writing-run.ts'
 
 /** What {@link compress} takes. */
@@ -119,7 +119,11 @@ async function compressTar(
   if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
   options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
   const { coding, threads, signal, notify } = options
-  const { record: written, reused } = await writeArchive({
+  const {
+    record: written,
+    reused,
+    uncompared,
+  } = await writeArchive({
     archive,
     open: () => ({ tar: streamFile(tar) }),
     constant: false,
@@ -141,7 +145,7 @@ async function compressTar(
       notify({ type: 'progress', label: basename(tar), ...progress, share })
     },
   })
-  const notes = await removeOther(archive, options)
+  const notes = [...uncomparedNote(uncompared), ...(await removeOther(archive, options))]
   return { ...result('compressed', written, notes), ...spared(written, reused) }
 }
 
@@ -155,8 +159,8 @@ async function statTar(tar: string): Promise<{ size: number; modified: string | 
   // another directory.
   const name = basename(tar)
   if (name.includes('\\')) throw refuse('USAGE', 'its name has a backslash', 'rename it')
-  if (hasHidden(name)) {
-    throw refuse('USAGE', 'its name has characters that are not to be seen', 'rename it')
+  if (hasControls(name)) {
+    throw refuse('USAGE', 'its name has control characters', 'rename it')
   }
   const { size, mtime } = found
   // A file system may have times that no date can hold.

@@ -132,7 +132,8 @@ function readImage(
     )
   }
   const own = manifests.get(configDigest) ?? []
-  checkCount('manifests', own.length, MAX_TAGS)
+  const manifestDigests = [...new Set(own.flatMap((candidate) => candidate.digests))]
+  checkCount('manifests', manifestDigests.length, MAX_TAGS)
   const blobs = new Set(own.flatMap((candidate) => candidate.layerDigests))
   checkTags(entry.RepoTags)
   const platform = formatPlatform(config)
@@ -144,10 +145,11 @@ function readImage(
     platform,
     ...(TIME.test(config.created ?? '') && { created: String(config.created) }),
     configDigest,
-    manifestDigests: [...new Set(own.flatMap((candidate) => candidate.digests))],
+    manifestDigests,
     layers: entry.Layers.map((path, index) => {
-      const layer = readLayer(findMember(members, path), String(diffIds[index]), blobs)
-      checkDecoded(path, layer, decoded)
+      const member = findMember(members, path)
+      const layer = readLayer(member, String(diffIds[index]), blobs)
+      checkDecoded(member, layer, decoded)
       return layer
     }),
     settings: formatSettings(config.config),
@@ -197,18 +199,19 @@ function readLayer(
   throw mismatch(`layer "${member.path}"`, digest, diffId)
 }
 
+// Where layers are decompressed, all that are here have to be, but for want of a program.
 function checkDecoded(
-  path: string,
+  { path, start }: DigestedMember,
   { diffId, blobDigest }: ArchivedLayer,
   decoded: DecodedLayers | undefined,
 ): void {
-  const plain = blobDigest === undefined ? undefined : decoded?.get(blobDigest)
-  if (!plain) return
-  if (!(plain instanceof ToolError)) {
-    if (plain.digest === diffId) return
-    throw mismatch(`layer "${path}", decompressed`, plain.digest, diffId)
+  if (blobDigest === undefined || !decoded) return
+  const plain = decoded.get(blobDigest)
+  if (plain instanceof ToolError) {
+    if (plain.code === 'BAD_IMAGE') throw plain
+  } else if (plain?.digest !== diffId && (plain ?? start)) {
+    throw mismatch(`layer "${path}", decompressed`, plain?.digest ?? 'nothing', diffId)
   }
-  if (plain.code === 'BAD_IMAGE') throw plain
 }
 
 /** @returns how many compressed layers in a tar were not compared with their diffIDs. */

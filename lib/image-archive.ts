@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 
 import { archiveName } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
-import { archiveSizes, spared } from './archive-sizes.ts'
+import { archiveSizes, spared, uncomparedNote } from './archive-sizes.ts'
 import { writeArchive } from './archive-writer.ts'
 import {
   checkReplaced,
@@ -86,7 +86,7 @@ async function write(
   const archive = join(options.dir, archiveName(reference, coding.codec))
   const tar = tools.tar ?? (await findImageTar(reference, image, engine, options))
   const total = tar.sizeBytes
-  const { record, reused } = await writeArchive({
+  const { record, reused, uncompared } = await writeArchive({
     archive,
     open: tar.open,
     constant: true,
@@ -114,6 +114,7 @@ async function write(
   const written = join(options.dir, record.archive.file)
   const notes = [
     ...recompressed(record),
+    ...uncomparedNote(uncompared),
     ...(reference.tag === undefined ? [untagged(record)] : []),
     ...(await removeReplaced(written, reference, image, options)),
   ]

@@ -30,8 +30,8 @@ export function compareImages(
 
 /** @returns whether the content of both tars is the same. */
 export function hasSameContent(read: Pick<ReadArchive, 'tar'>, engine: EngineDigest): boolean {
-  const { membersSha256, contentMd5 } = engine.tar
-  if (membersSha256 === read.tar.membersSha256) return true
+  const { membersSha256, replacedSha256, contentMd5 } = engine.tar
+  if ([membersSha256, replacedSha256].includes(read.tar.membersSha256)) return true
   return contentMd5 !== undefined && contentMd5 === read.tar.contentMd5
 }
 

@@ -32,8 +32,6 @@ interface Decoding {
 const KEPT_BYTES = 256 * 1024
 // More than any image has.
 const MAX_LAYERS = 10_000
-// As engines name layers: what else is compressed is nobody's layer.
-const LAYER_PATH = /(?:^|\/)blobs\/sha256\/[0-9a-f]{64}$|\.tar(?:\.gz)?$/
 
 /** @returns what decompresses the layers of one tar */
 export function createLayerProof(): LayerProof {
@@ -42,6 +40,7 @@ export function createLayerProof(): LayerProof {
   const pending = new Set<Promise<unknown>>()
   let path: string | undefined
   let start: Buffer | undefined
+  const open = new Set<Decoding>()
   let current: Decoding | undefined
 
   function begin(bytes: Buffer): void {
@@ -52,8 +51,11 @@ export function createLayerProof(): LayerProof {
     // A decoder that gives up closes it.
     input.on('error', () => {})
     const done = decode(input, compression, path, programs)
-    current = { input, done }
-    feed(current, bytes)
+    const decoding = { input, done }
+    open.add(decoding)
+    void done.finally(() => open.delete(decoding))
+    current = decoding
+    feed(decoding, bytes)
   }
   function feed({ input, done }: Decoding, bytes: Buffer): void {
     if (input.destroyed || input.write(bytes)) return
@@ -65,8 +67,8 @@ export function createLayerProof(): LayerProof {
   }
   return {
     member({ path: name, type, sparse }: TarMember) {
-      const mayBe = type === '0' && !sparse && name.length <= 512 && decoded.size < MAX_LAYERS
-      path = mayBe && LAYER_PATH.test(name) ? name : undefined
+      // By any name: a link with the name of a layer may lead to it.
+      path = type === '0' && !sparse && decoded.size < MAX_LAYERS ? name : undefined
       start = path === undefined ? undefined : Buffer.alloc(0)
     },
     content(bytes) {
@@ -89,8 +91,10 @@ export function createLayerProof(): LayerProof {
       return decoded
     },
     async stop() {
-      current?.input.destroy()
+      const left = [...open]
+      for (const { input } of left) input.destroy()
       await endChildren(programs)
+      await Promise.all(left.map(({ done }) => done))
     },
   }
 }

@@ -12,6 +12,7 @@ export function findMember(members: Members, path: string): DigestedMember {
   for (let links = 0; links < 8; links++) {
     const member = members.get(key)
     if (member?.type === '0') return member
+    if (member && member.linkPath.length > MAX_LINK_LENGTH) break
     if (member?.type === '2') key = resolve(key, member.linkPath)
     else if (member?.type === '1') key = memberKey(member.linkPath)
     else break
@@ -20,6 +21,9 @@ export function findMember(members: Members, path: string): DigestedMember {
     hint: 'the image was not saved whole: save it again',
   })
 }
+
+// Longer than a path can be; to put it together would take its time for each layer.
+const MAX_LINK_LENGTH = 4096
 
 function resolve(from: string, link: string): string {
   const parts = from.split('/').slice(0, -1)

@@ -71,20 +71,20 @@ export async function findOriginal(
 
 /**
  * @param leftOut - paths of members whose content is not to count
- * @param wanted - `md5`: whether the content md5 is; `normal`: whether to take the tar as save
- *   writes it into an archive
+ * @param md5 - whether the content md5 is wanted
  * @throws what {@link readSaved} and {@link readImages} throw
  */
 export async function digestEngineImage(
   engine: Engine,
   original: Original,
   leftOut: ReadonlySet<string>,
-  { md5, normal }: { readonly md5: boolean; readonly normal: boolean },
+  md5: boolean,
   signal: AbortSignal,
 ): Promise<EngineDigest> {
   const { name, image } = original
   const treat = ({ path }: TarMember): Treatment => (leftOut.has(path) ? 'left out' : 'together')
-  const replace = normal ? { isWanted: isIndex, change: normalizeIndex } : undefined
+  // As save writes it into an archive; others have it as it is.
+  const replace = { isWanted: isIndex, change: normalizeIndex }
   const digester = digestTar({ constant: false, md5, treat, replace })
   const take = (bytes: Buffer): void => void ofEngine(name, () => digester.write(bytes))
   await readSaved(engine, { name, platform: image.platform }, take, signal)

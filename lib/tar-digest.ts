@@ -42,6 +42,8 @@ export interface TarDigest {
   readonly contentMd5?: string
   /** Equal where the content of all members is, one after the other: made of their sha256, empty ones passed over. */
   readonly membersSha256: string
+  /** The same with another content of the members that may have one. */
+  readonly replacedSha256?: string
   /** The members by path, the last of a path winning; undefined where there are too many for an image. */
   readonly members?: ReadonlyMap<string, DigestedMember>
   /** What compressed layers are uncompressed, where that was wanted. */
@@ -75,7 +77,7 @@ export interface DigestOptions {
   readonly toEnd?: boolean
   /** What is known of the members whose content is absent: their sha256 by their offset. */
   readonly absent?: ReadonlyMap<number, string> | undefined
-  /** Some small members that count as if they had another content: digests, JSON, not sizes. */
+  /** Some small members that may as well have another content, see {@link TarDigest.replacedSha256}. */
   readonly replace?:
     | {
         readonly isWanted: (member: TarMember) => boolean
@@ -92,7 +94,7 @@ interface Current {
   readonly member: TarMember
   readonly sha256: Hash
   json: Buffer[] | undefined
-  /** The content so far, where another takes its place. */
+  /** The content so far, where it may be another as well. */
   readonly parts: Buffer[] | undefined
   start: Buffer
 }
@@ -102,6 +104,7 @@ export function digestTar(options: DigestOptions): TarDigester {
   const members = new Map<string, DigestedMember>()
   const md5 = options.md5 ? createHash('md5') : undefined
   const all = createHash('sha256')
+  const allReplaced = options.replace && createHash('sha256')
   let current: Current | undefined
   let count = 0
   let jsonBytes = 0
@@ -130,14 +133,11 @@ export function digestTar(options: DigestOptions): TarDigester {
       isFirst = true
     },
     content(bytes: Buffer): void {
-      if (current?.parts) current.parts.push(Buffer.from(bytes))
-      else digestContent(bytes)
+      current?.parts?.push(Buffer.from(bytes))
+      digestContent(bytes)
     },
     memberEnd(): void {
-      if (!current) return
-      const { parts } = current
-      if (parts && replace) digestContent(replace.change(Buffer.concat(parts)))
-      endMember(current)
+      if (current) endMember(current)
     },
   }
   function digestContent(bytes: Buffer): void {
@@ -152,7 +152,7 @@ export function digestTar(options: DigestOptions): TarDigester {
     if (isHandedOn) md5?.update(bytes)
     tap?.content(bytes)
   }
-  function endMember({ member, json, start, sha256: hash }: Current): void {
+  function endMember({ member, json, start, parts, sha256: hash }: Current): void {
     const known = absent?.get(member.offsetBytes)
     const sha256 = known ?? hash.digest('hex')
     const digested = {
@@ -162,7 +162,12 @@ export function digestTar(options: DigestOptions): TarDigester {
       ...(known === undefined && { start }),
     }
     tap?.memberEnd(sha256)
-    if (isHandedOn && member.sizeBytes > 0) all.update(sha256)
+    if (isHandedOn && member.sizeBytes > 0) {
+      all.update(sha256)
+      allReplaced?.update(
+        parts && replace ? sha256Of(replace.change(Buffer.concat(parts))) : sha256,
+      )
+    }
     options.onMember?.(digested)
     if (count <= MAX_MEMBERS) members.set(memberKey(member.path), digested)
   }
@@ -182,6 +187,7 @@ export function digestTar(options: DigestOptions): TarDigester {
       ...scanner.end(),
       ...(md5 && !isSparse && { contentMd5: md5.digest('hex') }),
       membersSha256: all.digest('hex'),
+      ...(allReplaced && { replacedSha256: allReplaced.digest('hex') }),
       ...(count <= MAX_MEMBERS && { members }),
     }),
   }
@@ -195,6 +201,10 @@ export function memberKey(path: string): string {
   let to = path.length
   while (to > from && path[to - 1] === '/') to--
   return path.slice(from, to)
+}
+
+function sha256Of(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
 }
 
 function looksLikeJson(bytes: Buffer): boolean {

@@ -47,9 +47,8 @@ export async function readSides(side: Side, tools: SideTools): Promise<ReadSides
   const signal = AbortSignal.any([options.signal, failed.signal])
   const leftOut = new Set(record?.requires?.map(({ path }) => path))
   // What compress_tars read has a tar's own bytes.
-  const normal = record?.images.some(({ reference }) => reference !== undefined) ?? false
   const digestOriginal = async (md5: boolean): Promise<EngineDigest | undefined> =>
-    engine && original && digestEngineImage(engine, original, leftOut, { md5, normal }, signal)
+    engine && original && digestEngineImage(engine, original, leftOut, md5, signal)
   const reading = readSide(side, tools, signal)
   const digesting = digestOriginal(tools.laysOutDifferently)
   try {
@@ -79,7 +78,8 @@ function readSide(
     decompressors,
     threads,
     md5: true,
-    verifyLayers: true,
+    // What is no image may hold anything compressed.
+    verifyLayers: record?.images.length !== 0,
     segments: record?.segments,
     requires: record?.requires,
     signal,

@@ -11,6 +11,7 @@ import {
 } from './archive-check.ts'
 import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
+import { uncomparedNote } from './archive-sizes.ts'
 import { createImageReader } from './between-layers.ts'
 import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
@@ -142,9 +143,7 @@ async function verifyTarget(
 
 // An earlier archive's layers are not in this one.
 function uncompared({ images, tar }: ReadArchive): string[] {
-  const count = countUncompared(images, tar)
-  if (count === 0) return []
-  return [`${count} compressed layers were not compared with the config: no xz or bzip2 on PATH`]
+  return uncomparedNote(countUncompared(images, tar))
 }
 
 function severalImages({ label }: Target): ToolError {

@@ -17,9 +17,9 @@ export function visible(text: string, maxLength = MAX_LENGTH): string {
   return shorten(text, maxLength).replaceAll(HIDDEN, escape)
 }
 
-/** @returns whether a text has something that is not to be seen. */
-export function hasHidden(text: string): boolean {
-  return text.search(HIDDEN) !== -1
+/** @returns whether a text has control characters, or changes the direction of what follows. */
+export function hasControls(text: string): boolean {
+  return /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u.test(text)
 }
 
 /** @returns JSON of the same value that has nothing hidden in it. */

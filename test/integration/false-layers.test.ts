@@ -1,17 +1,18 @@
 // Layers that are not what their image's config says, though every digest of the OCI
 // layout is right: an engine keeps them, and only the last one to unpack them would tell.
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
 import { sha256 } from '../fixtures/digest.ts'
 import { startNewerEngine } from '../fixtures/newer-engine.ts'
 import { OCI, ociImage, ociTar } from '../fixtures/oci-tar.ts'
-import { run, sh, type Program } from '../fixtures/run.ts'
+import { wrapCommand } from '../fixtures/faults.ts'
+import { hasEnded, run, sh, start, type Program } from '../fixtures/run.ts'
 import { GREETING } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
-import { makePath, readAnswers, removeImages } from '../fixtures/workbench.ts'
+import { makePath, readAnswers, removeImages, until } from '../fixtures/workbench.ts'
 
 const { env, stop, docker, ...engine } = await startNewerEngine('containerd')
 t.teardown(stop)
@@ -55,9 +56,12 @@ t.test('false layers: plain: an archive of the plain pipeline fails', async (t) 
   t.match(await ask('load_compressed_tars', dir), failed(NOT_LAYER))
 })
 
-for (const [what, blob] of [['gzip', gzipSync(flipped)]] as const) {
+for (const [what, blob] of [
+  ['gzip', gzipSync(flipped)],
+  ['zstd', zstdCompressSync(flipped)],
+] as const) {
   t.test(`false layers: ${what}: verify fails, against engine and record`, async (t) => {
-    const dir = t.testdir({ 'bad.tar': imageOf(blob, 'tar+gzip') })
+    const dir = t.testdir({ 'bad.tar': imageOf(blob, `tar+${what}`) })
     await sh('docker load <bad.tar || :', { cwd: dir, env })
     t.match(await ask('save_compressed_tars', dir, ...SAVE), [{ result: 'saved' }])
     t.match(await ask('compress_tars', dir), [{ result: 'compressed' }])
@@ -70,7 +74,7 @@ for (const [what, blob] of [['gzip', gzipSync(flipped)]] as const) {
   })
 
   t.test(`false layers: ${what}: with --verify-layers neither saved nor compressed`, async (t) => {
-    const dir = t.testdir({ 'bad.tar': imageOf(blob, 'tar+gzip') })
+    const dir = t.testdir({ 'bad.tar': imageOf(blob, `tar+${what}`) })
     await sh('docker load <bad.tar || :', { cwd: dir, env })
     const saved = await ask('save_compressed_tars', dir, '--verify-layers', ...SAVE)
     t.match(saved, failed(NOT_LAYER))
@@ -88,7 +92,6 @@ for (const program of ['xz', 'bzip2']) {
       ['layer', true],
       ['flipped', false],
     ] as const) {
-      // prettier-ignore
       const hex = await sh(`${program} <${name} | base64 -w0`, { cwd: dir })
       const image = imageOf(Buffer.from(hex, 'base64'), 'tar')
       await sh('xz -0 >image.tar.xz', { cwd: dir, input: image })
@@ -100,6 +103,11 @@ for (const program of ['xz', 'bzip2']) {
       const without = await run('verify_checksums', args, { cwd: dir, env: bare })
       t.match(readAnswers(without), [{ result: 'verified' }])
       t.match(readAnswers(without)[0]?.notes.join(), /1 compressed layers were not compared/)
+      await writeFile(join(dir, 'image.tar'), image)
+      const zst = ['--json', '--format', 'zst', '--verify-layers', 'image.tar']
+      const compressed = await run('compress_tars', [...zst, '--force'], { cwd: dir, env: bare })
+      t.match(readAnswers(compressed)[0]?.notes.join(), /1 compressed layers were not compared/)
+      await rm(join(dir, 'image.tar.zst'))
     }
   })
 }
@@ -110,4 +118,16 @@ t.test('true layers: saved with --verify-layers, and verified', async (t) => {
   await sh('docker load <good.tar', { cwd: dir, env })
   t.match(await ask('save_compressed_tars', dir, '--verify-layers', ...SAVE), [{ result: 'saved' }])
   t.match(await ask('verify_checksums', dir, 'tool-1.0.tar.xz'), [{ result: 'verified' }])
+})
+
+t.test('--verify-layers: a decoder that does not go on keeps no run', async (t) => {
+  const dir = t.testdir({ layer })
+  const hex = await sh('bzip2 <layer | base64 -w0', { cwd: dir })
+  await writeFile(join(dir, 'image.tar'), imageOf(Buffer.from(hex, 'base64'), 'tar'))
+  const path = await wrapCommand(join(dir, 'bin'), 'bzip2', ': >"$PWD/started"; exec sleep 300')
+  const running = start('compress_tars', ['--verify-layers', 'image.tar'], { cwd: dir, env: path })
+  await until('the decoder', async () => (await readdir(dir)).includes('started'))
+  running.child.kill('SIGINT')
+  t.match(await running.done, { status: 130 })
+  await until('the end of all', async () => hasEnded(running))
 })

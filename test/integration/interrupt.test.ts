@@ -42,6 +42,7 @@ const CASES = [
   ...FORMS.flatMap((form) => SIGNALS.map((signal) => [form, ...signal] as const)),
   // As a terminal does that is closed: twice.
   ['executable', 'SIGHUP', 129, 0] as const,
+  ['executable', 'SIGQUIT', 131, 0] as const,
 ]
 
 for (const [form, signal, want, waitMs] of CASES) {

@@ -1,6 +1,6 @@
 // A containerd store remembers each repository that a manifest was ever pulled from,
 // and writes their names into what it saves: none of them crosses the gap.
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
@@ -67,6 +67,11 @@ t.test('private names: verify compares without them, and saves once', async (t) 
   t.match(answer?.md5?.archive, /^[0-9a-f]{32}$/)
   t.equal(answer?.md5?.expected, answer?.md5?.archive)
   t.notMatch(result.stderr, /saves .* again/)
+  await rm(join(dir, `${archive}.json`))
+  await rm(join(dir, 'SHA256SUMS'))
+  const alone = await run('verify_checksums', ['--json'], { cwd: dir, env: near.env })
+  t.match(readAnswers(alone), [{ result: 'verified', md5: answer?.md5 }], 'without metadata too')
+  t.notMatch(alone.stderr, /saves .* again/)
   const md5 = await sh(`xz -dc ${archive} | tar xO | md5sum | cut -c-32`, { cwd: dir })
   t.equal(md5, answer?.md5?.archive)
 })

@@ -14,7 +14,7 @@ import { dockerArchive, type ArchiveOptions } from '../fixtures/archive-builder.
 import type { Layout } from '../fixtures/archive-layouts.ts'
 import { digest } from '../fixtures/digested-tar.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { OCI, ociImage, ociTar } from '../fixtures/oci-tar.ts'
+import { OCI, ociImage, ociIndex, ociTar } from '../fixtures/oci-tar.ts'
 import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
 
 const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman', 'crane']
@@ -277,6 +277,17 @@ const BROKEN_LINKS: [string, TarEntry[]][] = [
   ['a link to itself', [{ path: 'a/layer.tar', type: 'symlink', linkPath: 'layer.tar' }]],
   ['a link out of the tar', [{ path: 'a/layer.tar', type: 'symlink', linkPath: '../../b/no' }]],
   ['a directory', [{ path: 'a/layer.tar', type: 'directory' }]],
+  [
+    'a link longer than a path can be',
+    [
+      {
+        path: 'a/layer.tar',
+        type: 'symlink',
+        linkPath: `${'x/../'.repeat(1000)}../b/layer.tar`,
+        format: 'gnu-long',
+      },
+    ],
+  ],
   ['a fifo', [{ path: 'a/layer.tar', type: 'fifo' }]],
 ]
 
@@ -345,6 +356,12 @@ t.test('readImages: what could not stand in its metadata is refused, or not told
     message: /: platform: got "linux\/amd64/,
   })
   t.notHas(images({ created: 'today' })[0], { created: String })
+  const image = ociImage([{ blob: BASE, diffId: sha256(BASE), mediaType: `${OCI}.layer.v1.tar` }])
+  const indexes = Array.from({ length: 1001 }, (_, n) => ociIndex([{ ...image.descriptor, n }]))
+  t.throws(() => imagesOf(ociTar(image, [image.descriptor], [...image.blobs, ...indexes])), {
+    code: 'BAD_IMAGE',
+    message: 'check image: manifests: got 1002, want at most 1000',
+  })
 })
 
 // A layer whose bytes are not those that the config was made of, in an OCI layout

@@ -156,6 +156,6 @@ for (const part of ['manifest for ', 'dial unix ', '\n']) {
   t.test(`engineError: takes no time for much of ${JSON.stringify(part)}`, async (t) => {
     const start = performance.now()
     t.equal(engineError('load "a"', part.repeat(100_000)).code, 'ENGINE_FAILED')
-    t.ok(performance.now() - start < 1000)
+    t.ok(performance.now() - start < 20_000, 'it ends')
   })
 }

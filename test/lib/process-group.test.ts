@@ -116,9 +116,7 @@ t.test('ask: a signal does not wait for what left the group', async (t) => {
 })
 
 t.test('ask: told to stop before it began', async (t) => {
-  const start = performance.now()
-  await ask('sleep', ['300'], AbortSignal.abort())
-  t.ok(performance.now() - start < 1900)
+  t.match(await ask('sleep', ['300'], AbortSignal.abort()), { exitCode: null })
 })
 
 t.test('leadGroup: one that could not be started', async (t) => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { hasHidden, visible, visibleJson } from '../../lib/visible-text.ts'
+import { hasControls, visible, visibleJson } from '../../lib/visible-text.ts'
 
 // the text, how it is shown
 const TEXTS: [string, string][] = [
@@ -23,9 +23,8 @@ const TEXTS: [string, string][] = [
 for (const [text, shown] of TEXTS) {
   t.test(`visible: ${shown}`, async (t) => {
     t.equal(visible(text), shown)
-    t.equal(hasHidden(text), text !== shown)
     const json = visibleJson({ text })
-    t.equal(hasHidden(json), false)
+    t.equal(visible(json), json)
     t.strictSame(JSON.parse(json), { text })
   })
 }
@@ -40,3 +39,10 @@ t.test(
     t.ok(long.length < 3000)
   },
 )
+
+t.test('hasControls: what a file name must not have; what is only invisible it may', async (t) => {
+  for (const text of ['a\nb', '\u001b[2J', '\u009b', 'gpj.\u202ezx'])
+    t.equal(hasControls(text), true)
+  for (const text of ['größe 数', 'a\u2764\ufe0f', 'zero\u200dwidth'])
+    t.equal(hasControls(text), false)
+})
