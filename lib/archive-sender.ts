@@ -48,7 +48,9 @@ export async function sendArchive(
     // child has made it block, for both sides; but that answer is short, and is all
     // that is read or written here.
     socket?.resume()
-    await pipeline(streamFile(archive), (chunks) => proven(chunks, options), decompressor.stdin)
+    const checked = (chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> =>
+      proven(chunks, options, engine)
+    await pipeline(streamFile(archive), checked, decompressor.stdin)
     await decompressor.exited
     // Until here the engine cannot take an early end of the tar for its end.
     engine.stdin.end()
@@ -59,6 +61,7 @@ export async function sendArchive(
 async function* proven(
   chunks: AsyncIterable<Buffer>,
   { prove, onProgress }: SendOptions,
+  engine: Child,
 ): AsyncGenerator<Buffer> {
   const hash = createHash('sha256')
   let sizeBytes = 0
@@ -70,5 +73,11 @@ async function* proven(
       yield chunk
     }
   }
-  yield* holdBack(hashed(), () => prove({ sizeBytes, sha256: hash.digest('hex') }))
+  try {
+    yield* holdBack(hashed(), () => prove({ sizeBytes, sha256: hash.digest('hex') }))
+  } catch (error) {
+    // Ended before its input is: it must not take the tar so far for all of it.
+    engine.kill('SIGKILL')
+    throw error
+  }
 }

@@ -189,6 +189,7 @@ async function compress(
     source.tar.destroy()
     // It may be waiting for a decoder.
     await proof?.stop()
+    await writer.end()
     await feeding.catch(() => {})
     // It may have begun one more while the others were ended.
     await endChildren(children)

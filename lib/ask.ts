@@ -1,6 +1,7 @@
 // Short questions to programs, whose answer is a text.
 import { $ } from 'zx/core'
 
+import { memoryError } from './errors.ts'
 import { leadGroup } from './process-group.ts'
 
 /** What a program answered. */
@@ -27,6 +28,7 @@ const INNER = { SHLVL: '1', BASH_ENV: undefined }
  * @param program - looked for on PATH
  * @param args - as they are: they are quoted
  * @param signal - ends the program with its group; then what it said may be cut off
+ * @throws NO_MEMORY where there is none for one more program
  */
 export async function ask(
   program: string,
@@ -36,7 +38,7 @@ export async function ask(
   const env = { ...process.env, ...INNER }
   const answer = $({ ...ASKING, env })`${program} ${args}`
   const { child } = answer
-  if (!child) return answer
+  if (child?.pid === undefined) return notStarted(program, await answer)
   const group = leadGroup(child)
   const stopped = Promise.withResolvers<Answer>()
   const stop = async (): Promise<void> => {
@@ -55,4 +57,10 @@ export async function ask(
     signal?.removeEventListener('abort', onAbort)
     await group.end()
   }
+}
+
+function notStarted(program: string, answer: Answer & { readonly cause?: unknown }): Answer {
+  const { cause } = answer
+  if (cause instanceof Error) throw memoryError(`start "${program}"`, cause) ?? cause
+  return answer
 }

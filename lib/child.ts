@@ -5,7 +5,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { PassThrough, pipeline, Readable, type Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { ToolError, interrupted, isInterruption, isSystemError } from './errors.ts'
+import { ToolError, interrupted, isInterruption, isSystemError, memoryError } from './errors.ts'
 import { leadGroup } from './process-group.ts'
 
 /** What was started, and comes to an end. */
@@ -48,13 +48,15 @@ const ROOT_MS = 5000
  * @param args - handed over as they are, no shell between
  */
 export function startChild(command: string, args: readonly string[], options: ChildOptions): Child {
-  const { stdout: output = 'pipe' } = options
-  const stdout = output === 'inherit' ? process.stderr : output
-  const child: ChildProcess = spawn(command, args, {
-    stdio: ['pipe', stdout, 'pipe'],
-    env: options.env,
-    detached: true,
-  })
+  const startError = (cause: Error): ToolError =>
+    memoryError(`start "${command}"`, cause) ?? options.explain(cause.message)
+  let child: ChildProcess
+  try {
+    child = spawnLeader(command, args, options)
+  } catch (error) {
+    if (!isSystemError(error)) throw error
+    return failedChild(startError(error))
+  }
   const stdin = keepInput(child)
   const group = leadGroup(child)
   let stderr = ''
@@ -70,7 +72,7 @@ export function startChild(command: string, args: readonly string[], options: Ch
   }
   const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
   const ending = Promise.withResolvers<void>()
-  child.once('error', (cause) => ending.reject(options.explain(cause.message)))
+  child.once('error', (cause) => ending.reject(startError(cause)))
   // What is left of its group was killed where it failed: nobody takes an early end
   // of the input for its end.
   child.once('exit', (code) => {
@@ -106,6 +108,26 @@ export function startChild(command: string, args: readonly string[], options: Ch
       void end(signal)
     },
   }
+}
+
+function spawnLeader(
+  command: string,
+  args: readonly string[],
+  { stdout = 'pipe', env }: ChildOptions,
+): ChildProcess {
+  const output = stdout === 'inherit' ? process.stderr : stdout
+  return spawn(command, args, { stdio: ['pipe', output, 'pipe'], env, detached: true })
+}
+
+// Node throws for some of the reasons, as for want of memory: whoever has started others
+// waits for this one, too.
+function failedChild(reason: ToolError): Child {
+  const ending = Promise.withResolvers<void>()
+  ending.promise.catch(() => {})
+  ending.reject(reason)
+  const stdin = new PassThrough()
+  stdin.on('error', () => {}).destroy()
+  return { stdin, stdout: Readable.from([]), exited: ending.promise, kill() {} }
 }
 
 // Node closes it when the leader has died, before anybody hears of that: what is left
@@ -148,7 +170,12 @@ export async function withChildren<T>(
   try {
     const [result] = await Promise.all([work, ...exits()]).catch(async (error: unknown) => {
       const isWanted = !signal.aborted && isSymptom(error)
-      const failure = isWanted ? await firstFailure(exits(), await rootOf(work, error)) : error
+      let failure = isWanted ? await firstFailure(exits(), await rootOf(work, error)) : error
+      if (isInterruption(failure)) {
+        // Of what was ended from here, only the work knows why; it may wait for another.
+        await endChildren(children)
+        failure = await rootOf(work, failure)
+      }
       // What fails after a signal fails because of it.
       throw signal.aborted ? interrupted() : failure
     })
@@ -179,9 +206,13 @@ async function rootOf(work: Promise<unknown>, first: unknown): Promise<unknown> 
   return reasons.find((each) => !isSymptom(each)) ?? reasons[0]
 }
 
-// A pipe breaks, or a tar stops short, because a process at its other end
-// died: whose end is what there is to tell. It is known a moment later.
-function isSymptom(error: unknown): boolean {
+/**
+ * A pipe breaks, or a tar stops short, because a process at its other end
+ * died: whose end is what there is to tell. It is known a moment later.
+ *
+ * @returns whether something else is behind an error
+ */
+export function isSymptom(error: unknown): boolean {
   if (error instanceof ToolError) {
     return error.code === 'TRUNCATED_TAR' || isInterruption(error) || BROKEN_PIPES.has(error)
   }

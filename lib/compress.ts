@@ -51,7 +51,9 @@ export async function* compress(options: CompressOptions): AsyncGenerator<Outcom
   try {
     for (const tar of tars) {
       const name = nameOf(tar, options)
-      yield await attempt(basename(tar), name, () => compressTar(tar, compressors, options))
+      yield await attempt(basename(tar), name, options, () =>
+        compressTar(tar, compressors, options),
+      )
     }
   } finally {
     await close()

@@ -28,6 +28,7 @@ export type ErrorCode =
   | 'NO_DIRECTORY'
   | 'NO_ENGINE'
   | 'NO_IMAGE'
+  | 'NO_MEMORY'
   | 'NO_RECORD'
   | 'NO_SPACE'
   | 'REGISTRY_UNREACHABLE'
@@ -57,13 +58,36 @@ export class ToolError extends Error {
   }
 }
 
+const MEMORY_HINT = 'use fewer --threads, or end other programs'
+
 const SYSTEM_ERRORS: Record<string, { code: ErrorCode; hint?: string }> = {
   ENOSPC: { code: 'NO_SPACE', hint: 'free some space, or use another --dir' },
   EDQUOT: { code: 'NO_SPACE', hint: 'free some space, or use another --dir' },
   EROFS: { code: 'NOT_WRITABLE', hint: 'choose a writable --dir' },
   EACCES: { code: 'NOT_WRITABLE', hint: 'check owner and mode' },
+  ENOMEM: { code: 'NO_MEMORY', hint: MEMORY_HINT },
   EPERM: { code: 'NOT_WRITABLE', hint: 'check owner and mode' },
 }
+
+/**
+ * @param what - was to be done, for instance `start "pixz"`
+ * @returns NO_MEMORY where an error says that there is no memory, or no room for one more process or thread
+ */
+export function memoryError(what: string, error: unknown): ToolError | undefined {
+  if (!(error instanceof Error)) return undefined
+  const code = 'code' in error ? error.code : undefined
+  const isStart = isSystemError(error) && error.syscall.startsWith('spawn')
+  const isMemory = code === 'ENOMEM' || (error instanceof RangeError && MEMORY.test(error.message))
+  const isThread = code === 'ERR_WORKER_OUT_OF_MEMORY' || code === 'ERR_WORKER_INIT_FAILED'
+  if (!isMemory && !isThread && !(isStart && code === 'EAGAIN')) return undefined
+  return new ToolError('NO_MEMORY', `${what}: ${error.message}`, {
+    hint: MEMORY_HINT,
+    cause: error,
+  })
+}
+
+// What JavaScript throws where it gets no memory for bytes.
+const MEMORY = /allocat|out of memory/i
 
 /**
  * @param error - anything that was thrown
@@ -71,7 +95,7 @@ const SYSTEM_ERRORS: Record<string, { code: ErrorCode; hint?: string }> = {
  */
 export function toToolError(error: unknown): ToolError | undefined {
   if (error instanceof ToolError) return error
-  if (!isSystemError(error)) return undefined
+  if (!isSystemError(error)) return memoryError('find memory', error)
   const { code, hint } = SYSTEM_ERRORS[error.code] ?? { code: 'IO_FAILED' }
   return new ToolError(code, describe(error), { hint, cause: error })
 }

@@ -86,7 +86,7 @@ export async function* forget(options: ForgetOptions): AsyncGenerator<Outcome> {
     // An increment goes before what it needs.
     for (const each of planned.toSorted((one, other) => weightOf(one) - weightOf(other))) {
       const archive = basename(each.archives[0] ?? '')
-      yield await attempt(each.name, archive, () => forgetOne(each, options))
+      yield await attempt(each.name, archive, options, () => forgetOne(each, options))
     }
   } finally {
     await close()

@@ -60,7 +60,7 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   try {
     for (const target of newest) {
       const archive = basename(target.archive)
-      const outcome = await attempt(target.label, archive, () => queue.load(target))
+      const outcome = await attempt(target.label, archive, options, () => queue.load(target))
       if (outcome.result === 'failed') failed.add(outcome.archive)
       yield outcome
     }

@@ -1,6 +1,6 @@
 // What the verbs say while they run and when an image is done: one shape for
 // all four, so that lines, table and JSON are made in one place.
-import { isInterruption, toToolError, type ToolError } from './errors.ts'
+import { ToolError, isInterruption, toToolError } from './errors.ts'
 
 /** How far an image is. */
 export interface Progress {
@@ -92,12 +92,14 @@ export type Result = Omit<Outcome, 'image' | 'archive' | 'elapsedMs' | 'notes'> 
 /**
  * Runs one image's part of a verb; its failure does not stop the others.
  *
+ * @param signal - that of the run: without it nobody has interrupted anything
  * @returns the outcome, `failed` where an expected error was thrown
- * @throws INTERRUPTED, and what is a bug
+ * @throws INTERRUPTED where the run is, and what is a bug
  */
 export async function attempt(
   image: string,
   archive: string,
+  { signal }: Pick<VerbContext, 'signal'>,
   act: () => Promise<Result>,
 ): Promise<Outcome> {
   const start = performance.now()
@@ -112,14 +114,24 @@ export async function attempt(
     }
   } catch (thrown) {
     const error = toToolError(thrown)
-    if (!error || isInterruption(error)) throw thrown
+    if (!error || (isInterruption(error) && signal.aborted)) throw thrown
     return {
       image,
       archive,
       result: 'failed',
       elapsedMs: elapsedMs(),
       notes: [],
-      error,
+      error: isInterruption(error) ? unexplained(error) : error,
     }
   }
+}
+
+// What was ended for a failure may be all that is heard of it.
+function unexplained(error: ToolError): ToolError {
+  const cause = toToolError(error.cause)
+  if (cause && !isInterruption(cause)) return cause
+  return new ToolError('IO_FAILED', 'it was ended before it was done, and nothing tells why', {
+    hint: 'try it again',
+    cause: error,
+  })
 }

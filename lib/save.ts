@@ -105,8 +105,11 @@ async function saveOne(
 ): Promise<Outcome> {
   const { options, tar } = context
   try {
-    return await attempt(reference.text, archiveName(reference, options.coding.codec), async () =>
-      saveImage(reference, await image, context, options),
+    return await attempt(
+      reference.text,
+      archiveName(reference, options.coding.codec),
+      options,
+      async () => saveImage(reference, await image, context, options),
     )
   } finally {
     await tar?.end()
@@ -173,7 +176,7 @@ async function isDone(
 async function foresee(reference: ImageReference, context: Context): Promise<Outcome> {
   const { engine, options } = context
   const name = archiveName(reference, options.coding.codec)
-  return attempt(reference.text, name, async (): Promise<Result> => {
+  return attempt(reference.text, name, options, async (): Promise<Result> => {
     const image = options.pull
       ? await inspectImage(engine, pullName(reference), options.platform)
       : await findImage(reference, { engine, platform: options.platform })

@@ -11,7 +11,7 @@ import type { Segment } from './archive-record.ts'
 import type { Child } from './child.ts'
 import type { Coding } from './codec.ts'
 import type { Compressors } from './compressor.ts'
-import { isInterruption, toToolError } from './errors.ts'
+import { interrupted, isInterruption, toToolError } from './errors.ts'
 import { readSegment, type HeldLayer } from './held-layers.ts'
 import { WrongGuess } from './layer-guess.ts'
 import { openSegment } from './segment-compression.ts'
@@ -41,6 +41,8 @@ export interface SegmentWriter {
   copy(layer: HeldLayer): void
   /** Waits until all is written. @returns the segments in their order, and what they are together. */
   finish(): Promise<{ segments: Segment[]; sizeBytes: number; sha256: string }>
+  /** Ends what is read of other archives, and waits for its end; then nothing more is written of them. */
+  end(): Promise<void>
   /** Rejects where writing failed. */
   readonly failed: Promise<never>
   /** Bytes written so far. */
@@ -70,6 +72,10 @@ export function createSegmentWriter(
   let sizeBytes = 0
   let tarOffsetBytes = 0
   let written: Promise<unknown> = Promise.resolve()
+  // Not among the children: whoever waits for those must not wait for their turn.
+  const stop = new AbortController()
+  const signal = AbortSignal.any([options.signal, stop.signal])
+  let copying: Promise<unknown> = Promise.resolve()
 
   async function append(
     chunks: AsyncIterable<Buffer>,
@@ -138,7 +144,12 @@ export function createSegmentWriter(
     },
     copy(layer) {
       const { digest: layerDigest, segment } = layer
-      enqueue(copied(layer, options), async () => ({
+      const prove = (): Promise<void> => {
+        const proving = proveCopied(layer, { ...options, signal })
+        copying = proving.catch(() => {})
+        return proving
+      }
+      enqueue(copied(layer, prove, signal), async () => ({
         tarSizeBytes: segment.tarSizeBytes,
         layerDigest,
       }))
@@ -146,6 +157,10 @@ export function createSegmentWriter(
     async finish() {
       await written
       return { segments, sizeBytes, sha256: archive.digest('hex') }
+    },
+    async end() {
+      stop.abort()
+      await copying
     },
   }
 }
@@ -158,14 +173,24 @@ function provenKey({ digest, segment }: Pick<HeldLayer, 'digest' | 'segment'>): 
 
 // Another archive's record may be wrong. To decompress a layer costs little
 // beside compressing it, and this archive can be made without it.
-async function* copied(layer: HeldLayer, options: CompressOptions): AsyncGenerator<Buffer> {
-  const { archive, segment } = layer
+async function proveCopied(layer: HeldLayer, options: CompressOptions): Promise<void> {
+  if (options.proven.has(provenKey(layer))) return
+  await proveLayers([layer], { ...options, onProgress: () => {} })
+  options.proven.add(provenKey(layer))
+}
+
+async function* copied(
+  { archive, segment }: HeldLayer,
+  prove: () => Promise<void>,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   try {
-    if (!options.proven.has(provenKey(layer))) {
-      await proveLayers([layer], { ...options, onProgress: () => {} })
-      options.proven.add(provenKey(layer))
+    if (signal.aborted) throw interrupted()
+    await prove()
+    for await (const chunk of readSegment(archive, segment)) {
+      if (signal.aborted) throw interrupted()
+      yield chunk
     }
-    yield* readSegment(archive, segment)
   } catch (error) {
     const reason = toToolError(error)
     if (!reason || isInterruption(reason)) throw error

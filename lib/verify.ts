@@ -59,7 +59,7 @@ export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
   const failed = new Set<string>()
   for (const target of targets) {
     if (!options.dryRun) options.notify({ type: 'step', text: `Checking ${target.label}...` })
-    const outcome = await attempt(target.label, basename(target.archive), () =>
+    const outcome = await attempt(target.label, basename(target.archive), options, () =>
       verifyTarget(target, options, context),
     )
     if (outcome.result === 'failed') failed.add(outcome.archive)

@@ -3,6 +3,7 @@
 // work for them.
 import type { Worker } from 'node:worker_threads'
 
+import { memoryError } from './errors.ts'
 import type { Turns } from './turns.ts'
 import { startXzWorker } from './worker-code.ts'
 import type { BlockFault } from './xz-fault.ts'
@@ -73,7 +74,13 @@ export function createXzWorkers(most: number, turns: Turns): XzWorkers {
     return isIdle && jobs.length < most + (sizeBytes <= LARGE_BYTES ? 1 : 0)
   }
   function startThread(): Thread {
-    const thread: Thread = { worker: startXzWorker(), job: undefined }
+    let worker: Worker
+    try {
+      worker = startXzWorker()
+    } catch (error) {
+      throw memoryError('start one more thread to decompress', error) ?? error
+    }
+    const thread: Thread = { worker, job: undefined }
     threads.push(thread)
     watch(thread, turns)
     return thread
@@ -147,9 +154,12 @@ function watch(thread: Thread, turns: Turns): void {
   // One that broke takes all with it: its block never comes.
   let cause: unknown
   worker.once('error', (error) => (cause = error))
-  worker.once('exit', (status) =>
-    turns.end(new Error(`decompress: a thread ended with ${status}`, { cause })),
-  )
+  worker.once('exit', (status) => {
+    turns.end(
+      memoryError('decompress', cause) ??
+        new Error(`decompress: a thread ended with ${status}`, { cause }),
+    )
+  })
 }
 
 function hear(job: Job, message: FromWorker): void {

@@ -256,6 +256,52 @@ t.test('withChildren: of several reasons, tells the one that is no symptom', asy
   await t.rejects(withChildren([child], NEVER, work), root)
 })
 
+t.test('withChildren: one was ended for a reason that the work tells late', async (t) => {
+  const [ended, hung] = [shell('exec sleep 60'), shell('exec sleep 60')]
+  const late = async (): Promise<never> => {
+    ended.kill('SIGKILL')
+    // It waits for the other, which nothing but its end lets go on.
+    await hung.exited.catch(() => {})
+    throw new ToolError('MISMATCH', 'it was changed')
+  }
+  await t.rejects(withChildren([ended, hung], NEVER, late()), { code: 'MISMATCH' })
+})
+
+t.test('startChild, ask: there is no room for one more process', async (t) => {
+  const said = await runUnprivileged(`
+    const { execFileSync } = await import('node:child_process')
+    const { startChild } = await import(process.env.CHILD)
+    const { ask } = await import(process.env.CHILD.replace('child.ts', 'ask.ts'))
+    execFileSync('prlimit', ['--nproc=1', '--pid', String(process.pid)])
+    const child = startChild('true', [], { explain: (stderr) => new Error('explained: ' + stderr) })
+    for (const failing of [child.exited, ask('true', [])]) {
+      console.log(await failing.catch(({ code, message, hint }) => [code, message, hint].join('|')))
+    }
+  `)
+  const hint = 'use fewer --threads, or end other programs'
+  t.strictSame(said.split('\n'), [
+    `NO_MEMORY|start "true": spawn true EAGAIN|${hint}`,
+    `NO_MEMORY|start "true": spawn /usr/bin/bash EAGAIN|${hint}`,
+    '',
+  ])
+})
+
+t.test('startChild: what Node throws for is how the child fails', async (t) => {
+  const error = Object.assign(new Error('spawn ENOMEM'), { code: 'ENOMEM', syscall: 'spawn' })
+  const mocked = await t.mockImport<typeof import('../../lib/child.ts')>('../../lib/child.ts', {
+    'node:child_process': {
+      spawn() {
+        throw error
+      },
+    },
+  })
+  const child = mocked.startChild('sh', [], { explain: () => new ToolError('ENGINE_FAILED', '') })
+  await t.rejects(child.exited, { code: 'NO_MEMORY', message: 'start "sh": spawn ENOMEM' })
+  t.equal(await text(child.stdout), '')
+  child.kill()
+  await t.rejects(pipeline(Readable.from(['x']), child.stdin))
+})
+
 t.test('startChild: no descriptor is left for its pipes', async (t) => {
   const said = await runWithFew(`
     const { openSync, closeSync } = await import('node:fs')
@@ -280,7 +326,28 @@ async function runWithFew(source: string): Promise<string> {
   const args = ['-c', 'ulimit -n 200; exec "$0" --input-type=module -e "$1"', process.execPath]
   const { stdout } = spawn('sh', [...args, source], {
     env: { ...process.env, CHILD },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    // What tells of coverage cannot write where this user may not.
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  return text(stdout)
+}
+
+// One that is not root, whose processes are counted, and who reads all the same.
+const UNPRIVILEGED = [
+  '--reuid=64738',
+  '--clear-groups',
+  '--inh-caps=+dac_read_search',
+  '--ambient-caps=+dac_read_search',
+]
+
+/** @returns the stdout of a Node of another user. */
+async function runUnprivileged(source: string): Promise<string> {
+  const CHILD = new URL('../../lib/child.ts', import.meta.url).href
+  const args = [...UNPRIVILEGED, process.execPath, '--input-type=module', '-e', source]
+  const { stdout } = spawn('setpriv', args, {
+    env: { ...process.env, CHILD, NODE_OPTIONS: undefined },
+    // What tells of coverage cannot write where this user may not.
+    stdio: ['ignore', 'pipe', 'ignore'],
   })
   return text(stdout)
 }

@@ -5,8 +5,11 @@ import t from 'tap'
 import { ToolError, interrupted } from '../../lib/errors.ts'
 import { attempt, type Result } from '../../lib/outcome.ts'
 
-function attemptTo(act: () => Promise<Result>): ReturnType<typeof attempt> {
-  return attempt('a:1', 'a-1.tar.xz', act)
+function attemptTo(
+  act: () => Promise<Result>,
+  signal = new AbortController().signal,
+): ReturnType<typeof attempt> {
+  return attempt('a:1', 'a-1.tar.xz', { signal }, act)
 }
 
 t.test('attempt: adds to a result for what it was and how long it took', async (t) => {
@@ -45,17 +48,23 @@ t.test('attempt: what the operating system refuses is a failed outcome', async (
   t.match(error, { code: 'IO_FAILED' })
 })
 
-// what, the error
-const THROWN: [string, Error][] = [
-  ['an interruption', interrupted()],
-  ['a bug', new TypeError('bug')],
-]
+t.test('attempt: an interruption of the run ends it', async (t) => {
+  const act = (): Promise<Result> => Promise.reject(interrupted())
+  await t.rejects(attemptTo(act, AbortSignal.abort()), { code: 'INTERRUPTED' })
+})
 
-for (const [what, error] of THROWN) {
-  t.test(`attempt: ${what} ends the run`, async (t) => {
-    await t.rejects(
-      attemptTo(() => Promise.reject(error)),
-      error,
-    )
-  })
-}
+t.test('attempt: what was ended, though nobody interrupted the run, has failed', async (t) => {
+  const outcome = await attemptTo(() => Promise.reject(interrupted()))
+  t.match(outcome, { result: 'failed', error: { code: 'IO_FAILED', hint: 'try it again' } })
+  const cause = new ToolError('MISMATCH', 'it was changed')
+  const behind = new ToolError('INTERRUPTED', 'interrupted', { cause })
+  t.equal((await attemptTo(() => Promise.reject(behind))).error, cause)
+})
+
+t.test('attempt: a bug ends the run', async (t) => {
+  const bug = new TypeError('bug')
+  await t.rejects(
+    attemptTo(() => Promise.reject(bug)),
+    bug,
+  )
+})

@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads'
 import t from 'tap'
 
 import { createTurns } from '../../lib/turns.ts'
@@ -23,3 +24,37 @@ t.test('write: what still comes for a block that failed is for nobody', async (t
   await block.write(more, true)
   t.equal(more.length, 1000, 'it was not given away')
 })
+
+const THREADS: [string, () => Worker, string][] = [
+  [
+    'runs out of memory',
+    () =>
+      new Worker('const all = []; for (;;) all.push(new Array(1e5).fill(all))', {
+        eval: true,
+        resourceLimits: { maxOldGenerationSizeMb: 8 },
+      }),
+    'decompress: Worker terminated due to reaching memory limit: JS heap out of memory',
+  ],
+  [
+    'gets none for its bytes',
+    () => new Worker('throw new RangeError("Array buffer allocation failed")', { eval: true }),
+    'decompress: Array buffer allocation failed',
+  ],
+]
+
+for (const [what, startXzWorker, message] of THREADS) {
+  t.test(`takeOldest: a thread that ${what} is no bug`, async (t) => {
+    const mocked = await t.mockImport<typeof import('../../lib/xz-workers.ts')>(
+      '../../lib/xz-workers.ts',
+      { '../../lib/worker-code.ts': { startXzWorker } },
+    )
+    const workers = mocked.createXzWorkers(1, createTurns())
+    await workers.begin({ sizeBytes: 10, isHuge: false, explain: () => new Error('fault') })
+    const error: unknown = await workers
+      .takeOldest()
+      .next()
+      .catch((thrown: unknown) => thrown)
+    t.match(error, { code: 'NO_MEMORY', message, hint: /--threads/ })
+    await workers.end()
+  })
+}
