@@ -2,18 +2,27 @@
 // directory, so that a run on another host or in a container sees it too. Who
 // holds it renews its time; a lock of a process that has ended, or that nobody
 // renews any more, is free, and the next run takes it over.
-import { link, lstat, open, readFile, readdir, rename, rm } from 'node:fs/promises'
+import { lstat, readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { isLockTemporary, labelOf, temporaryPath } from './atomic-file.ts'
-import { ToolError, isAbsent, isSystemError, nothing } from './errors.ts'
+import { isLockTemporary, labelOf } from './atomic-file.ts'
+import { ToolError, nothing } from './errors.ts'
+import {
+  createLock,
+  fileSystemNow,
+  isUnchanged,
+  readLock,
+  renewLock,
+  replaceLock,
+  takeAway,
+  type FoundLock,
+} from './lock-file.ts'
 import {
   describeHolder,
   formatHolder,
   isLabelOfEnded,
   nameHolder,
-  parseHolder,
   stateOf,
   type LockHolder,
 } from './lock-holder.ts'
@@ -28,7 +37,6 @@ const WATCH_MS = 12_000
 // Whoever takes one over, or puts back what it took by mistake, needs no longer.
 const MAX_TRIES = 20
 const RETRY_MS = 50
-const MAX_BYTES = 4096
 
 /** The locks of this process, by the paths of their directories. */
 const held = new Map<string, LockHolder>()
@@ -65,7 +73,7 @@ export async function lockDirectory(
   const renewing = new Set<Promise<void>>()
   // One that the disk keeps waiting does not keep the next one.
   const timer = setInterval(() => {
-    const renewal = renew(path, holder).catch(() => {})
+    const renewal = renewLock(path, holder).catch(() => {})
     renewing.add(renewal)
     void renewal.finally(() => renewing.delete(renewal))
   }, RENEW_MS).unref()
@@ -103,7 +111,7 @@ export async function checkLock(dir: string): Promise<void> {
 async function take(taking: Taking): Promise<void> {
   const { path, holder } = taking
   for (let n = 0; n < MAX_TRIES; n++) {
-    if (await create(path, holder)) return
+    if (await createLock(path, holder)) return
     const found = await readLock(path)
     if (!found) continue
     if (!(await isFree(taking, found))) throw await busy(path, found)
@@ -120,52 +128,17 @@ async function take(taking: Taking): Promise<void> {
 async function takeOver(taking: Taking, free: FoundLock): Promise<boolean> {
   const { path, holder } = taking
   const turn = `${path}.takeover`
-  if (!(await create(turn, holder))) {
+  if (!(await createLock(turn, holder))) {
     const other = await readLock(turn)
     // It was killed in its turn.
     if (other && (await isFree(taking, other, turn))) await takeAway(turn, other.text)
     return false
   }
   try {
-    return isUnchanged(free, await readLock(path)) && (await replace(path, holder))
+    return isUnchanged(free, await readLock(path)) && (await replaceLock(path, holder))
   } finally {
     await takeAway(turn, formatHolder(holder))
   }
-}
-
-async function replace(path: string, holder: LockHolder): Promise<boolean> {
-  const whole = await temporaryPath(dirname(path), 'lock')
-  try {
-    await writeNew(whole, formatHolder(holder))
-    await rename(whole, path)
-    return true
-  } catch (error) {
-    if (isAbsent(error)) return false // as in `create`
-    throw error
-  } finally {
-    await rm(whole, { force: true })
-  }
-}
-
-/** A lock file; `holder` is undefined where it does not tell. */
-interface FoundLock {
-  readonly text: string | undefined
-  readonly holder: LockHolder | undefined
-  readonly isFile: boolean
-  readonly changedMs: number
-}
-
-async function readLock(path: string): Promise<FoundLock | undefined> {
-  const found = await lstat(path).catch(nothing)
-  if (!found) return undefined
-  const isShort = found.isFile() && found.size <= MAX_BYTES
-  const text = isShort ? await readFile(path, 'utf8').catch(() => undefined) : undefined
-  const holder = parseHolder(text ?? '')
-  return { text, holder, isFile: found.isFile(), changedMs: found.mtimeMs }
-}
-
-function isUnchanged(one: FoundLock, other: FoundLock | undefined): boolean {
-  return one.text === other?.text && one.changedMs === other?.changedMs
 }
 
 // What is not seen to run counts as ended when nobody renews it. Clocks only tell
@@ -185,16 +158,6 @@ async function isFree(
   return isUnchanged(found, await readLock(path))
 }
 
-async function fileSystemNow(dir: string): Promise<number> {
-  const probe = await temporaryPath(dir, 'lock')
-  try {
-    await writeNew(probe, '\n')
-    return (await lstat(probe)).mtimeMs
-  } finally {
-    await rm(probe, { force: true })
-  }
-}
-
 /** Removes what runs that were killed left of making a lock; what is new may be another run's. */
 export async function removeOldLockFiles(dir: string): Promise<void> {
   const names = (await readdir(dir)).filter(isLockTemporary)
@@ -205,84 +168,6 @@ export async function removeOldLockFiles(dir: string): Promise<void> {
     const isOld = found && nowMs - found.mtimeMs > FREE_AFTER_MS
     if (isOld || (await isLabelOfEnded(labelOf(name)))) await rm(join(dir, name), { force: true })
   }
-}
-
-// A link is there at once with all that is in it, and only one process can make it.
-async function create(path: string, holder: LockHolder): Promise<boolean> {
-  const text = formatHolder(holder)
-  const whole = await temporaryPath(dirname(path), 'lock')
-  try {
-    await writeNew(whole, text)
-    await link(whole, path)
-    return true
-  } catch (error) {
-    if (!isSystemError(error) || error.path !== whole || error.syscall !== 'link') throw error
-    // Over NFS a link may be made, and its answer lost.
-    if (error.code === 'EEXIST') return (await readLock(path))?.holder?.nonce === holder.nonce
-    // It was cleared away as if it were a killed run's.
-    if (error.code === 'ENOENT') return false
-    if (!NO_LINKS.test(error.code)) throw error
-    return createWithoutLinks(path, text)
-  } finally {
-    await rm(whole, { force: true })
-  }
-}
-
-const NO_LINKS = /^(?:EPERM|ENOTSUP|EOPNOTSUPP|ENOSYS|EMLINK)$/
-
-async function createWithoutLinks(path: string, text: string): Promise<boolean> {
-  try {
-    await writeNew(path, text)
-    return true
-  } catch (error) {
-    if (isSystemError(error) && error.code === 'EEXIST') return false
-    throw error
-  }
-}
-
-async function writeNew(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o644)
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-// By writing, so that the file system's own clock counts. Not synced: who looks from
-// another host gets it when the file is closed, and a slow disk must not hold it up.
-async function renew(path: string, holder: LockHolder): Promise<void> {
-  const file = await open(path, 'r+')
-  try {
-    const text = formatHolder(holder)
-    if ((await file.readFile('utf8')) !== text) return
-    await file.write(text, 0)
-  } finally {
-    await file.close()
-  }
-}
-
-/**
- * Removes a lock file, and no other that took its place meanwhile.
- *
- * @param text - what is in it
- */
-async function takeAway(path: string, text: string | undefined): Promise<void> {
-  if ((await readLock(path))?.text !== text) return
-  const aside = await temporaryPath(dirname(path), 'lock')
-  await rename(path, aside).catch(nothing)
-  const moved = await readLock(aside)
-  if (moved && moved.text !== text) await putBack(aside, path)
-  await rm(aside, { force: true })
-}
-
-// Where there is another by now, whoever held this one finds out before its next change.
-async function putBack(aside: string, path: string): Promise<void> {
-  await link(aside, path).catch(async (error: unknown) => {
-    if (!isSystemError(error) || !NO_LINKS.test(error.code)) return
-    await rename(aside, path)
-  })
 }
 
 async function busy(path: string, { holder, isFile }: FoundLock): Promise<ToolError> {

@@ -1,0 +1,144 @@
+// The file of a lock: made whole or not at all, renewed, and taken away without
+// taking another's. Two runs may do so at any moment, on different hosts.
+import { link, lstat, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+import { temporaryPath } from './atomic-file.ts'
+import { isAbsent, isSystemError, nothing } from './errors.ts'
+import { formatHolder, parseHolder, type LockHolder } from './lock-holder.ts'
+
+const MAX_BYTES = 4096
+
+/** A lock file; `holder` is undefined if it does not tell. */
+export interface FoundLock {
+  readonly text: string | undefined
+  readonly holder: LockHolder | undefined
+  readonly isFile: boolean
+  readonly changedMs: number
+}
+
+/** @returns the lock file of that path, or undefined if there is none */
+export async function readLock(path: string): Promise<FoundLock | undefined> {
+  const found = await lstat(path).catch(nothing)
+  if (!found) return undefined
+  const isShort = found.isFile() && found.size <= MAX_BYTES
+  const text = isShort ? await readFile(path, 'utf8').catch(() => undefined) : undefined
+  const holder = parseHolder(text ?? '')
+  return { text, holder, isFile: found.isFile(), changedMs: found.mtimeMs }
+}
+
+/** @returns whether a lock file is as it was: nobody has renewed it. */
+export function isUnchanged(one: FoundLock, other: FoundLock | undefined): boolean {
+  return one.text === other?.text && one.changedMs === other?.changedMs
+}
+
+/**
+ * A link is there at once with all that is in it, and only one process can make it.
+ *
+ * @returns whether the lock file was made; not if there is one
+ */
+export async function createLock(path: string, holder: LockHolder): Promise<boolean> {
+  const text = formatHolder(holder)
+  const whole = await temporaryPath(dirname(path), 'lock')
+  try {
+    await writeNew(whole, text)
+    await link(whole, path)
+    return true
+  } catch (error) {
+    if (!isSystemError(error) || error.path !== whole || error.syscall !== 'link') throw error
+    // Over NFS a link may be made, and its answer lost.
+    if (error.code === 'EEXIST') return (await readLock(path))?.holder?.nonce === holder.nonce
+    // It was cleared away as if it were a killed run's.
+    if (error.code === 'ENOENT') return false
+    if (!NO_LINKS.test(error.code)) throw error
+    return createWithoutLinks(path, text)
+  } finally {
+    await rm(whole, { force: true })
+  }
+}
+
+const NO_LINKS = /^(?:EPERM|ENOTSUP|EOPNOTSUPP|ENOSYS|EMLINK)$/
+
+async function createWithoutLinks(path: string, text: string): Promise<boolean> {
+  try {
+    await writeNew(path, text)
+    return true
+  } catch (error) {
+    if (isSystemError(error) && error.code === 'EEXIST') return false
+    throw error
+  }
+}
+
+async function writeNew(path: string, text: string): Promise<void> {
+  const file = await open(path, 'wx', 0o644)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Renews the time of a lock file: by writing, so that the file system's own clock
+ * counts. Not synced: who looks from another host gets it when the file is closed, and
+ * a slow disk must not hold it up.
+ */
+export async function renewLock(path: string, holder: LockHolder): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    const text = formatHolder(holder)
+    if ((await file.readFile('utf8')) !== text) return
+    await file.write(text, 0)
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Removes a lock file, and no other that took its place meanwhile.
+ *
+ * @param text - what is in it
+ */
+export async function takeAway(path: string, text: string | undefined): Promise<void> {
+  if ((await readLock(path))?.text !== text) return
+  const aside = await temporaryPath(dirname(path), 'lock')
+  await rename(path, aside).catch(nothing)
+  const moved = await readLock(aside)
+  if (moved && moved.text !== text) await putBack(aside, path)
+  await rm(aside, { force: true })
+}
+
+// Where there is another by now, whoever held this one finds out before its next change.
+async function putBack(aside: string, path: string): Promise<void> {
+  await link(aside, path).catch(async (error: unknown) => {
+    if (!isSystemError(error) || !NO_LINKS.test(error.code)) return
+    await rename(aside, path)
+  })
+}
+
+/** @returns whether a lock file was put in the place of another; not if it was cleared away. */
+export async function replaceLock(path: string, holder: LockHolder): Promise<boolean> {
+  const whole = await temporaryPath(dirname(path), 'lock')
+  try {
+    await writeNew(whole, formatHolder(holder))
+    await rename(whole, path)
+    return true
+  } catch (error) {
+    if (isAbsent(error)) return false // as in `createLock`
+    throw error
+  } finally {
+    await rm(whole, { force: true })
+  }
+}
+
+/** @returns the time by the clock of the file system, in ms since 1970 */
+export async function fileSystemNow(dir: string): Promise<number> {
+  const probe = await temporaryPath(dir, 'lock')
+  try {
+    await writeNew(probe, '\n')
+    return (await lstat(probe)).mtimeMs
+  } finally {
+    await rm(probe, { force: true })
+  }
+}
