@@ -31,11 +31,14 @@ look() {
   need pixz pixz
   need xz xz-utils
   need zstd zstd
+  need bzip2 bzip2
   need tar tar
   need md5sum coreutils
   need sha256sum coreutils
   need mount mount
   need unshare util-linux
+  need chattr e2fsprogs
+  need hostname hostname
   need pivot_root util-linux
   # A newer Docker, and the far side with its arm64 twin, have roots of their own.
   need debootstrap debootstrap
