@@ -11,7 +11,7 @@ import { startDecompressor } from './decompression.ts'
 import { readImages, type ArchivedImage, type RequiredLayer } from './docker-archive.ts'
 import { sendTar } from './engine-sink.ts'
 import { readStart, streamFile, wholeFile, type FileRange } from './file-range.ts'
-import { createLayerProof } from './layer-proof.ts'
+import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from './outcome.ts'
 import { digestSegments } from './segment-digest.ts'
 import { digestTar, type TarDigest } from './tar-digest.ts'
@@ -68,8 +68,8 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   const decompressor = await startDecompressor([range], { decompressors, threads })
   const child = sink?.start()
   // An engine may be gone when it has the end of the tar.
-  const proof = options.verifyLayers ? createLayerProof() : undefined
-  const digester = digestTar({ constant: false, md5: options.md5, toEnd: true, tap: proof })
+  const verifier = options.verifyLayers ? createLayerVerifier() : undefined
+  const digester = digestTar({ constant: false, md5: options.md5, toEnd: true, tap: verifier })
   const hash = createHash('sha256')
   const segments = digestSegments(options.segments ?? [])
   let archiveBytes = 0
@@ -88,13 +88,13 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
       tarBytes += chunk.length
       options.onProgress({ tarBytes, archiveBytes })
       for (const { bytes } of digester.write(chunk)) yield bytes
-      const busy = proof?.ready()
+      const busy = verifier?.ready()
       if (busy) await busy
     }
   }
   const source = pipeline(streamFile(archive), hashed, decompressor.stdin)
   const finish = async (): Promise<ReadArchive> => {
-    const decoded = await proof?.end()
+    const decoded = await verifier?.end()
     const digest = { ...digester.end(), ...(decoded && { decoded }) }
     await Promise.all([source, decompressor.exited])
     if (isUnprovenByPixz) await readStreams(range)
@@ -117,7 +117,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   try {
     await withChildren(children, options.signal, Promise.all([source, drain]))
   } finally {
-    await proof?.stop()
+    await verifier?.stop()
   }
   if (!read) throw new Error('the archive was not read to its end')
   return read

@@ -21,8 +21,8 @@ export const RECORD_SCHEMA = 1
 // An image has at most 127 layers; a tar of several images has some more.
 const MAX_SEGMENTS = 10_000
 
-/** As long as the name of a file may be. */
-export const MAX_NAME_BYTES = 255
+// As long as the name of a file may be.
+const MAX_NAME_BYTES = 255
 
 const Digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
 const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is no sha256'))

@@ -14,7 +14,7 @@ import type { DeliveredLayer } from './delivered-layers.ts'
 import { countUncompared, layerDigest, type RequiredLayer } from './docker-archive.ts'
 import { interrupted } from './errors.ts'
 import type { HeldLayer } from './held-layers.ts'
-import { createLayerProof } from './layer-proof.ts'
+import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from './outcome.ts'
 import { createSegmentWriter, type CompressOptions } from './segment-writer.ts'
 import { WrongGuess } from './layer-guess.ts'
@@ -157,8 +157,8 @@ async function compress(
   const source = options.open()
   const children = source.child ? [source.child] : []
   const writer = createSegmentWriter(file.handle, children, options)
-  const proof = options.verifyLayers ? createLayerProof() : undefined
-  const cutter = cutTar(writer, { ...options, distrusted, tap: proof })
+  const verifier = options.verifyLayers ? createLayerVerifier() : undefined
+  const cutter = cutTar(writer, { ...options, distrusted, tap: verifier })
   let tarBytes = 0
 
   const feed = async () => {
@@ -168,11 +168,11 @@ async function compress(
       tarBytes += chunk.length
       options.onProgress({ tarBytes, archiveBytes: writer.sizeBytes })
       await cutter.write(chunk)
-      const busy = proof?.ready()
+      const busy = verifier?.ready()
       if (busy) await busy
     }
     options.onRead?.()
-    const decoded = await proof?.end()
+    const decoded = await verifier?.end()
     const { tar, cut } = await cutter.end()
     const written = await writer.finish()
     return { tar: { ...tar, ...(decoded && { decoded }) }, cut, written }
@@ -188,7 +188,7 @@ async function compress(
   } finally {
     source.tar.destroy()
     // It may be waiting for a decoder.
-    await proof?.stop()
+    await verifier?.stop()
     await writer.end()
     await feeding.catch(() => {})
     // It may have begun one more while the others were ended.

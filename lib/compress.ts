@@ -6,7 +6,7 @@ import { basename, join } from 'node:path'
 import type { ArchiveRecord } from './archive-record.ts'
 import { archiveSizes, spared, uncomparedNote } from './archive-sizes.ts'
 import { writeArchive } from './archive-writer.ts'
-import { checkDirectory, isUpToDate, listChecksums, removeArchive } from './carry-directory.ts'
+import { checkDirectory, forgetArchive, isUpToDate, listChecksums } from './carry-directory.ts'
 import { CODECS, ENDINGS, type Coding } from './codec.ts'
 import { findCompressors, type CompressorName, type Compressors } from './compressor.ts'
 import { readImages } from './docker-archive.ts'
@@ -200,7 +200,8 @@ async function removeOther(archive: string, options: CompressOptions): Promise<s
     const isReplaced = existing.refusal
       ? options.force
       : existing.record?.tar.modified !== undefined
-    if (isReplaced && (await removeArchive(other))) {
+    if (isReplaced) {
+      await forgetArchive(other)
       notes.push(`it takes the place of ${basename(other)}`)
     } else if (existing.refusal) {
       notes.push(`${basename(other)} beside it stays: its metadata cannot be read`)

@@ -140,6 +140,7 @@ async function imageTarget(reference: ImageReference, dir: string): Promise<Targ
 async function onlyIncrements(names: readonly string[], dir: string): Promise<string[]> {
   const found: string[] = []
   for (const name of names) {
+    // Where it cannot be read, the name decides; whoever reads the archive tells of it.
     const record = await readRecord(join(dir, name)).catch(() => undefined)
     if (!record || record.requires) found.push(name)
   }

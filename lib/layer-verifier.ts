@@ -15,7 +15,7 @@ import type { DecodedLayers, MemberTap } from './tar-digest.ts'
 import type { TarMember } from './tar-walker.ts'
 
 /** Layers being decompressed beside a digest of their tar. */
-export interface LayerProof extends MemberTap {
+export interface LayerVerifier extends MemberTap {
   /** @returns what to wait for before the next chunk, if anything. */
   ready(): Promise<unknown> | undefined
   /** @returns what came of all that may be compressed layers. */
@@ -34,7 +34,7 @@ const KEPT_BYTES = 256 * 1024
 const MAX_LAYERS = 10_000
 
 /** @returns what decompresses the layers of one tar */
-export function createLayerProof(): LayerProof {
+export function createLayerVerifier(): LayerVerifier {
   const programs: Child[] = []
   const decoded = new Map<string, PlainLayer | ToolError>()
   const pending = new Set<Promise<unknown>>()
