@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -22,6 +22,7 @@ function shell(script: string): Child {
 /** Checks that a process, whose ID a script wrote to a file, is no more, or dead. */
 async function isGone(t: Test, file: string): Promise<void> {
   const pid = (await readFile(file, 'utf8')).trim()
+  t.match(pid, /^\d+$/)
   const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   t.match(status, /^$|\) Z /, 'it has ended')
 }
@@ -98,7 +99,8 @@ t.test('ask: a signal ends what a program has started, which holds its pipes', a
   const stop = new AbortController()
   const script = `(sleep 300; true) & echo $BASHPID >${file}; wait`
   const answer = ask('bash', ['-c', script], stop.signal)
-  await until('the program', async () => existsSync(file))
+  // The shell makes the file before it writes to it.
+  await until('the program', async () => existsSync(file) && readFileSync(file).length > 0)
   stop.abort()
   t.match(await answer, { exitCode: null })
   await isGone(t, file)
