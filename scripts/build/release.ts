@@ -1,7 +1,8 @@
-// `npm run release`: dist/release/ with one archive for each kind of machine, to
-// be unpacked on a host or carried as it is, and their SHA256SUMS.
+// `npm run release [-- --keep-runtime]`: dist/release/ with one archive for each kind
+// of machine, to be unpacked on a host or carried as it is, and their SHA256SUMS.
 import { copyFile, link, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 
 import { ToolError } from '../../lib/errors.ts'
 import { readOrigin } from '../../lib/origin.ts'
@@ -10,13 +11,22 @@ import { runTool } from './child.ts'
 import { runCommand, type CommandContext } from './command.ts'
 import { PLATFORMS, buildExecutables, writeSums } from './executables.ts'
 import { collectLicences } from './licences.ts'
+import { checkNewest } from './newest.ts'
 import { publish, withOutput } from './output.ts'
 import { DIST, ROOT } from './root.ts'
 
 const COPIED = ['images_list.txt', 'README.md', 'LICENSE']
 const LICENCES = 'THIRD-PARTY-LICENSES.txt'
 
+// An earlier commit gives the same bytes as it did, and a host without a network can
+// pack what it has built: neither may ask for the newest.
+const OPTIONS = { 'keep-runtime': { type: 'boolean', default: false } } as const
+
 async function release(context: CommandContext): Promise<void> {
+  const { values } = parseArgs({ options: OPTIONS })
+  if (values['keep-runtime']) {
+    context.say('the runtime is that of package-lock.json; it may not be the newest of its line')
+  } else await checkNewest({ root: ROOT, signal: context.signal })
   const { packages } = await buildExecutables({ ...context, root: ROOT, dist: DIST, force: false })
   const { version } = readOrigin()
   await withOutput(DIST, async (dir) => {

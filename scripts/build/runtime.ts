@@ -41,7 +41,7 @@ export async function fetchRuntime(
   architecture: Architecture,
   options: FetchOptions,
 ): Promise<Runtime> {
-  const name = `node-linux-${architecture}`
+  const name = runtimePackage(architecture)
   const { version, integrity } = await readLock(join(options.root, 'package-lock.json'), name)
   const dir = join(options.dir, name)
   await mkdir(dir)
@@ -52,13 +52,24 @@ export async function fetchRuntime(
   return { architecture, version, file }
 }
 
+/** @returns the name of the npm package with the runtime for a processor. */
+export function runtimePackage(architecture: Architecture): string {
+  return `node-linux-${architecture}`
+}
+
 const Lock = v.object({ packages: v.record(v.string(), v.unknown()) })
 const Locked = v.object({
   version: v.string(),
   integrity: v.pipe(v.string(), v.startsWith('sha512-')),
 })
 
-async function readLock(file: string, name: string): Promise<v.InferOutput<typeof Locked>> {
+/**
+ * @param file - path of package-lock.json
+ * @param name - of a package
+ * @returns what the file pins of it
+ * @throws IO_FAILED where it pins no version, or no sha512
+ */
+export async function readLock(file: string, name: string): Promise<v.InferOutput<typeof Locked>> {
   const lock = v.safeParse(Lock, JSON.parse(await readFile(file, 'utf8')))
   const locked = v.safeParse(Locked, lock.success && lock.output.packages[`node_modules/${name}`])
   if (locked.success) return locked.output

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 
+import { startNpmRegistry } from '../../fixtures/npm-registry.ts'
 import { copyProject, runIn } from '../../fixtures/project-copy.ts'
 import { PROGRAMS, sh } from '../../fixtures/run.ts'
 
@@ -15,16 +16,21 @@ t.test('release: an archive for each platform, and their sums', async (t) => {
   await copyProject(dir, 'copy')
   // Whole and up to date: only the packing is left.
   await sh(`cp -a '${resolve('dist')}' . && rm -rf dist/release`, { cwd: dir })
-  const { status, stderr } = await runIn(dir, ['npm', 'run', '--silent', 'release'])
+  const { packages } = JSON.parse(await readFile('package-lock.json', 'utf8'))
+  const names = ['x64', 'arm64'].map((each) => `node-linux-${each}`)
+  const pinned = names.map((each) => [each, [packages[`node_modules/${each}`].version]])
+  const registry = await startNpmRegistry(Object.fromEntries(pinned), join(dir, 'npm-cache'))
+  t.teardown(registry.stop)
+  const { status, stderr } = await runIn(dir, ['npm', 'run', '--silent', 'release'], registry)
   t.equal(status, 0, stderr)
   t.match(stderr, `release: "${dir}/dist" is up to date\n`)
 
   const { version } = JSON.parse(await readFile('package.json', 'utf8'))
-  const names = ['x64', 'arm64'].map((each) => `dgx-offline-images-${version}-linux-${each}`)
+  const archives = ['x64', 'arm64'].map((each) => `dgx-offline-images-${version}-linux-${each}`)
   const released = join(dir, 'dist/release')
   const checked = await sh('sha256sum --strict -c SHA256SUMS', { cwd: released })
-  t.equal(checked, names.map((name) => `${name}.tar.xz: OK`).join('\n'))
-  for (const name of names) {
+  t.equal(checked, archives.map((name) => `${name}.tar.xz: OK`).join('\n'))
+  for (const name of archives) {
     await sh(`tar -xJf ${name}.tar.xz`, { cwd: released })
     const unpacked = join(released, name)
     t.strictSame(
@@ -33,7 +39,7 @@ t.test('release: an archive for each platform, and their sums', async (t) => {
     )
     t.match(await sh('sha256sum --strict -c SHA256SUMS', { cwd: unpacked }), /: OK$/)
   }
-  const [here = ''] = names.filter((name) => name.endsWith(process.arch))
+  const [here = ''] = archives.filter((name) => name.endsWith(process.arch))
   const ran = await runIn(join(released, here), ['./verify_checksums', '--version'])
   t.match(ran, { status: 0, stdout: `verify_checksums ${version} (` })
 })
