@@ -1,5 +1,6 @@
 // Sources and runtimes → dist/linux-x64/ and dist/linux-arm64/, each with the
-// four executables and their SHA256SUMS; all of it, or nothing.
+// four executables, the licences of what is inside, and their SHA256SUMS; all of it,
+// or nothing.
 import { chmod, mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -9,11 +10,15 @@ import { readOrigin } from '../../lib/origin.ts'
 import { bundlePrograms, type Bundle } from './bundle.ts'
 import { runTool } from './child.ts'
 import type { CommandContext } from './command.ts'
+import { LICENCES_NAME, collectLicences } from './licences.ts'
 import { publish, withOutput } from './output.ts'
 import { makeExecutable, prepareHome } from './pkg.ts'
 import { ANY_PROGRAM, PROGRAMS } from './programs.ts'
 import { ARCHITECTURES, fetchRuntime } from './runtime.ts'
 import { STAMP, digestInputs, isUpToDate, sha256 } from './stamp.ts'
+
+/** What is in each of {@link PLATFORMS}, beside SHA256SUMS. */
+export const BUILT = [...PROGRAMS, LICENCES_NAME] as const
 
 /** The directories in dist/. */
 export const PLATFORMS = ARCHITECTURES.map((architecture) => `linux-${architecture}`)
@@ -28,11 +33,8 @@ export interface BuildOptions extends CommandContext {
   readonly force: boolean
 }
 
-/**
- * Makes all executables, unless they are there and nothing has changed.
- * @returns the bundle that they were made from
- */
-export async function buildExecutables(options: BuildOptions): Promise<Bundle> {
+/** Makes all executables, unless they are there and nothing has changed. */
+export async function buildExecutables(options: BuildOptions): Promise<void> {
   const { root, dist, force, say } = options
   const bundle = await bundlePrograms(root, readOrigin())
   const inputs = await digestInputs(root, bundle.code)
@@ -40,20 +42,19 @@ export async function buildExecutables(options: BuildOptions): Promise<Bundle> {
     // Newer than what it was made from; unless root made it.
     await utimes(join(dist, STAMP), new Date(), new Date()).catch(() => {})
     say(`"${dist}" is up to date`)
-    return bundle
+    return
   }
   await withOutput(dist, async (dir) => {
-    await makeAll(bundle.code, dir, options)
+    await makeAll(bundle, dir, options)
     await rm(join(dist, STAMP), { force: true })
     for (const platform of PLATFORMS) await publish(join(dir, platform), join(dist, platform), dir)
     await writeFile(join(dist, STAMP), `${inputs}\n`)
   })
   say(`made ${PLATFORMS.map((platform) => `"${join(dist, platform)}"`).join(' and ')}`)
-  return bundle
 }
 
 async function makeAll(
-  code: string,
+  { code, packages }: Bundle,
   dir: string,
   { root, say, signal }: BuildOptions,
 ): Promise<void> {
@@ -67,10 +68,13 @@ async function makeAll(
   await settle(
     runtimes.map(async (runtime) => {
       const made = await makeExecutable(code, runtime, { home, dir, signal })
-      await nameExecutable(made, join(dir, `linux-${runtime.architecture}`))
+      const platform = join(dir, `linux-${runtime.architecture}`)
+      await nameExecutable(made, platform)
+      const licences = await collectLicences(root, packages, runtime)
+      await writeFile(join(platform, LICENCES_NAME), licences)
     }),
   )
-  for (const platform of PLATFORMS) await writeSums(join(dir, platform), PROGRAMS)
+  for (const platform of PLATFORMS) await writeSums(join(dir, platform), BUILT)
   for (const program of PROGRAMS) await tryOut(join(dir, `linux-${process.arch}`), program, signal)
 }
 

@@ -1,31 +1,84 @@
 // The licences of what is inside of the executables: their terms ask for them to
 // go along. Which packages that are, esbuild says; Node has its own, with those
-// of all that it is made of.
+// of all that it is made of. What a package has inside, or refers to, without its
+// text lies in licences/.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 import { ToolError, nothing } from '../../lib/errors.ts'
+import type { Runtime } from './runtime.ts'
+
+/** The file with the licences, beside the executables. */
+export const LICENCES_NAME = 'THIRD-PARTY-LICENSES.txt'
+
+/** A text that a package does not have with it: a heading, and its file in licences/. */
+interface Inside {
+  readonly title: string
+  readonly file: string
+}
+
+/**
+ * What is inside of a package. Of zx it is what its build/vendor-core.cjs is made of,
+ * and its own list has no more than the names; liblzma.wasm is built by Emscripten.
+ */
+export const INSIDE: Readonly<Record<string, readonly Inside[]>> = {
+  'node-liblzma': [
+    { title: 'GNU General Public License 3, which the licence above refers to', file: 'GPL-3.0' },
+    { title: 'liblzma of the XZ Utils, in node-liblzma', file: 'liblzma' },
+    { title: 'Emscripten, in node-liblzma', file: 'emscripten' },
+    { title: 'musl, in node-liblzma', file: 'musl' },
+  ],
+  zx: [
+    { title: '@webpod/ingrid, in zx', file: 'webpod-ingrid' },
+    { title: '@webpod/ps, in zx', file: 'webpod-ps' },
+    { title: 'chalk, in zx', file: 'chalk' },
+    { title: 'isexe, in zx', file: 'isexe' },
+    { title: 'which, in zx', file: 'which' },
+    { title: 'zurk, in zx', file: 'zurk' },
+  ],
+}
+
+const TEXTS = fileURLToPath(new URL('licences', import.meta.url))
+
+const PREFACE = `Each executable has a Node.js and the following packages inside, all under licences of
+their own. One of them is under the GNU Lesser General Public License: node-liblzma, as it
+is on npm. To run the programs with another version of it, change it in the sources
+(https://github.com/mikepcw/dgx-offline-images): put another one into node_modules, or its
+version into package.json, and \`npm run build\` makes the executables with it.
+`
 
 /**
  * @param root - the directory of node_modules
  * @param packages - names of the npm packages inside
+ * @param runtime - the Node inside
  * @returns the text for a file: a heading and the licence of each, Node last
  * @throws IO_FAILED where a package has no licence with it
  */
-export async function collectLicences(root: string, packages: readonly string[]): Promise<string> {
-  const runtime = `node-linux-${process.arch}`
-  const parts: string[] = []
-  for (const name of [...packages, runtime]) {
+export async function collectLicences(
+  root: string,
+  packages: readonly string[],
+  { version, licence }: Pick<Runtime, 'version' | 'licence'>,
+): Promise<string> {
+  const parts = [PREFACE]
+  for (const name of packages) {
     const dir = join(root, 'node_modules', name)
-    const { version } = JSON.parse(await readFile(join(dir, 'package.json'), 'utf8'))
-    const title = name === runtime ? `Node.js ${version}` : `${name} ${version}`
-    parts.push(`${title}\n${'='.repeat(title.length)}\n\n${await readLicence(dir, name)}\n`)
+    const { version: its } = JSON.parse(await readFile(join(dir, 'package.json'), 'utf8'))
+    parts.push(section(`${name} ${its}`, await readLicence(dir, name)))
+    for (const { title, file } of INSIDE[name] ?? []) {
+      parts.push(section(title, await readFile(join(TEXTS, `${file}.txt`), 'utf8')))
+    }
   }
+  parts.push(section(`Node.js ${version}`, await readFile(licence, 'utf8')))
   return parts.join('\n')
 }
 
+function section(title: string, text: string): string {
+  return `${title}\n${'='.repeat(title.length)}\n\n${text.trim()}\n`
+}
+
 const LICENCE = /^licen[cs]e(\.|$)/i
-// Where zx keeps those of the packages that were put into it.
+// Where zx keeps the names of the packages that were put into it.
 const NOTICES = 'build/3rd-party-licenses'
 
 async function readLicence(dir: string, name: string): Promise<string> {

@@ -1,22 +1,19 @@
 // `npm run release [-- --keep-runtime]`: dist/release/ with one archive for each kind
 // of machine, to be unpacked on a host or carried as it is, and their SHA256SUMS.
-import { copyFile, link, mkdir, writeFile } from 'node:fs/promises'
+import { copyFile, link, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { ToolError } from '../../lib/errors.ts'
 import { readOrigin } from '../../lib/origin.ts'
-import { PROGRAMS } from './programs.ts'
 import { runTool } from './child.ts'
 import { runCommand, type CommandContext } from './command.ts'
-import { PLATFORMS, buildExecutables, writeSums } from './executables.ts'
-import { collectLicences } from './licences.ts'
+import { BUILT, PLATFORMS, buildExecutables, writeSums } from './executables.ts'
 import { checkNewest } from './newest.ts'
 import { publish, withOutput } from './output.ts'
 import { DIST, ROOT } from './root.ts'
 
 const COPIED = ['images_list.txt', 'README.md', 'LICENSE']
-const LICENCES = 'THIRD-PARTY-LICENSES.txt'
 
 // An earlier commit gives the same bytes as it did, and a host without a network can
 // pack what it has built: neither may ask for the newest.
@@ -27,7 +24,7 @@ async function release(context: CommandContext): Promise<void> {
   if (values['keep-runtime']) {
     context.say('the runtime is that of package-lock.json; it may not be the newest of its line')
   } else await checkNewest({ root: ROOT, signal: context.signal })
-  const { packages } = await buildExecutables({ ...context, root: ROOT, dist: DIST, force: false })
+  await buildExecutables({ ...context, root: ROOT, dist: DIST, force: false })
   const { version } = readOrigin()
   await withOutput(DIST, async (dir) => {
     const made = join(dir, 'release')
@@ -36,7 +33,7 @@ async function release(context: CommandContext): Promise<void> {
     for (const platform of PLATFORMS) {
       const name = `dgx-offline-images-${version}-${platform}`
       context.say(`packing ${name}.tar.xz`)
-      await stage(join(dir, name), platform, packages)
+      await stage(join(dir, name), platform)
       await pack(name, dir, context.signal)
       archives.push(`${name}.tar.xz`)
     }
@@ -46,12 +43,11 @@ async function release(context: CommandContext): Promise<void> {
   context.say(`made "${join(DIST, 'release')}"`)
 }
 
-async function stage(dir: string, platform: string, packages: readonly string[]): Promise<void> {
+async function stage(dir: string, platform: string): Promise<void> {
   await mkdir(dir)
-  for (const program of PROGRAMS) await link(join(DIST, platform, program), join(dir, program))
+  for (const name of BUILT) await link(join(DIST, platform, name), join(dir, name))
   for (const name of COPIED) await copyFile(join(ROOT, name), join(dir, name))
-  await writeFile(join(dir, LICENCES), await collectLicences(ROOT, packages))
-  await writeSums(dir, [...PROGRAMS, ...COPIED, LICENCES])
+  await writeSums(dir, [...BUILT, ...COPIED])
 }
 
 // A dictionary larger than an executable finds that all four have the same

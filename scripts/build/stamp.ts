@@ -16,7 +16,9 @@ export const STAMP = 'inputs.sha256'
 export async function digestInputs(root: string, code: string): Promise<string> {
   const hash = createHash('sha256').update(code)
   const build = join(root, 'scripts/build')
-  const own = (await readdir(build)).toSorted().map((name) => join(build, name))
+  const entries = await readdir(build, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile())
+  const own = files.map((entry) => join(entry.parentPath, entry.name)).toSorted()
   for (const file of [join(root, 'package-lock.json'), ...own]) hash.update(await readFile(file))
   return hash.digest('hex')
 }

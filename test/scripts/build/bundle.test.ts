@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import { bundleEntry } from '../../../scripts/build/bundle.ts'
-import { collectLicences } from '../../../scripts/build/licences.ts'
 import { ROOT } from '../../../scripts/build/root.ts'
 import { startFile } from '../../fixtures/run.ts'
 import { sampleBytes, xz } from '../../fixtures/xz-archives.ts'
@@ -14,7 +13,6 @@ const ENTRY = 'test/fixtures/xz-unpacker.ts'
 t.test('bundleEntry: the thread is in the file, and runs from an empty directory', async (t) => {
   const { code, packages } = await bundleEntry(ROOT, ENTRY)
   t.strictSame(packages, ['node-liblzma'])
-  t.match(await collectLicences(ROOT, packages), 'GNU LESSER GENERAL PUBLIC LICENSE')
   t.ok(code.length < 300_000, `${code.length} bytes`)
   t.equal((await bundleEntry(ROOT, ENTRY)).code, code, 'the same at each build')
 

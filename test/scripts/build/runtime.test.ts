@@ -29,6 +29,15 @@ t.test('runtime: a package without Node in it', async (t) => {
   })
 })
 
+t.test('runtime: a package without its licence', async (t) => {
+  const dir = t.testdir({ package: { bin: { node: '' } } })
+  await sh('tar -czf package.tgz package', { cwd: dir })
+  await t.rejects(unpackRuntime(join(dir, 'package.tgz'), dir, new AbortController().signal), {
+    code: 'IO_FAILED',
+    message: /^unpack ".*package.tgz": tar: package\/LICENSE: Not found in archive/,
+  })
+})
+
 t.test('runtime: an executable for the other processor, or none', async (t) => {
   const dir = t.testdir({ script: '#!/bin/sh\necho not an executable\n', empty: '' })
   await checkArchitecture(`${executables('x64')}/compress_tars`, 'x64')
