@@ -68,12 +68,88 @@ if ! command -v apt-get >/dev/null 2>&1; then
   exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
+
+# Packages enable and start their services: docker-registry listens on every
+# interface, docker.io runs dockerd. The tests start daemons of their own, so no
+# service is started here (policy-rc.d), and none stays enabled that came along.
+POLICY=/usr/sbin/policy-rc.d
+MARK='# Made by test/setup.sh of dgx-offline-images while it installs packages.'
+
+# Sets $forbidden to whether a policy was put in place: one that is there stays as it is.
+forbid_starts() {
+  forbidden=no
+  if [ -e "$POLICY" ] || [ -L "$POLICY" ]; then
+    # Of a run that was killed.
+    grep -qxF "$MARK" "$POLICY" 2>/dev/null || return 0
+  fi
+  forbidden=yes
+  printf '#!/bin/sh\n%s\nexit 101\n' "$MARK" >"$POLICY"
+  chmod 755 "$POLICY"
+}
+
+# The names of unit files that are enabled, of the system (--system) or of each
+# user's login (--global).
+enabled_units() {
+  systemctl "$1" list-unit-files --state=enabled --no-legend --no-pager 2>/dev/null |
+    awk '{ print $1 }' | LC_ALL=C sort
+}
+
+# Without systemctl before the installation nothing here is started by systemd.
+list_units() {
+  units=$(mktemp -d)
+  if command -v systemctl >/dev/null 2>&1; then
+    for scope in --system --global; do enabled_units "$scope" >"$units/before$scope"; done
+  fi
+}
+
+disable_new() {
+  for scope in --system --global; do
+    [ -e "$units/before$scope" ] || continue
+    enabled_units "$scope" >"$units/after$scope"
+    new=$(LC_ALL=C comm -13 "$units/before$scope" "$units/after$scope" | tr '\n' ' ')
+    new=${new% }
+    [ -n "$new" ] || continue
+    options=
+    [ "$scope" = --system ] || options=' --global'
+    [ -n "$options" ] || [ ! -d /run/systemd/system ] || options=' --now'
+    # shellcheck disable=SC2086 # lists of words
+    if systemctl disable $options $new >/dev/null 2>&1; then
+      say "disabled what came along, as the tests do not need it: $new"
+      say "to have it: sudo systemctl enable$options $new"
+    else
+      say "cannot disable what came along; do it: sudo systemctl disable$options $new"
+    fi
+  done
+}
+
+finish() {
+  status=$?
+  trap - EXIT
+  trap '' HUP INT TERM
+  [ "$forbidden" = no ] || rm -f "$POLICY"
+  disable_new
+  rm -rf "$units"
+  exit "$status"
+}
+
+# One run at a time: another would take the policy away from this one.
+exec 9</usr/sbin
+flock 9
+list_units
+trap finish EXIT
+# apt ends by the same Ctrl-C; a signal to this shell alone waits for its end.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+forbidden=no
+forbid_starts
 # One broken third-party source fails the update, but not what is needed here.
 apt-get -qq update >&2 || say 'apt-get update failed; trying with the lists there are'
 look # the package lists are known only now
 say "installing $packages"
 # shellcheck disable=SC2086 # a list of words
 apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends $packages >/dev/null
+say "installed $packages, and what they depend on"
 look
 if [ -n "$packages" ]; then
   say "still missing after the installation: $packages"
