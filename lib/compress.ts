@@ -20,7 +20,7 @@ import { openForWriting } from './writing-run.ts'
 
 /** What {@link compress} takes. */
 export interface CompressOptions extends VerbContext {
-  /** Paths of tars; without any, all in the carry directory. */
+  /** Paths of tars; without any, all in the carry directory that are files themselves. */
   readonly names: readonly string[]
   readonly dir: string
   readonly coding: Coding
@@ -65,8 +65,8 @@ function nameOf(tar: string, { coding }: CompressOptions): string {
 }
 
 async function findTars(options: CompressOptions): Promise<string[]> {
-  const { names, dir } = options
-  const tars = names.length > 0 ? [...new Set(names)] : await listTars(dir)
+  const { names } = options
+  const tars = names.length > 0 ? [...new Set(names)] : await listTars(options)
   const seen = new Map<string, string>()
   for (const tar of tars) {
     const name = basename(tar)
@@ -88,11 +88,21 @@ async function findTars(options: CompressOptions): Promise<string[]> {
   return tars
 }
 
-async function listTars(dir: string): Promise<string[]> {
-  const names = await readdir(dir)
+async function listTars({ dir, notify }: CompressOptions): Promise<string[]> {
+  const entries = await readdir(dir, { withFileTypes: true })
   // macOS puts a file `._NAME` beside each on some disks.
-  const tars = names.filter((name) => name.endsWith('.tar') && !name.startsWith('.')).toSorted()
-  if (tars.length > 0) return tars.map((name) => join(dir, name))
+  const found = entries
+    .filter(({ name }) => name.endsWith('.tar') && !name.startsWith('.'))
+    .toSorted((left, right) => (left.name < right.name ? -1 : 1))
+  for (const entry of found.filter((each) => !each.isFile())) {
+    // Whoever filled the directory may have it lead to any file of the machine.
+    const why = entry.isSymbolicLink()
+      ? 'it is a symbolic link; name it to compress what it leads to'
+      : 'it is no file'
+    notify({ type: 'warning', text: `"${join(dir, entry.name)}" is passed over: ${why}` })
+  }
+  const tars = found.filter((entry) => entry.isFile()).map(({ name }) => join(dir, name))
+  if (tars.length > 0) return tars
   throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no *.tar`, {
     hint: 'name the tars, or their directory with --dir',
   })

@@ -96,23 +96,49 @@ t.test('compress: a tar that is not there does not stop the others', async (t) =
   ])
 })
 
-// what there is, the shell's way to make it, the message
-const NO_TARS: [string, string, RegExp][] = [
-  ['a pipe', 'mkfifo one.tar', /one.tar": it is no file$/],
-  ['a directory', 'mkdir one.tar', /one.tar": it is no file$/],
-  ['a name that no record may have', "touch 'o\\ne.tar'", /its name has a backslash$/],
+// what there is under the name of a tar, the shell's way to make it, and what is said of
+// it where it is named, and where it is found
+const NO_FILES: [string, string, RegExp | undefined, RegExp][] = [
+  ['a pipe', 'mkfifo one.tar', /one.tar": it is no file$/, /one.tar" is passed over: it is no f/],
+  ['a device', 'mknod one.tar c 1 5', /one.tar": it is no file$/, /passed over: it is no file$/],
+  ['a directory', 'mkdir one.tar', /one.tar": it is no file$/, /passed over: it is no file$/],
+  ['a link', 'mv two.tar to; ln -s to one.tar', undefined, /over: it is a symbolic link; name it/],
+  ['a link to a pipe', 'mkfifo to; ln -s to one.tar', /one.tar": it is no file$/, /symbolic link/],
+  ['a link to nothing', 'ln -s to one.tar', /there is no such file$/, /symbolic link/],
 ]
 
-for (const [what, make, message] of NO_TARS) {
-  t.test(`compress: ${what} is refused, and the others are done`, async (t) => {
+for (const [what, make, refusal, warning] of NO_FILES) {
+  t.test(`compress: ${what} is taken only where it is named and leads to a file`, async (t) => {
     const dir = withLayer(t, 'a')
-    await sh(`mv one.tar two.tar; ${make}; echo >._two.tar`, { cwd: dir })
-    t.match((await run(dir)).outcomes, [
-      { result: 'failed', error: { message } },
-      { result: 'compressed', archive: 'two.tar.xz' },
+    await sh(`cp one.tar two.tar; mv one.tar last.tar; ${make}`, { cwd: dir })
+    const found = await run(dir)
+    t.match(
+      found.outcomes.map(({ archive, result }) => [archive, result]),
+      [['last.tar.xz', 'compressed']],
+    )
+    t.match(found.warnings, [{ text: warning }])
+    const named = await run(dir, { names: [join(dir, 'one.tar')] })
+    t.match(named.outcomes, [
+      refusal ? { result: 'failed', error: { message: refusal } } : { result: 'compressed' },
     ])
+    t.strictSame(named.warnings, [])
   })
 }
+
+t.test('compress: no tar that is a file', async (t) => {
+  const dir = t.testdir({})
+  await sh('mkfifo one.tar', { cwd: dir })
+  await t.rejects(run(dir), { code: 'NO_ARCHIVE' })
+})
+
+t.test('compress: a name that no metadata may have is refused, the others done', async (t) => {
+  const dir = withLayer(t, 'a')
+  await sh("mv one.tar two.tar; touch 'o\\ne.tar'; echo >._two.tar", { cwd: dir })
+  t.match((await run(dir)).outcomes, [
+    { result: 'failed', error: { message: /its name has a backslash$/ } },
+    { result: 'compressed', archive: 'two.tar.xz' },
+  ])
+})
 
 t.test('compress: a time that no date can hold is not recorded', async (t) => {
   // A file system in memory takes any.
