@@ -1,5 +1,6 @@
 // SHA256SUMS, as `sha256sum` writes and `sha256sum -c` reads it. Lines that
-// are not ours stay as they are, whatever the encoding of the names in them.
+// are not ours stay as they are, whatever the encoding of the names in them, unless
+// the file may be another one under this name: then only checksums are kept.
 
 /** sha256 in hex by file name. */
 export type Checksums = ReadonlyMap<string, string>
@@ -7,7 +8,7 @@ export type Checksums = ReadonlyMap<string, string>
 /** How the file is read and written: each byte is a character. */
 export const SUMS_ENCODING = 'latin1'
 
-const LINE = /^(?<escaped>\\?)(?<sha256>[0-9a-f]{64}) [ *](?:\.\/)?(?<name>.+)$/i
+const LINE = /^(?<escaped>\\?)(?<sha256>[0-9a-f]{64}) [ *](?:\.\/+)*(?<name>.+)$/i
 
 /**
  * @param text - what `sha256sum` wrote, in {@link SUMS_ENCODING}; CRLF is accepted
@@ -16,6 +17,22 @@ const LINE = /^(?<escaped>\\?)(?<sha256>[0-9a-f]{64}) [ *](?:\.\/)?(?<name>.+)$/
  */
 export function parseChecksums(text: string): Map<string, string> {
   return new Map(parseLines(text).map(({ name, sha256 }) => [name, sha256]))
+}
+
+/**
+ * @param text - as for {@link parseChecksums}
+ * @returns the names that have lines with different checksums, each once, in the order of the file
+ */
+export function findConflicts(text: string): string[] {
+  const first = new Map<string, string>()
+  const conflicts = new Map<string, string>()
+  for (const { name, bytes, sha256 } of parseLines(text)) {
+    const key = bytes.toString('hex')
+    const before = first.get(key)
+    if (before === undefined) first.set(key, sha256)
+    else if (before !== sha256) conflicts.set(key, name)
+  }
+  return [...conflicts.values()]
 }
 
 /** A file that is listed. */
@@ -37,17 +54,27 @@ function parseLines(text: string): Line[] {
   return text.split(/\r?\n/).flatMap((line) => parseLine(line) ?? [])
 }
 
+/** What becomes of lines that are no checksums. */
+export interface OtherLines {
+  /**
+   * Whether they stay. They must not where the file may hold what is not meant for
+   * whoever reads the new one: one of another user, or one with a second name.
+   */
+  readonly keepOthers?: boolean
+}
+
 /**
  * @param text - the file so far
  * @returns the file without the lines of those files, by the bytes of their names
  */
-export function dropFiles(text: string, files: readonly ListedFile[]): string {
+export function dropFiles(
+  text: string,
+  files: readonly ListedFile[],
+  others: OtherLines = {},
+): string {
   const dropped = new Set(files.map(({ bytes }) => bytes.toString('hex')))
-  const kept = text.split(/\r?\n/).filter((line) => {
-    const listed = parseLine(line)
-    return line !== '' && !(listed && dropped.has(listed.bytes.toString('hex')))
-  })
-  return kept.map((line) => `${line}\n`).join('')
+  const isKept = ({ bytes }: Line): boolean => !dropped.has(bytes.toString('hex'))
+  return joinLines(keepLines(text, isKept, others))
 }
 
 /**
@@ -58,15 +85,28 @@ export function dropFiles(text: string, files: readonly ListedFile[]): string {
 export function updateChecksums(
   text: string,
   changes: ReadonlyMap<string, string | undefined>,
+  others: OtherLines = {},
 ): string {
-  const kept = text.split(/\r?\n/).filter((line) => {
-    const name = parseLine(line)?.name
-    return line !== '' && !(name !== undefined && changes.has(name))
-  })
+  const kept = keepLines(text, ({ name }) => !changes.has(name), others)
   const added = [...changes].flatMap(([name, sha256]) =>
     sha256 === undefined ? [] : [formatLine(name, sha256)],
   )
-  return [...kept, ...added].map((line) => `${line}\n`).join('')
+  return joinLines([...kept, ...added])
+}
+
+function keepLines(
+  text: string,
+  isKept: (line: Line) => boolean,
+  { keepOthers = true }: OtherLines,
+): string[] {
+  return text.split(/\r?\n/).filter((line) => {
+    const listed = parseLine(line)
+    return listed ? isKept(listed) : keepOthers && line !== ''
+  })
+}
+
+function joinLines(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join('')
 }
 
 interface Line extends ListedFile {

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import {
+  dropFiles,
+  findConflicts,
   listFiles,
   parseChecksums,
   SUMS_ENCODING,
@@ -25,6 +27,7 @@ const TEXTS: [string, string, [string, string][]][] = [
   ['the last of a name', `${A}  x\n${B}  x\n`, [['x', B]]],
   ['nothing else', `# ${A}  x\n${A}\n${A} x\n${A.slice(1)}  x\n`, []],
   ['what was written by another hand', `${A.toUpperCase()}  ./x\n`, [['x', A]]],
+  ['a name with more of the directory itself', `${A}  .//././x\n`, [['x', A]]],
 ]
 
 for (const [what, text, want] of TEXTS) {
@@ -39,6 +42,40 @@ t.test('listFiles: each file once, with the bytes of its name', async (t) => {
     listFiles(text).map(({ bytes }) => bytes.toString('latin1')),
     ['x', 'caf\xe9.txt', 'a\nb'],
   )
+})
+
+// what, text, the names
+const CONFLICTS: [string, string, string[]][] = [
+  ['nothing', '', []],
+  ['the same twice', `${A}  x\n${A.toUpperCase()} *./x\r\n`, []],
+  ['another checksum', `${A}  x\n${A}  y\n${B}  x\n`, ['x']],
+  ['the first again at the end', `${A}  x\n${B}  x\n${A}  x\n`, ['x']],
+  ['two names, in the order that they are found', `${A}  x\n${A}  y\n${B}  y\n${B}  ./x\n`, ['y', 'x']],
+  ['a name written in two ways', `${A}  x\n\\${B}  x\n`, ['x']],
+  ['other lines', `# ${A}  x\n${B}  x\n`, []],
+  ['names that differ in no UTF-8', `${A}  \xe9\n${B}  \xe8\n`, []],
+] // prettier-ignore
+
+for (const [what, text, want] of CONFLICTS) {
+  t.test(`findConflicts: ${what}`, async (t) => {
+    t.strictSame(findConflicts(text), want)
+  })
+}
+
+t.test('findConflicts: many lines take no long time', async (t) => {
+  const lines = Array.from({ length: 200_000 }, (_, index) => `${A}  ${index}\n`)
+  t.strictSame(findConflicts(`${lines.join('')}${B}  7\n`), ['7'])
+})
+
+t.test('keepOthers: without it only checksums are left', async (t) => {
+  const before = `root:x:0:0\r\n\n${A}  old\n${A}  other\n${A}\n${A}  caf\xe9\nlast`
+  const changes = new Map([['old', B]])
+  const want = `${A}  other\n${A}  caf\xe9\n${B}  old\n`
+  t.equal(updateChecksums(before, changes, { keepOthers: false }), want)
+  t.equal(updateChecksums(before, new Map(), { keepOthers: true }).split('\n').length, 7)
+  const files = listFiles(`${A}  caf\xe9\n`)
+  t.equal(dropFiles(before, files, { keepOthers: false }), `${A}  old\n${A}  other\n`)
+  t.equal(dropFiles(before, files), `root:x:0:0\n${A}  old\n${A}  other\n${A}\nlast\n`)
 })
 
 t.test('updateChecksums: keeps what is not ours, replaces, removes, adds at the end', async (t) => {
