@@ -1,7 +1,7 @@
 // The one error that is meant for people. Whatever else is thrown is a bug and
 // shows its stack; what the operating system refuses is told apart here.
 
-import { visible } from './visible-text.ts'
+import { shorten, visible } from './visible-text.ts'
 
 /** What went wrong, for scripts: the codes stand in the README, but for that of what a signal ended. */
 export type ErrorCode =
@@ -43,7 +43,8 @@ export class ToolError extends Error {
 
   /**
    * @param code - one of the codes that the README lists
-   * @param message - lower case, action first, then the cause
+   * @param message - lower case, action first, then the cause; of many or long lines
+   *   as much as a person reads: what is in it may come from a file of any size
    * @param options - `hint`: what to do about it; `cause`: the error behind it
    */
   constructor(
@@ -51,11 +52,31 @@ export class ToolError extends Error {
     message: string,
     options: { hint?: string | undefined; cause?: unknown } = {},
   ) {
-    super(message, { cause: options.cause })
+    super(bounded(message), { cause: options.cause })
     this.name = 'ToolError'
     this.code = code
-    this.hint = options.hint
+    this.hint = options.hint && shorten(options.hint, MAX_LINE)
   }
+}
+
+/** The most lines of a message, but for one that tells of more. */
+export const MAX_LINES = 10
+const MAX_LINE = 2000
+
+/**
+ * @param lines - a line for each of what there is to tell
+ * @param count - of how many these are the first, where not all were kept
+ * @returns the first ten, and how many more there are; eleven as they are
+ */
+export function firstLines(lines: readonly string[], count = lines.length): string[] {
+  if (count <= MAX_LINES + 1 && lines.length === count) return [...lines]
+  return [...lines.slice(0, MAX_LINES), `and ${count - MAX_LINES} more lines`]
+}
+
+function bounded(message: string): string {
+  return firstLines(message.split('\n'))
+    .map((line) => shorten(line, MAX_LINE))
+    .join('\n')
 }
 
 const MEMORY_HINT = 'use fewer --threads, or end other programs'
@@ -112,7 +133,7 @@ export function formatError(
   program: string,
   { message, hint }: Pick<ToolError, 'message' | 'hint'>,
 ): string {
-  const lines = message.split('\n').map((line) => `${program}: error: ${visible(line)}`)
+  const lines = firstLines(message.split('\n')).map((line) => `${program}: error: ${visible(line)}`)
   if (hint !== undefined) lines.push(`${program}: hint: ${visible(hint)}`)
   return lines.join('\n')
 }

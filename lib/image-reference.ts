@@ -1,6 +1,7 @@
 // Image references as `docker pull` takes them. They end up on command lines
 // and in file names, so what the grammar does not know is refused here.
 import { ToolError } from './errors.ts'
+import { shorten, visible } from './visible-text.ts'
 
 /** A parsed image reference. */
 export interface ImageReference {
@@ -20,6 +21,8 @@ const HOST = String.raw`(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-
 const COMPONENT = String.raw`[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*`
 // 255 of a name, 128 of a tag, a digest, and what stands between.
 const MAX_LENGTH = 512
+// Of what is none at most as much is shown: it may be a line of any file.
+const MAX_SHOWN = 80
 const REFERENCE = new RegExp(
   `^(?<name>(?:(?<host>${HOST})/)?${COMPONENT}(?:/${COMPONENT})*)` +
     String.raw`(?::(?<tag>\w[\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$`,
@@ -44,7 +47,7 @@ export function readReference(text: string): ImageReference | ToolError {
   const name = groups?.['name']
   const host = groups?.['host']
   if (!name || name.length > 255 || !isHost(host) || isImageId(text)) {
-    return new ToolError('BAD_REFERENCE', `"${text}" is no image reference`, {
+    return new ToolError('BAD_REFERENCE', `"${visible(text, MAX_SHOWN)}" is no image reference`, {
       hint: hint(text),
     })
   }
@@ -59,7 +62,7 @@ export function readReference(text: string): ImageReference | ToolError {
 }
 
 function tooLong(text: string): ToolError {
-  const message = `"${text.slice(0, 80)}…" is no image reference: got ${text.length} characters, want at most ${MAX_LENGTH}`
+  const message = `"${visible(text.slice(0, MAX_SHOWN))}…" is no image reference: got ${text.length} characters, want at most ${MAX_LENGTH}`
   return new ToolError('BAD_REFERENCE', message, { hint: hint('') })
 }
 
@@ -97,6 +100,6 @@ function isImageId(text: string): boolean {
 function hint(text: string): string {
   const lower = text.toLowerCase()
   return lower !== text && REFERENCE.test(lower)
-    ? `repository names are lower case: ${lower}`
+    ? `repository names are lower case: ${shorten(lower, MAX_SHOWN)}`
     : 'write it as for docker pull: [registry/]repository[:tag][@sha256:digest]'
 }

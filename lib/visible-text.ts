@@ -33,7 +33,8 @@ export function visibleJson(value: unknown): string {
   )
 }
 
-function shorten(text: string, maxLength: number): string {
+/** @returns a text as it is, or without its middle where it has more characters than that. */
+export function shorten(text: string, maxLength: number): string {
   if (text.length <= maxLength) return text
   const half = Math.floor((maxLength - 1) / 2)
   return `${text.slice(0, half)}…${text.slice(-half)}`

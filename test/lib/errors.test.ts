@@ -3,6 +3,7 @@ import t from 'tap'
 
 import {
   ToolError,
+  firstLines,
   formatError,
   interrupted,
   isInterruption,
@@ -80,6 +81,29 @@ t.test('formatError: a line for each of the message, then the hint', async (t) =
   const error = new ToolError('BUSY', 'first\nsecond', { hint: 'wait' })
   t.equal(formatError('tool', error), 'tool: error: first\ntool: error: second\ntool: hint: wait')
   t.equal(formatError('tool', new ToolError('BUSY', 'first')), 'tool: error: first')
+})
+
+t.test('formatError: of many or long lines as much as a person reads', async (t) => {
+  const lines = Array.from({ length: 5000 }, (_, index) => `line ${index} ${'x'.repeat(5000)}`)
+  const error = new ToolError('BUSY', lines.join('\n'), { hint: 'h'.repeat(5000) })
+  for (const each of [error, { message: lines.join('\n'), hint: lines[0] }]) {
+    const told = formatError('tool', each).split('\n')
+    t.equal(told.length, 12)
+    t.match(told[0], /^tool: error: line 0 x+…x+$/)
+    t.equal(told[10], 'tool: error: and 4990 more lines')
+    t.ok(told.every((line) => line.length < 2100))
+  }
+  // As it is for programs.
+  t.ok(error.message.length < 25_000)
+  t.ok(String(error.hint).length <= 2000)
+})
+
+t.test('firstLines: eleven as they are, of more the first ten', async (t) => {
+  const lines = Array.from({ length: 12 }, (_, index) => `${index}`)
+  t.strictSame(firstLines(lines.slice(0, 11)), lines.slice(0, 11))
+  t.strictSame(firstLines(lines), [...lines.slice(0, 10), 'and 2 more lines'])
+  t.strictSame(firstLines(firstLines(lines)), firstLines(lines))
+  t.strictSame(firstLines(lines.slice(0, 11), 30).at(-1), 'and 20 more lines')
 })
 
 t.test('nothing: a file that is not there is no failure, all else is', async (t) => {

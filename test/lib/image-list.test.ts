@@ -35,6 +35,27 @@ t.test('parseImageList: names every bad line, and the first hint', async (t) => 
   })
 })
 
+t.test('parseImageList: of many bad lines the first ten, of a long one its ends', async (t) => {
+  const secret = `root:$6$${'s'.repeat(300)}:19000`
+  const told = (lines: readonly string[]): string[] => {
+    const error = t.throws(() => parseImageList(lines.join('\n'), 'my.txt'), { code: 'BAD_LIST' })
+    return error instanceof Error ? error.message.split('\n') : []
+  }
+  const [first = ''] = told([secret])
+  t.match(first, /^my\.txt:1: "root:\$6\$s+…s+:19000" is no image reference$/)
+  t.ok(first.length < 120, first)
+  const bad = Array.from({ length: 100_000 }, (_, index) => `BAD ${index}`)
+  const wanted = (count: number) =>
+    bad.slice(0, count).map((each, index) => `my.txt:${index + 1}: "${each}" is no image reference`)
+  t.strictSame(told(bad.slice(0, 10)), wanted(10))
+  t.strictSame(told(bad.slice(0, 11)), wanted(11))
+  t.strictSame(told(bad.slice(0, 12)), [...wanted(10), 'and 2 more lines'])
+  t.strictSame(told(['a:1', ...bad]).slice(9), [
+    'my.txt:11: "BAD 9" is no image reference',
+    'and 99990 more lines',
+  ])
+})
+
 for (const text of ['', '\n', '# nothing yet\n', '\uFEFF']) {
   t.test(`parseImageList: refuses a list without an image: ${JSON.stringify(text)}`, async (t) => {
     t.throws(() => parseImageList(text, 'my.txt'), {

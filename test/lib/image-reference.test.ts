@@ -1,6 +1,8 @@
 import t from 'tap'
 
-import { parseReference, pullName, taggedName } from '../../lib/image-reference.ts'
+import { ToolError } from '../../lib/errors.ts'
+import { parseReference, pullName, readReference, taggedName } from '../../lib/image-reference.ts'
+import { visible } from '../../lib/visible-text.ts'
 
 const DIGEST = `sha256:${'a1'.repeat(32)}`
 const LONG_TAG = 't'.repeat(128)
@@ -64,11 +66,19 @@ for (const text of REFUSED) {
   t.test(`parseReference: refuses ${JSON.stringify(text)}`, async (t) => {
     t.throws(() => parseReference(text), {
       code: 'BAD_REFERENCE',
-      message: `"${text}" is no image reference`,
+      message: `"${visible(text, 80)}" is no image reference`,
       hint: 'write it as for docker pull: [registry/]repository[:tag][@sha256:digest]',
     })
   })
 }
+
+t.test('parseReference: of what it refuses, message and hint are short', async (t) => {
+  const error = readReference(`A/${'b'.repeat(400)}`)
+  if (!(error instanceof ToolError)) throw new Error('it is refused')
+  t.match(error, { message: /^"A\/b+…b+" is no image reference$/, hint: /lower case: a\/b+…b+$/ })
+  t.ok(error.message.length < 120)
+  t.ok(String(error.hint).length < 120)
+})
 
 t.test('parseReference: refuses what is too long, and shows its start', async (t) => {
   for (const part of ['a', 'a-', 'a/', 'A.', ':', '@', '\n']) {
@@ -76,7 +86,7 @@ t.test('parseReference: refuses what is too long, and shows its start', async (t
     const start = performance.now()
     t.throws(() => parseReference(text), {
       code: 'BAD_REFERENCE',
-      message: `${part.repeat(100).slice(0, 80)}…" is no image reference: got ${text.length}`,
+      message: `${visible(part.repeat(100).slice(0, 80))}…" is no image reference: got ${text.length}`,
     })
     t.ok(performance.now() - start < 20_000, 'it ends')
   }
