@@ -5,6 +5,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { PassThrough, pipeline, Readable, type Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 
+import { endOf } from './credentials.ts'
 import { ToolError, interrupted, isInterruption, isSystemError, memoryError } from './errors.ts'
 import { leadGroup } from './process-group.ts'
 
@@ -61,7 +62,7 @@ export function startChild(command: string, args: readonly string[], options: Ch
   const group = leadGroup(child)
   let stderr = ''
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    stderr = (stderr + text).slice(-STDERR_BYTES)
+    stderr = endOf(stderr + text, STDERR_BYTES)
   })
   let wasKilled = false
   const failure = (end: string): ToolError => {

@@ -1,5 +1,6 @@
 // What engines and registries say on stderr, told as one of our errors. The
 // texts are those of docker 20.10 to 29, podman and nerdctl.
+import { endOf, withoutCredentials } from './credentials.ts'
 import { ToolError, type ErrorCode } from './errors.ts'
 
 interface Kind {
@@ -66,14 +67,15 @@ const KINDS: readonly Kind[] = [
  * @param action - what was tried, for instance `pull "ubuntu:22.04"`
  * @param stderr - what the engine said
  * @param registry - host of the registry, where one was asked
- * @returns the error; ENGINE_FAILED where it is none of the known ones
+ * @returns the error, without passwords and tokens; ENGINE_FAILED where it is none of
+ *   the known ones
  */
 export function engineError(action: string, stderr: string, registry?: string): ToolError {
-  const text = stderr.slice(-MAX_SAID)
+  const text = endOf(stderr, MAX_SAID)
   const kind = KINDS.find(({ pattern, ofRegistry }) => {
     return pattern.test(text) && (!ofRegistry || registry !== undefined)
   })
-  const said = text.trim().split('\n').slice(-3).join('; ')
+  const said = withoutCredentials(text.trim().split('\n').slice(-3).join('; '))
   const hint = kind?.code === 'NOT_LOGGED_IN' ? loginHint(registry ?? '') : kind?.hint
   return new ToolError(kind?.code ?? 'ENGINE_FAILED', `${action}: ${said}`, {
     hint,

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { startChild, withChildren } from './child.ts'
+import { endOf, withoutCredentials } from './credentials.ts'
 import { engineError } from './engine-error.ts'
 import type { EngineImage } from './engine-image.ts'
 import { inspectImage, tagImage, type Engine } from './engine.ts'
@@ -89,6 +90,9 @@ export async function nameForSave(
   return tagged
 }
 
+// More of one is not shown.
+const MAX_LINE = 4096
+
 async function pullOnce(reference: ImageReference, options: PullOptions): Promise<void> {
   const { engine, platform, drawProgress, notify, signal } = options
   const choice = platform === undefined ? [] : ['--platform', platform]
@@ -101,7 +105,9 @@ async function pullOnce(reference: ImageReference, options: PullOptions): Promis
     const lines = createInterface(child.stdout)
     // It hears of the end of its input, but not of one that was ended.
     child.stdout.once('close', () => lines.close())
-    for await (const text of lines) notify({ type: 'output', text })
+    for await (const line of lines) {
+      notify({ type: 'output', text: withoutCredentials(endOf(line, MAX_LINE)) })
+    }
   }
   await withChildren([child], signal, show())
 }

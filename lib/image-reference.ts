@@ -1,5 +1,6 @@
 // Image references as `docker pull` takes them. They end up on command lines
 // and in file names, so what the grammar does not know is refused here.
+import { withoutCredentials } from './credentials.ts'
 import { ToolError } from './errors.ts'
 import { shorten, visible } from './visible-text.ts'
 
@@ -47,9 +48,13 @@ export function readReference(text: string): ImageReference | ToolError {
   const name = groups?.['name']
   const host = groups?.['host']
   if (!name || name.length > 255 || !isHost(host) || isImageId(text)) {
-    return new ToolError('BAD_REFERENCE', `"${visible(text, MAX_SHOWN)}" is no image reference`, {
-      hint: hint(text),
-    })
+    return new ToolError(
+      'BAD_REFERENCE',
+      `"${visible(withoutCredentials(text), MAX_SHOWN)}" is no image reference`,
+      {
+        hint: hint(text),
+      },
+    )
   }
   const digest = groups?.['digest']
   return {
@@ -62,7 +67,8 @@ export function readReference(text: string): ImageReference | ToolError {
 }
 
 function tooLong(text: string): ToolError {
-  const message = `"${visible(text.slice(0, MAX_SHOWN))}…" is no image reference: got ${text.length} characters, want at most ${MAX_LENGTH}`
+  const shown = withoutCredentials(text.slice(0, 16 * MAX_LENGTH)).slice(0, MAX_SHOWN)
+  const message = `"${visible(shown)}…" is no image reference: got ${text.length} characters, want at most ${MAX_LENGTH}`
   return new ToolError('BAD_REFERENCE', message, { hint: hint('') })
 }
 

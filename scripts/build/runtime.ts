@@ -6,6 +6,7 @@ import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 
+import { withoutCredentials } from '../../lib/credentials.ts'
 import { ToolError } from '../../lib/errors.ts'
 import { runTool } from './child.ts'
 
@@ -100,7 +101,7 @@ const UNREACHABLE = /EAI_AGAIN|ENOTFOUND|ENOTCACHED|ECONN|ETIMEDOUT|ENETUNREACH|
 export function explainNpm(action: string, output: string): ToolError {
   const lines = [...output.matchAll(/^npm error (.+)$/gm)].map(([, line = '']) => line)
   const why = lines.find((line) => /request to|^404|EINTEGRITY|^notarget/.test(line)) ?? lines[0]
-  const message = `${action}: npm: ${why ?? output.trim()}`
+  const message = `${action}: npm: ${withoutCredentials(why ?? output.trim())}`
   if (!UNREACHABLE.test(output)) return new ToolError('IO_FAILED', message)
   return new ToolError('REGISTRY_UNREACHABLE', message, {
     hint: "it is not in npm's cache: the first build needs the npm registry (or HTTPS_PROXY)",

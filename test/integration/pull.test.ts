@@ -1,5 +1,7 @@
 // save_compressed_tars and the way to the registry: waits, faults and logins.
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { openGate } from '../fixtures/gate.ts'
@@ -94,4 +96,31 @@ t.test('login: a registry that asks for one says so, and then it works', async (
   ])
   await login()
   t.match(await bench.ask('save_compressed_tars', dir, reference), [{ result: 'saved' }])
+})
+
+// What a registry sends an engine to, it tells as it is: an engine's own words.
+t.test('credentials: those in a URL are told by nobody', async (t) => {
+  const dir = t.testdir()
+  const away = 'ftp://user:s3cr3t@host.invalid/blob?X-Amz-Date=1&X-Amz-Signature=s3cr3t'
+  const registry = createServer(({ url = '' }, response) => {
+    const isPing = /^\/v2\/?$/.test(url)
+    response.writeHead(isPing ? 200 : 307, isPing ? {} : { location: away }).end()
+  })
+  await once(registry.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => registry.close())
+  const address = registry.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  const reference = `127.0.0.1:${port}/one:1.0`
+  const told = await docker('pull', reference).catch((error: unknown) => String(error))
+  t.match(told, 's3cr3t', 'the engine tells it')
+  const { status, stdout, stderr } = await bench.run(
+    'save_compressed_tars',
+    dir,
+    '--json',
+    reference,
+  )
+  t.equal(status, 1)
+  t.match(stderr, 'X-Amz-Date=1&X-Amz-Signature=***')
+  t.match(JSON.parse(stdout), { error: { message: /X-Amz-Signature=\*\*\*/ } })
+  t.notMatch(stdout + stderr, 's3cr3t')
 })

@@ -113,6 +113,20 @@ t.test('engineError: tells the last three lines of what was said', async (t) => 
   t.equal(engineError('save', said).message, 'save: second; third; fourth')
 })
 
+t.test('engineError: tells no password, also of a text that begins in one', async (t) => {
+  const url = 'http://user:s3cr3t@proxy:3128/?token=s3cr3t'
+  for (const said of [`Get "${url}": EOF`, `one\nproxyconnect tcp: ${url}\ntwo`]) {
+    const error = engineError('pull "a:1"', said, 'docker.io')
+    t.equal(error.code, 'REGISTRY_UNREACHABLE')
+    t.match(error.message, 'http://***@proxy:3128/?token=***')
+  }
+  const loaded = unpackError('load "a:1"', `Error unpacking image a:1: ${url}: not found`)
+  t.match(loaded?.message, 'http://***@proxy:3128/?token=***: not found')
+  const end = `s3cr3t@host: ${'x'.repeat(64 * 1024 - 13)}`
+  const cut = engineError('pull "a:1"', `http://user:s3cr3t${end}`)
+  t.match(cut.message, /^pull "a:1": … x+/)
+})
+
 // the registry, the hint
 const LOGINS: [string, string][] = [
   ['docker.io', 'check its name, and log in: docker login'],

@@ -80,6 +80,15 @@ t.test('parseReference: of what it refuses, message and hint are short', async (
   t.ok(String(error.hint).length < 120)
 })
 
+t.test('parseReference: tells no password of what it refuses', async (t) => {
+  for (const end of ['', 'x'.repeat(600)]) {
+    t.throws(() => parseReference(`https://user:s3cr3t@nvcr.io/a${end}`), {
+      code: 'BAD_REFERENCE',
+      message: /^"https:\/\/\*\*\*@nvcr\.io\/a/,
+    })
+  }
+})
+
 t.test('parseReference: refuses what is too long, and shows its start', async (t) => {
   for (const part of ['a', 'a-', 'a/', 'A.', ':', '@', '\n']) {
     const text = part.repeat(1_000_000)

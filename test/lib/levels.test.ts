@@ -16,6 +16,7 @@ const PURE = [
   'checksum-file',
   'delivered-layers',
   'docker-archive',
+  'credentials',
   'engine-error',
   'engine-image',
   'engine-info',
