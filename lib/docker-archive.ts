@@ -8,6 +8,7 @@ import { formatSettings } from './image-settings.ts'
 import { parseJson, readJson } from './json-member.ts'
 import { compressionOf } from './layer-compression.ts'
 import { findMember } from './linked-member.ts'
+import { checkClashes } from './member-clashes.ts'
 import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
 import { memberKey, type DecodedLayers, type DigestedMember, type TarDigest } from './tar-digest.ts'
 
@@ -98,6 +99,8 @@ export function readImages(
   if (!tar.members || !manifest?.success) return []
   checkCount('images', manifest.output.length, MAX_IMAGES)
   const members = withRequired(tar.members, required)
+  const paths = manifest.output.flatMap((entry) => [entry.Config, ...entry.Layers])
+  checkClashes(tar, members, new Set(paths))
   checkBlobs(members)
   const manifests = Map.groupBy(readManifests(members), ({ configDigest }) => configDigest)
   const { decoded } = tar

@@ -44,8 +44,12 @@ export interface TarDigest {
   readonly membersSha256: string
   /** The same with another content of the members that may have one. */
   readonly replacedSha256?: string
-  /** The members by path, the last of a path winning; undefined where there are too many for an image. */
+  /** The members by {@link memberKey}, the last of a path winning; undefined where there are too many for an image. */
   readonly members?: ReadonlyMap<string, DigestedMember>
+  /** Those paths at which members stand that differ: which of them counts depends on who reads the tar. */
+  readonly contested?: ReadonlySet<string>
+  /** Those paths at which a link stands, or stood before a later member took its place. */
+  readonly links?: ReadonlySet<string>
   /** What compressed layers are uncompressed, where that was wanted. */
   readonly decoded?: DecodedLayers
 }
@@ -61,6 +65,7 @@ export interface TarDigester {
 // An image has at most 127 layers and some ten members for each: what holds
 // more is no image, and any tar must go through in bounded memory.
 const MAX_MEMBERS = 100_000
+const MAX_NAMES_LENGTH = 64 * 1024 * 1024
 const MAX_JSON_BYTES = 8 * 1024 * 1024
 const EMPTY = Buffer.alloc(0)
 const MAX_ALL_JSON_BYTES = 32 * 1024 * 1024
@@ -101,12 +106,11 @@ interface Current {
 
 /** @returns a digester for one tar. */
 export function digestTar(options: DigestOptions): TarDigester {
-  const members = new Map<string, DigestedMember>()
+  const index = indexMembers()
   const md5 = options.md5 ? createHash('md5') : undefined
   const all = createHash('sha256')
   const allReplaced = options.replace && createHash('sha256')
   let current: Current | undefined
-  let count = 0
   let jsonBytes = 0
   let isSparse = false
   let isFirst = false
@@ -125,7 +129,6 @@ export function digestTar(options: DigestOptions): TarDigester {
       : undefined
   const visitor = {
     member(member: TarMember): void {
-      count++
       isSparse ||= member.sparse
       const parts = replace?.isWanted(member) ? [] : undefined
       current = { member, sha256: createHash('sha256'), json: undefined, parts, start: EMPTY }
@@ -169,7 +172,7 @@ export function digestTar(options: DigestOptions): TarDigester {
       )
     }
     options.onMember?.(digested)
-    if (count <= MAX_MEMBERS) members.set(memberKey(member.path), digested)
+    index.add(digested)
   }
   function fits({ sizeBytes }: TarMember): boolean {
     if (sizeBytes > MAX_JSON_BYTES || jsonBytes + sizeBytes > MAX_ALL_JSON_BYTES) return false
@@ -188,19 +191,53 @@ export function digestTar(options: DigestOptions): TarDigester {
       ...(md5 && !isSparse && { contentMd5: md5.digest('hex') }),
       membersSha256: all.digest('hex'),
       ...(allReplaced && { replacedSha256: allReplaced.digest('hex') }),
-      ...(count <= MAX_MEMBERS && { members }),
+      ...index.end(),
     }),
   }
 }
 
-/** @returns the path without a leading `./` or a trailing `/`. */
+/** The members of a tar by their path, as long as there are not too many. */
+function indexMembers(): {
+  add(member: DigestedMember): void
+  end(): Pick<TarDigest, 'members' | 'contested' | 'links'>
+} {
+  const members = new Map<string, DigestedMember>()
+  const contested = new Set<string>()
+  const links = new Set<string>()
+  let count = 0
+  let namesLength = 0
+  const isTooMany = (): boolean => count > MAX_MEMBERS || namesLength > MAX_NAMES_LENGTH
+  return {
+    add(member) {
+      count++
+      namesLength += member.path.length + member.linkPath.length
+      if (isTooMany()) return [members, contested, links].forEach((each) => each.clear())
+      const key = memberKey(member.path)
+      const before = members.get(key)
+      if (before && !isAlike(before, member)) contested.add(key)
+      if (member.type === '1' || member.type === '2') links.add(key)
+      members.set(key, member)
+    },
+    end: () => (isTooMany() ? {} : { members, contested, links }),
+  }
+}
+
+function isAlike(a: DigestedMember, b: DigestedMember): boolean {
+  const isSameKind = a.type === b.type && a.sparse === b.sparse && a.linkPath === b.linkPath
+  return isSameKind && a.sha256 === b.sha256
+}
+
+const UNCLEAN = /(?:^|\/)(?:\.{0,2})(?:\/|$)/
+
+/** @returns the path as whoever unpacks the tar comes to it: without `.`, `..` and slashes too many. */
 export function memberKey(path: string): string {
-  // A regular expression for the end, /\/+$/, takes quadratic time on many slashes.
-  let from = 0
-  while (path.startsWith('./', from)) from += 2
-  let to = path.length
-  while (to > from && path[to - 1] === '/') to--
-  return path.slice(from, to)
+  if (!UNCLEAN.test(path)) return path
+  const parts: string[] = []
+  for (const part of path.split(/\/+/)) {
+    if (part === '..') parts.pop()
+    else if (part !== '.' && part !== '') parts.push(part)
+  }
+  return parts.join('/')
 }
 
 function sha256Of(content: Buffer): string {

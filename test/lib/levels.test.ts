@@ -31,6 +31,7 @@ const PURE = [
   'layer-guess',
   'linked-member',
   'load-plan',
+  'member-clashes',
   'normal-tar',
   'oci-index',
   'oci-layout',

@@ -70,7 +70,14 @@ const KEYS: [string, string][] = [
   ['././a/b//', 'a/b'],
   ['./', ''],
   ['.a/', '.a'],
-  ['../a', '../a'],
+  ['../a', 'a'],
+  ['/a', 'a'],
+  ['.//a', 'a'],
+  ['b/../a', 'a'],
+  ['b/c/./../../a/.', 'a'],
+  ['a//b', 'a/b'],
+  ['..a/b../...', '..a/b../...'],
+  ['..', ''],
 ]
 
 for (const [path, want] of KEYS) {
@@ -79,9 +86,43 @@ for (const [path, want] of KEYS) {
   })
 }
 
+// what, members at `a` by other names, whether that is told
+const MEETING: [string, TarEntry[], boolean][] = [
+  ['alone', [{ path: 'a', content: '1' }], false],
+  ['twice, alike', [{ path: 'a' }, { path: './x/../a' }], false],
+  ['another time', [{ path: 'a' }, { path: 'a', mtime: 1, mode: 0o400 }], false],
+  [
+    'other content',
+    [
+      { path: 'a', content: '1' },
+      { path: '/a', content: '2' },
+    ],
+    true,
+  ],
+  ['another kind', [{ path: 'a' }, { path: 'a/', type: 'directory' }], true],
+  ['another between', [{ path: 'a' }, { path: 'a', content: '1' }, { path: 'a' }], true],
+  ['another link', ['b', 'c'].map((linkPath) => ({ path: 'a', type: 'symlink', linkPath })), true],
+]
+
+for (const [what, entries, isTold] of MEETING) {
+  t.test(`contested: a path where a member stands: ${what}`, async (t) => {
+    const { contested, links } = digest(tar([...entries, { path: 'b' }])).tar
+    t.strictSame([...(contested ?? ['none'])], isTold ? ['a'] : [])
+    t.strictSame([...(links ?? ['none'])], entries[0]?.type === 'symlink' ? ['a'] : [])
+  })
+}
+
+t.test('members: of too long names are not kept', async (t) => {
+  const name = 'b'.repeat(64 * 1024 - 1)
+  const long = tar([{ path: name, format: 'gnu-long' }], { end: false })
+  const members = Array.from({ length: 1025 }, () => long)
+  const { tar: read } = digest(Buffer.concat([...members, tar([])]), { md5: false })
+  t.match(read, { members: undefined, contested: undefined, links: undefined })
+})
+
 t.test('memberKey: takes no time for many slashes', async (t) => {
   const start = performance.now()
-  t.equal(memberKey(`${'/'.repeat(1_000_000)}a`), `${'/'.repeat(1_000_000)}a`)
+  t.equal(memberKey(`${'/'.repeat(1_000_000)}a`), 'a')
   t.equal(memberKey('./'.repeat(1_000_000)), '')
   t.ok(performance.now() - start < 20_000, 'it ends')
 })

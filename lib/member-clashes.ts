@@ -1,0 +1,73 @@
+// Docker unpacks a tar into a directory, podman looks its members up, containerd reads
+// them one after the other: where two stand at one path, or one below a link, each sees
+// another image. What an engine reads of a saved image has to be there once.
+import { ToolError } from './errors.ts'
+import { followLinks } from './linked-member.ts'
+import type { Members } from './oci-layout.ts'
+import { memberKey, type TarDigest } from './tar-digest.ts'
+
+/** What an engine reads, whatever manifest.json names; `blobs` with all below it. */
+const READ_FILES = ['manifest.json', 'index.json', 'oci-layout', 'repositories']
+const BLOBS = 'blobs'
+
+/**
+ * @param tar - of a saved image
+ * @param members - of that tar, with layers that it lacks
+ * @param paths - the config and layer paths of its manifest.json
+ * @throws BAD_IMAGE where engines may see different things
+ */
+export function checkClashes(
+  { contested = new Set(), links = new Set() }: TarDigest,
+  members: Members,
+  paths: Iterable<string>,
+): void {
+  for (const path of READ_FILES) {
+    if (links.has(path)) throw refuse(path, 'is a link')
+  }
+  const below = links.size > 0 ? findBelow(links, members) : undefined
+  if (below !== undefined) throw refuse(below, 'lies below a link')
+  const sparse = members.values().find((member) => member.sparse)
+  if (sparse) throw refuse(sparse.path, 'is a sparse file')
+  if (contested.size === 0) return
+  for (const path of contested) {
+    const isBlob = path === BLOBS || path.startsWith(`${BLOBS}/`)
+    if (isBlob || READ_FILES.includes(path)) throw twice(path)
+  }
+  for (const path of paths) {
+    for (const key of followLinks(members, path)) {
+      if (contested.has(key)) throw twice(key)
+    }
+  }
+}
+
+// By a search in what is sorted: there may be as many links as members, and names of
+// thousands of parts.
+function findBelow(links: ReadonlySet<string>, members: Members): string | undefined {
+  const keys = [...members.keys()].toSorted((a, b) => (a < b ? -1 : 1))
+  for (const link of links) {
+    const start = `${link}/`
+    const found = keys[firstFrom(keys, start)]
+    if (found?.startsWith(start)) return found
+  }
+  return undefined
+}
+
+function firstFrom(sorted: readonly string[], start: string): number {
+  let [from, to] = [0, sorted.length]
+  while (from < to) {
+    const middle = (from + to) >> 1
+    if ((sorted[middle] ?? '') < start) from = middle + 1
+    else to = middle
+  }
+  return from
+}
+
+function twice(path: string): ToolError {
+  return refuse(memberKey(path), 'stands in the tar more than once, with different content')
+}
+
+function refuse(path: string, why: string): ToolError {
+  return new ToolError('BAD_IMAGE', `check image: "${path}" ${why}`, {
+    hint: 'engines may see another image than was verified: have it saved again',
+  })
+}
