@@ -3,15 +3,9 @@
 import * as v from 'valibot'
 
 import { CODECS } from './codec.ts'
-import {
-  MAX_IMAGES,
-  MAX_LAYERS,
-  MAX_TAGS,
-  PLATFORM,
-  TIME,
-  type ArchivedImage,
-} from './docker-archive.ts'
+import { PLATFORM, TIME, type ArchivedImage } from './docker-archive.ts'
 import { ToolError } from './errors.ts'
+import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
 import { readReference } from './image-reference.ts'
 import { hasControls } from './visible-text.ts'
 

@@ -3,13 +3,15 @@
 import * as v from 'valibot'
 
 import { ToolError } from './errors.ts'
+import { checkCount, MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
+import { checkNames } from './image-names.ts'
 import { readReference } from './image-reference.ts'
 import { formatSettings } from './image-settings.ts'
-import { parseJson, readJson } from './json-member.ts'
+import { lengthIn, parseJson, readJson } from './json-member.ts'
 import { compressionOf } from './layer-compression.ts'
 import { findMember } from './linked-member.ts'
 import { checkClashes } from './member-clashes.ts'
-import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
+import { BLOBS, readLayout, readManifests, type Members, type OciImage } from './oci-layout.ts'
 import { memberKey, type DecodedLayers, type DigestedMember, type TarDigest } from './tar-digest.ts'
 
 /** A layer as it lies in a tar. */
@@ -39,11 +41,6 @@ export interface ArchivedImage {
   /** What it runs with, see {@link formatSettings}; absent where its config was not read. */
   readonly settings?: string
 }
-
-/** As many images, names and manifests of each, and layers a tar may have: some ten times of what is in use. */
-export const MAX_IMAGES = 1000
-export const MAX_TAGS = 1000
-export const MAX_LAYERS = 1000
 
 /** Forms of `os/architecture[/variant]`, and of a time. */
 export const PLATFORM = /^[\w.+-]{0,64}(?:\/[\w.+-]{1,64}){0,3}$/
@@ -94,17 +91,31 @@ export function readImages(
   tar: TarDigest,
   required: readonly RequiredLayer[] = [],
 ): ArchivedImage[] {
-  const member = tar.members?.get('manifest.json')
-  const manifest = member && v.safeParse(Manifest, parseJson(member))
-  if (!tar.members || !manifest?.success) return []
-  checkCount('images', manifest.output.length, MAX_IMAGES)
+  const manifest = readManifest(tar.members?.get('manifest.json'))
+  if (!tar.members || !manifest) return []
   const members = withRequired(tar.members, required)
-  const paths = manifest.output.flatMap((entry) => [entry.Config, ...entry.Layers])
-  checkClashes(tar, members, new Set(paths))
+  checkClashes(tar, members, new Set(manifest.flatMap((each) => [each.Config, ...each.Layers])))
   checkBlobs(members)
-  const manifests = Map.groupBy(readManifests(members), ({ configDigest }) => configDigest)
-  const { decoded } = tar
-  return manifest.output.map((entry) => readImage(entry, members, manifests, decoded))
+  const layout = readLayout(members)
+  const own = Map.groupBy(readManifests(members, layout), ({ configDigest }) => configDigest)
+  const images = manifest.map((entry) => readImage(entry, members, own, tar.decoded))
+  checkNames(members, layout, images)
+  return images
+}
+
+// How many there are of everything is looked at before what they are.
+function readManifest(
+  member: DigestedMember | undefined,
+): v.InferOutput<typeof Manifest> | undefined {
+  const json = member && parseJson(member)
+  if (!Array.isArray(json)) return undefined
+  checkCount('images', json.length, MAX_IMAGES)
+  for (const entry of json) {
+    checkCount('layers', lengthIn(entry, 'Layers'), MAX_LAYERS)
+    checkCount('tags', lengthIn(entry, 'RepoTags'), MAX_TAGS)
+  }
+  const manifest = v.safeParse(Manifest, json)
+  return manifest.success ? manifest.output : undefined
 }
 
 function withRequired(members: Members, required: readonly RequiredLayer[]): Members {
@@ -159,14 +170,8 @@ function readImage(
   }
 }
 
-function checkCount(what: string, got: number, most: number): void {
-  if (got <= most) return
-  throw new ToolError('BAD_IMAGE', `check image: ${what}: got ${got}, want at most ${most}`)
-}
-
 // They end up on the engine's command line.
 function checkTags(tags: readonly string[]): void {
-  checkCount('tags', tags.length, MAX_TAGS)
   for (const cause of tags.map(readReference)) {
     if (!(cause instanceof ToolError)) continue
     throw new ToolError('BAD_IMAGE', `read "manifest.json" of the image: ${cause.message}`, {

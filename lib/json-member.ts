@@ -29,3 +29,10 @@ export function parseText(content: Buffer): unknown {
     return undefined
   }
 }
+
+/** @returns how many a list in an object has, before anything else of it is looked at; 0 where it has none. */
+export function lengthIn(json: unknown, key: string): number {
+  if (typeof json !== 'object' || json === null) return 0
+  const list: unknown = Reflect.get(json, key)
+  return Array.isArray(list) ? list.length : 0
+}

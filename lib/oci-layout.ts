@@ -2,7 +2,8 @@
 // newer engines write it beside docker's own manifest.json.
 import * as v from 'valibot'
 
-import { parseJson } from './json-member.ts'
+import { checkCount, MAX_ENTRIES, MAX_LAYERS } from './image-limits.ts'
+import { lengthIn, parseJson } from './json-member.ts'
 import type { DigestedMember } from './tar-digest.ts'
 
 /** The members of a tar by their path. */
@@ -19,40 +20,63 @@ export interface OciImage {
   readonly layerDigests: readonly string[]
 }
 
+/** What the blobs of a layout are, each by its digest, in the order of the tar. */
+export interface OciLayout {
+  readonly manifests: ReadonlyMap<string, Omit<OciImage, 'digests'>>
+  /** The digests that each index names. */
+  readonly indexes: ReadonlyMap<string, readonly string[]>
+}
+
 const Descriptor = v.object({ digest: v.string() })
 const Index = v.object({ manifests: v.array(Descriptor) })
 const Manifest = v.object({ config: Descriptor, layers: v.array(Descriptor) })
 
 /**
  * @returns what the manifests say, in the order of the tar
+ * @throws BAD_IMAGE where there is more than there may be
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md
  */
-export function readManifests(members: Members): OciImage[] {
+export function readManifests(
+  members: Members,
+  { manifests, indexes } = readLayout(members),
+): OciImage[] {
   // By the manifest that they name: to look through all of them for each would take
   // quadratic time on what was made for it.
   const naming = new Map<string, Set<string>>()
-  for (const [index, { manifests }] of findBlobs(members, Index)) {
-    for (const { digest } of manifests) {
-      const indexes = naming.get(digest) ?? new Set()
-      naming.set(digest, indexes.add(index))
+  for (const [index, named] of indexes) {
+    for (const digest of named) {
+      naming.set(digest, (naming.get(digest) ?? new Set()).add(index))
     }
   }
-  return Array.from(findBlobs(members, Manifest), ([digest, manifest]) => {
-    return {
-      digests: [...(naming.get(digest) ?? []), digest],
-      configDigest: manifest.config.digest,
-      layerDigests: manifest.layers.map((layer) => layer.digest),
-    }
+  return Array.from(manifests, ([digest, manifest]) => {
+    return { digests: [...(naming.get(digest) ?? []), digest], ...manifest }
   })
 }
 
-function* findBlobs<T>(
-  members: Members,
-  schema: v.GenericSchema<unknown, T>,
-): Generator<[digest: string, blob: T]> {
+/**
+ * @returns which blobs are manifests and indexes; one may be both
+ * @throws BAD_IMAGE where one has more than there may be
+ */
+export function readLayout(members: Members): OciLayout {
+  const manifests = new Map<string, Omit<OciImage, 'digests'>>()
+  const indexes = new Map<string, readonly string[]>()
+  let entries = 0
   for (const [path, member] of members) {
     if (!path.startsWith(BLOBS) || !member.json) continue
-    const parsed = v.safeParse(schema, parseJson(member))
-    if (parsed.success) yield [`sha256:${member.sha256}`, parsed.output]
+    const json = parseJson(member)
+    const digest = `sha256:${member.sha256}`
+    entries += lengthIn(json, 'manifests')
+    checkCount('entries of indexes', entries, MAX_ENTRIES)
+    if (v.is(Index, json)) indexes.set(digest, digestsOf(json.manifests))
+    checkCount('layers', lengthIn(json, 'layers'), MAX_LAYERS)
+    if (v.is(Manifest, json)) {
+      const layerDigests = digestsOf(json.layers)
+      manifests.set(digest, { configDigest: json.config.digest, layerDigests })
+    }
   }
+  return { manifests, indexes }
+}
+
+function digestsOf(named: readonly { readonly digest: string }[]): string[] {
+  return named.map(({ digest }) => digest)
 }

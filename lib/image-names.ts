@@ -1,0 +1,162 @@
+// A saved image names itself in up to three places, and which of them counts depends
+// on who loads it: `manifest.json`; `index.json`, for a containerd store and podman;
+// `repositories`, for engines of old. A name that only one of them has would be loaded
+// by one engine, and seen by nobody who looked at another place.
+import * as v from 'valibot'
+
+import { ToolError } from './errors.ts'
+import { checkCount, MAX_ENTRIES } from './image-limits.ts'
+import { lengthIn, parseJson, readJson } from './json-member.ts'
+import type { Members, OciLayout } from './oci-layout.ts'
+import type { DigestedMember } from './tar-digest.ts'
+
+/** An image of manifest.json. */
+export interface NamedImage {
+  readonly repoTags: readonly string[]
+  readonly configDigest: string
+}
+
+const CONTAINERD_NAME = 'io.containerd.image.name'
+const OCI_NAME = 'org.opencontainers.image.ref.name'
+
+const Index = v.object({
+  manifests: v.nullish(
+    v.array(
+      v.object({
+        digest: v.string(),
+        annotations: v.nullish(v.record(v.string(), v.string()), {}),
+      }),
+    ),
+    [],
+  ),
+})
+const Repositories = v.record(v.string(), v.nullable(v.record(v.string(), v.string())))
+
+/**
+ * @param members - of a tar
+ * @param layout - of the same
+ * @param images - what its manifest.json names
+ * @throws BAD_IMAGE where another place gives a name that manifest.json does not, or
+ *   gives it to another image; or where it cannot be read
+ */
+export function checkNames(
+  members: Members,
+  layout: OciLayout,
+  images: readonly NamedImage[],
+): void {
+  const given = collectNames(images)
+  const index = fileAt(members, 'index.json')
+  if (index) checkIndex(index, layout, given)
+  const repositories = fileAt(members, 'repositories')
+  if (repositories) checkRepositories(repositories, given)
+}
+
+/** The configs of the images that have a name. */
+type Given = ReadonlyMap<string, ReadonlySet<string>>
+
+function collectNames(images: readonly NamedImage[]): Given {
+  const given = new Map<string, Set<string>>()
+  const add = (name: string, configDigest: string): void => {
+    given.set(name, (given.get(name) ?? new Set()).add(configDigest))
+  }
+  for (const { repoTags, configDigest } of images) {
+    for (const name of repoTags.map(plainName)) {
+      add(name, configDigest)
+      add(tagOf(name), configDigest)
+    }
+  }
+  return given
+}
+
+function checkIndex(index: DigestedMember, layout: OciLayout, given: Given): void {
+  checkCount('entries of indexes', lengthIn(parseJson(index), 'manifests'), MAX_ENTRIES)
+  const { manifests } = readJson(Index, index)
+  const reach = findConfigs(layout)
+  for (const { digest, annotations } of manifests) {
+    for (const name of [annotations?.[CONTAINERD_NAME], annotations?.[OCI_NAME]]) {
+      const plain = name === undefined ? '' : withoutDigest(name, digest)
+      if (plain === '') continue
+      const wanted =
+        given.get(plainName(plain)) ?? (isTag(plain) ? given.get(`:${plain}`) : undefined)
+      if (!wanted) throw notGiven(plain, index)
+      if (reach(digest).isDisjointFrom(wanted)) throw elsewhere(plain, digest)
+    }
+  }
+}
+
+function checkRepositories(repositories: DigestedMember, given: Given): void {
+  const all = Object.entries(readJson(Repositories, repositories)).flatMap(([repository, tags]) =>
+    Object.keys(tags ?? {}).map((tag) => `${repository}:${tag}`),
+  )
+  checkCount('names in "repositories"', all.length, MAX_ENTRIES)
+  const name = all.find((each) => !given.has(plainName(each)))
+  if (name !== undefined) throw notGiven(name, repositories)
+}
+
+// So many steps from index to index are more than any real ones take.
+const MAX_STEPS = 200_000
+
+/** @returns what finds the configs of the manifests to which a digest leads. */
+function findConfigs({ manifests, indexes }: OciLayout): (digest: string) => ReadonlySet<string> {
+  const known = new Map<string, ReadonlySet<string>>()
+  let steps = 0
+  const find = (top: string): ReadonlySet<string> => {
+    const configs = new Set<string>()
+    const seen = new Set([top])
+    for (const digest of seen) {
+      const manifest = manifests.get(digest)
+      if (manifest) configs.add(manifest.configDigest)
+      for (const named of indexes.get(digest) ?? []) {
+        checkCount('steps from index to index', ++steps, MAX_STEPS)
+        seen.add(named)
+      }
+    }
+    known.set(top, configs)
+    return configs
+  }
+  return (digest) => known.get(digest) ?? find(digest)
+}
+
+function fileAt(members: Members, path: string): DigestedMember | undefined {
+  const member = members.get(path)
+  return member?.type === '0' ? member : undefined
+}
+
+// A name with the digest of what it names says nothing that the digest does not.
+function withoutDigest(name: string, digest: string): string {
+  const at = name.indexOf('@')
+  if (at === -1 || name.slice(at + 1) !== digest) return name
+  const rest = name.slice(0, at)
+  return tagOf(rest) === '' ? '' : rest
+}
+
+function isTag(text: string): boolean {
+  return /^\w[\w.-]{0,127}$/.test(text)
+}
+
+/** @returns `:tag` of a name, or nothing where it has none. */
+function tagOf(name: string): string {
+  return /:[^:/]+$/.exec(name)?.[0] ?? ''
+}
+
+/** @returns a name as Docker shows it, with its tag. */
+function plainName(name: string): string {
+  const short = name.replace(/^(?:index\.)?docker\.io\//, '').replace(/^library\//, '')
+  return tagOf(short) === '' ? `${short}:latest` : short
+}
+
+function notGiven(name: string, { path }: DigestedMember): ToolError {
+  return refuse(`"${path}" names "${name}", which manifest.json does not`)
+}
+
+function elsewhere(name: string, digest: string): ToolError {
+  return refuse(
+    `"index.json" gives "${name}" to ${digest}, which is not its image in manifest.json`,
+  )
+}
+
+function refuse(why: string): ToolError {
+  return new ToolError('BAD_IMAGE', `check image: ${why}`, {
+    hint: 'engines may see another image than was verified: have it saved again',
+  })
+}
