@@ -5,6 +5,7 @@ import { startChild, type Child } from './child.ts'
 import { engineError, unpackError } from './engine-error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
 import { parseInfo, type EngineInfo } from './engine-info.ts'
+import { createListener, type Loading } from './engine-said.ts'
 import { ToolError, interrupted } from './errors.ts'
 
 /** The commands that are known, most preferred first. */
@@ -125,27 +126,22 @@ export function startSave(engine: Engine, reference: string, platform: string): 
 }
 
 /** @returns a child whose stdin takes an image's tar; it fails where the engine says that it could not lay it out. */
-export function startLoad(engine: Engine, what: string): Child {
+export function startLoad(engine: Engine, what: string): Loading {
   const action = `load "${what}"`
   const child = startChild(engine.name, ['load'], {
     explain: (stderr) => engineError(action, stderr),
   })
-  let said = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-SAID_LENGTH)
-  })
+  const { hear, said } = createListener()
+  child.stdout.setEncoding('utf8').on('data', hear)
   const end = async (): Promise<void> => {
     await child.exited
-    const failure = unpackError(action, said)
+    const failure = unpackError(action, said().failure ?? '')
     if (failure) throw failure
   }
   const exited = end()
   exited.catch(() => {})
-  return { ...child, exited }
+  return { ...child, exited, said }
 }
-
-// A line for each image in a tar.
-const SAID_LENGTH = 64 * 1024
 
 async function inspect(
   engine: Engine,

@@ -15,6 +15,7 @@ import type { Decompressors } from './compressor.ts'
 import { findSocket } from './daemon.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import { startLoad, type Engine } from './engine.ts'
+import { checkSaid, type Loading } from './engine-said.ts'
 import { ToolError, interrupted } from './errors.ts'
 import type { LoadTurn } from './load-queue.ts'
 import type { LoadPlan } from './load-plan.ts'
@@ -118,9 +119,15 @@ async function send(
   const onProgress = (progress: Progress & { share: number }): void =>
     notify({ type: 'progress', label, ...progress })
   const assemble = { decompressors, threads, signal, onProgress }
+  let loading: Loading | undefined
+  const start = (): Loading => (loading = startLoad(engine, label))
+  const checkLoading = (): void => {
+    if (loading) checkSaid(loading.said(), record.images, engine, label)
+  }
   const sendParts = async (): Promise<void> => {
     const assembly = { archive, record, omit, putBack }
-    await assembleTar(assembly, { ...assemble, release }, () => startLoad(engine, label))
+    await assembleTar(assembly, { ...assemble, release }, start)
+    checkLoading()
   }
   if (omit.size > 0 || putBack.length > 0) return sendParts()
   const finding = findSocket(engine)
@@ -140,11 +147,13 @@ async function send(
   }
   const whole = { archive, decompressors, threads, signal, prove, onProgress: onBytes }
   const socketPath = await finding
-  await sendArchive(whole, () =>
-    socketPath === undefined
-      ? startLoad(engine, label)
-      : requestLoad(socketPath, label, tar.sizeBytes),
-  )
+  await sendArchive(whole, () => {
+    if (socketPath === undefined) return start()
+    const request = requestLoad(socketPath, label, tar.sizeBytes)
+    loading = request
+    return request
+  })
+  checkLoading()
 }
 
 async function loadWhole(
@@ -170,7 +179,13 @@ async function loadWhole(
   }
   const segments = record?.segments
   const read = { archive, decompressors, threads, md5: false, segments, signal, onProgress }
-  return readArchive(read, { start: () => startLoad(engine, label), prove })
+  let loading: Loading | undefined
+  const loaded = await readArchive(read, {
+    start: () => (loading = startLoad(engine, label)),
+    prove,
+  })
+  if (loading) checkSaid(loading.said(), loaded.images, engine, label)
+  return loaded
 }
 
 /** @returns the error of an archive that cannot be loaded. */

@@ -2,19 +2,23 @@
 // is on this machine a decompressor can write to that itself, and no byte has to
 // pass through another program.
 import { once } from 'node:events'
-import { request, type ClientRequest } from 'node:http'
+import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
-import type { Child } from './child.ts'
 import { answerTo, describeFailure, failureIn, refusal, textIn } from './daemon.ts'
 import { engineError, unpackError } from './engine-error.ts'
+import {
+  createLineCutter,
+  createListener,
+  type EngineListener,
+  type Loading,
+} from './engine-said.ts'
 import { ToolError, interrupted } from './errors.ts'
 
 /** A daemon that was asked to load a tar; it ends as a child does. */
-export interface LoadRequest extends Child {
+export interface LoadRequest extends Loading {
   /** The daemon's socket, once the tar is to come: to be another child's stdout. */
   readonly socket: Promise<Socket>
 }
@@ -36,7 +40,9 @@ export function requestLoad(socketPath: string, what: string, tarBytes: number):
       if (wasKilled) throw interrupted()
       throw error instanceof ToolError ? error : engineError(action, describeFailure(error))
     })
-  const [socket, exited] = [explained(connected(call)), explained(readOutcome(call, action))]
+  const listener = createListener()
+  const outcome = readOutcome(call, action, listener)
+  const [socket, exited] = [explained(connected(call)), explained(outcome)]
   // Whoever waits for one of them may not wait for the other.
   for (const each of [socket, exited]) each.catch(() => {})
   call.flushHeaders()
@@ -45,6 +51,7 @@ export function requestLoad(socketPath: string, what: string, tarBytes: number):
     stdout: Readable.from([]),
     socket,
     exited,
+    said: listener.said,
     kill() {
       wasKilled = true
       call.destroy(interrupted())
@@ -63,14 +70,33 @@ async function connected(call: ClientRequest): Promise<Socket> {
   return socket
 }
 
-async function readOutcome(call: ClientRequest, action: string): Promise<void> {
+async function readOutcome(
+  call: ClientRequest,
+  action: string,
+  { hear, said }: EngineListener,
+): Promise<void> {
   const response = await answerTo(call)
-  const said = await text(response)
-  if (response.statusCode !== 200) throw refusal(response.statusCode, said)
-  for (const line of said.split('\n')) {
-    const failure = failureIn(line)
-    if (failure !== undefined) throw new Error(failure)
-    const unpacking = unpackError(action, textIn(line) ?? '')
-    if (unpacking) throw unpacking
+  if (response.statusCode !== 200) {
+    throw refusal(response.statusCode, await readStart(response))
   }
+  let failure: string | undefined
+  const lines = createLineCutter((line, isWhole) => {
+    failure ??= isWhole ? failureIn(line) : 'a line of its answer is too long'
+    hear(`${textIn(line) ?? ''}\n`)
+  })
+  for await (const text of response.setEncoding('utf8')) lines.write(String(text))
+  lines.end()
+  if (failure !== undefined) throw new Error(failure)
+  const unpacking = unpackError(action, said().failure ?? '')
+  if (unpacking) throw unpacking
+}
+
+const MAX_REFUSAL_LENGTH = 64 * 1024
+
+async function readStart(response: IncomingMessage): Promise<string> {
+  let start = ''
+  for await (const text of response.setEncoding('utf8')) {
+    start += String(text).slice(0, MAX_REFUSAL_LENGTH - start.length)
+  }
+  return start
 }

@@ -20,6 +20,7 @@ const PURE = [
   'engine-error',
   'engine-image',
   'engine-info',
+  'engine-said',
   'equal-pieces',
   'errors',
   'hold-back',

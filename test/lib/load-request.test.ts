@@ -35,6 +35,7 @@ t.test('requestLoad: the daemon gets what a child writes, and its size', async (
     const last = got.at(-1)
     t.match(last, { url: '/images/load?quiet=1', size: `${sizeBytes}` })
     t.ok(last?.body.equals(Buffer.alloc(sizeBytes)))
+    t.match(load.said(), { loaded: ['a:1'], isCut: false })
   }
 })
 
@@ -73,6 +74,13 @@ const ANSWERS: Said[] = [
     { code: 'ENGINE_FAILED', message: 'load "a:1": Error unpacking image a:1: oh' },
   ],
 ]
+
+ANSWERS.push([
+  'a failure in a line without end',
+  200,
+  `{"error":"${'x'.repeat(MIB)}"}\n`,
+  { code: 'ENGINE_FAILED', message: 'load "a:1": a line of its answer is too long' },
+])
 
 for (const [what, status, said, want] of ANSWERS) {
   t.test(`requestLoad: a daemon that tells of ${what}`, async (t) => {

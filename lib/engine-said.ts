@@ -1,0 +1,150 @@
+// What an engine says that it loaded, against what it was to load: of a tar that an
+// engine reads in another way than was done here, this is where it shows.
+import type { Child } from './child.ts'
+import { ToolError } from './errors.ts'
+import { familiarName } from './image-reference.ts'
+
+/** What an engine said of its images, up to some thousands of them. */
+export interface EngineSaid {
+  /** Names and IDs, as it wrote them. */
+  readonly loaded: readonly string[]
+  /** Its first line that begins as an error. */
+  readonly failure: string | undefined
+  /** Whether there was more than is kept. */
+  readonly isCut: boolean
+}
+
+/** An engine that takes a tar. */
+export interface Loading extends Child {
+  /** @returns all that it said; to be asked once it has ended. */
+  readonly said: () => EngineSaid
+}
+
+/** Gets what an engine says, in pieces of any size. */
+export interface EngineListener {
+  readonly hear: (text: string) => void
+  /** @returns all that was heard; to be asked in the end. */
+  readonly said: () => EngineSaid
+}
+
+/** As long as a line may be: old podmans write all names into one. */
+export const MAX_LINE_LENGTH = 1024 * 1024
+const MAX_LOADED = 10_000
+// Longer than any name is.
+const MAX_NAME_LENGTH = 1024
+const LOADED = /^Loaded image(?: ID|\(s\))?:(.*)$/
+const FAILED = /^\s*error\b/i
+
+/** @returns what listens to `docker load`, `podman load` or `nerdctl load`. */
+export function createListener(): EngineListener {
+  const loaded: string[] = []
+  let failure: string | undefined
+  let isCut = false
+  const hearLine = (line: string, isWhole: boolean): void => {
+    isCut ||= !isWhole
+    if (FAILED.test(line)) failure ??= line
+    const names = LOADED.exec(line)?.[1]?.split(',') ?? []
+    const room = MAX_LOADED - loaded.length
+    isCut ||= names.length > room
+    loaded.push(...names.slice(0, room).map((name) => name.trim().slice(0, MAX_NAME_LENGTH)))
+  }
+  const lines = createLineCutter(hearLine)
+  return {
+    hear: lines.write,
+    said() {
+      lines.end()
+      return { loaded, failure, isCut }
+    },
+  }
+}
+
+/** Cuts text into lines; of one that is longer than {@link MAX_LINE_LENGTH} its beginning is given. */
+export function createLineCutter(onLine: (line: string, isWhole: boolean) => void): {
+  readonly write: (text: string) => void
+  /** What is left is a line, too. */
+  readonly end: () => void
+} {
+  let line = ''
+  let isWhole = true
+  const add = (text: string): void => {
+    isWhole &&= line.length + text.length <= MAX_LINE_LENGTH
+    line += text.slice(0, MAX_LINE_LENGTH - line.length)
+  }
+  const end = (): void => {
+    if (line !== '') onLine(line, isWhole)
+    line = ''
+    isWhole = true
+  }
+  return {
+    write(text) {
+      const [first = '', ...others] = text.split('\n')
+      add(first)
+      for (const next of others) {
+        end()
+        add(next)
+      }
+    },
+    end,
+  }
+}
+
+/** An image as far as an engine may name it. */
+export interface ExpectedImage {
+  readonly repoTags: readonly string[]
+  readonly configDigest: string
+  readonly manifestDigests: readonly string[]
+}
+
+/**
+ * @param said - by an engine that has loaded a tar
+ * @param images - all that it was to load
+ * @param engine - its name, and whether its images have the IDs of their configs
+ * @param label - the archive, for errors
+ * @throws MISMATCH where it loaded anything else
+ */
+export function checkSaid(
+  { loaded, isCut }: EngineSaid,
+  images: readonly ExpectedImage[],
+  engine: { readonly name: string; readonly idIsConfig: boolean },
+  label: string,
+): void {
+  const names = new Set(images.flatMap(({ repoTags }) => repoTags).map(plainName))
+  const ids = idsOf(images, engine.idIsConfig)
+  const isExpected = (said: string): boolean => {
+    const id = idIn(said)
+    return id === undefined ? names.has(plainName(said)) : (ids?.has(id) ?? true)
+  }
+  const other = loaded.find((said) => !isExpected(said))
+  if (other === undefined && !isCut) return
+  const what = other === undefined ? 'more than can be kept' : `"${other}"`
+  const want = [...names].slice(0, 3).join(', ') || 'an image without a name'
+  throw new ToolError(
+    'MISMATCH',
+    `load "${label}": the engine says that it loaded ${what}, want ${want}`,
+    {
+      hint: `remove it (${engine.name} image rm ${other ?? 'NAME'}), and have the image saved again`,
+    },
+  )
+}
+
+/** @returns the IDs that they may have; undefined where the store makes manifests of its own. */
+function idsOf(
+  images: readonly ExpectedImage[],
+  idIsConfig: boolean,
+): ReadonlySet<string> | undefined {
+  const configs = images.map(({ configDigest }) => configDigest)
+  if (idIsConfig) return new Set(configs)
+  if (images.some(({ manifestDigests }) => manifestDigests.length === 0)) return undefined
+  return new Set([...configs, ...images.flatMap(({ manifestDigests }) => manifestDigests)])
+}
+
+// Of an image without a name, in the forms of docker and podman.
+function idIn(said: string): string | undefined {
+  const hex = /^(?:(?:[^@]*@)?sha256:)?([0-9a-f]{64})$/.exec(said)?.[1]
+  return hex && `sha256:${hex}`
+}
+
+function plainName(name: string): string {
+  const familiar = familiarName(name)
+  return /:[^:/]+$/.test(familiar) ? familiar : `${familiar}:latest`
+}
