@@ -4,12 +4,13 @@ import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
 import type { Segment } from './archive-record.ts'
-import { withChildren, type Child } from './child.ts'
+import { allWork, withChildren, type Child } from './child.ts'
 import { codecOf, MAGIC_BYTES } from './codec.ts'
 import type { Decompressors } from './compressor.ts'
 import { startDecompressor } from './decompression.ts'
 import { readImages, type ArchivedImage, type RequiredLayer } from './docker-archive.ts'
 import { sendTar } from './engine-sink.ts'
+import { ToolError } from './errors.ts'
 import { readStart, streamFile, wholeFile, type FileRange } from './file-range.ts'
 import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from './outcome.ts'
@@ -35,6 +36,8 @@ export interface ReadOptions {
   readonly threads: number | undefined
   /** Whether the content md5 is wanted. */
   readonly md5: boolean
+  /** As many bytes as its tar should have: one that has more ends there. */
+  readonly tarBytes?: number | undefined
   /** The segments that it should have. */
   readonly segments?: readonly Segment[] | undefined
   /** Layers that an increment leaves to other archives; they are not looked at. */
@@ -56,10 +59,11 @@ export interface Sink {
 /**
  * Reads an archive to its end, and sends the tar on where there is a sink.
  *
- * @throws BAD_ARCHIVE, TRUNCATED_TAR, BAD_TAR or BAD_IMAGE where it is damaged
+ * @throws BAD_ARCHIVE, TRUNCATED_TAR, BAD_TAR or BAD_IMAGE where it is damaged; MISMATCH
+ *   where its tar has more bytes than it should
  */
 export async function readArchive(options: ReadOptions, sink?: Sink): Promise<ReadArchive> {
-  const { archive, decompressors, threads } = options
+  const { archive, decompressors, threads, tarBytes: mostBytes = Infinity } = options
   const range = await wholeFile(archive)
   // From a pipe it does not compare the blocks of a stream with its index, and what
   // follows the last stream it does not look at; a record would tell.
@@ -86,6 +90,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   async function* tar(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const chunk of chunks) {
       tarBytes += chunk.length
+      if (tarBytes > mostBytes) throw grown(mostBytes)
       options.onProgress({ tarBytes, archiveBytes })
       for (const { bytes } of digester.write(chunk)) yield bytes
       const busy = verifier?.ready()
@@ -115,12 +120,21 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   const drain = child ? sendTar(scanned, child, prove) : readAll(scanned, prove)
   const children = child ? [decompressor, child] : [decompressor]
   try {
-    await withChildren(children, options.signal, Promise.all([source, drain]))
+    await withChildren(children, options.signal, allWork(source, drain))
   } finally {
     await verifier?.stop()
   }
   if (!read) throw new Error('the archive was not read to its end')
   return read
+}
+
+// Some MiB may come to terabytes: nobody waits for the end of them.
+function grown(mostBytes: number): ToolError {
+  return new ToolError(
+    'MISMATCH',
+    `check size of the tar: got more than ${mostBytes} bytes, want ${mostBytes}`,
+    { hint: 'the archive is damaged, or is not the one that was saved: copy it again' },
+  )
 }
 
 async function isXz(range: FileRange): Promise<boolean> {

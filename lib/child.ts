@@ -187,6 +187,26 @@ export async function withChildren<T>(
   }
 }
 
+/**
+ * Waits for works on the two sides of a child. What one of them fails of breaks the other's
+ * pipe, which may be heard of first; what is known to be the reason is told at once: the
+ * other may be waiting for a slow child.
+ *
+ * @throws the reason, or all where none of them may be it
+ */
+export async function allWork(...promises: readonly Promise<unknown>[]): Promise<void> {
+  const reasons: unknown[] = []
+  const told = Promise.withResolvers<never>()
+  const all = promises.map((promise) =>
+    promise.catch((error: unknown) => {
+      reasons.push(error)
+      if (!isSymptom(error)) told.reject(error)
+    }),
+  )
+  await Promise.race([Promise.all(all), told.promise])
+  if (reasons.length > 0) throw new AggregateError(reasons)
+}
+
 /** Ends the children that are still running, and waits for all. */
 export async function endChildren(children: readonly Ending[]): Promise<void> {
   children.forEach((child) => child.kill())

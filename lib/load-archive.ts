@@ -177,8 +177,8 @@ async function loadWhole(
     const text = `"${archive}" has no record: it is whole by its own digests, but not proven to be what was saved`
     notify({ type: 'warning', text })
   }
-  const segments = record?.segments
-  const read = { archive, decompressors, threads, md5: false, segments, signal, onProgress }
+  const expected = { segments: record?.segments, tarBytes: record?.tar.sizeBytes }
+  const read = { archive, decompressors, threads, md5: false, ...expected, signal, onProgress }
   let loading: Loading | undefined
   const loaded = await readArchive(read, {
     start: () => (loading = startLoad(engine, label)),

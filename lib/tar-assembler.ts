@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { checkImages } from './archive-check.ts'
 import type { ArchiveRecord, Segment } from './archive-record.ts'
 import { createByteTaker, type ByteTaker } from './byte-taker.ts'
-import { isSymptom, withChildren, type Child } from './child.ts'
+import { allWork, withChildren, type Child } from './child.ts'
 import type { Decompressors } from './compressor.ts'
 import { startDecompressor } from './decompression.ts'
 import { readImages } from './docker-archive.ts'
@@ -153,22 +153,7 @@ async function decompress(
   }
   const sending = engine ? sendTar(counted(), engine, proveAll) : drain(counted(), proveAll)
   const children = engine ? [decompressor, engine] : [decompressor]
-  await withChildren(children, signal, both(reading, sending))
-}
-
-// What one of them fails of breaks the other's pipe, which may be heard of first; what
-// is known to be the reason is told at once: the other may be waiting for a slow child.
-async function both(...promises: readonly Promise<void>[]): Promise<void> {
-  const reasons: unknown[] = []
-  const told = Promise.withResolvers<never>()
-  const all = promises.map((promise) =>
-    promise.catch((error: unknown) => {
-      reasons.push(error)
-      if (!isSymptom(error)) told.reject(error)
-    }),
-  )
-  await Promise.race([Promise.all(all), told.promise])
-  if (reasons.length > 0) throw new AggregateError(reasons)
+  await withChildren(children, signal, allWork(reading, sending))
 }
 
 async function drain(chunks: AsyncIterable<Buffer>, prove: () => Promise<void>): Promise<void> {

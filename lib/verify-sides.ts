@@ -80,6 +80,7 @@ function readSide(
     md5: true,
     // What is no image may hold anything compressed.
     verifyLayers: record?.images.length !== 0,
+    tarBytes: record?.tar.sizeBytes,
     segments: record?.segments,
     requires: record?.requires,
     signal,
