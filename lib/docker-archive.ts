@@ -7,7 +7,7 @@ import { checkCount, MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
 import { checkNames } from './image-names.ts'
 import { readReference } from './image-reference.ts'
 import { formatSettings } from './image-settings.ts'
-import { lengthIn, parseJson, readJson } from './json-member.ts'
+import { checkParts, lengthIn, parseJson, readJson } from './json-member.ts'
 import { compressionOf } from './layer-compression.ts'
 import { findMember } from './linked-member.ts'
 import { checkClashes } from './member-clashes.ts'
@@ -58,6 +58,7 @@ const Manifest = v.array(
     Layers: v.nullish(v.array(v.string()), []),
   }),
 )
+const First = v.looseTuple([v.looseObject({ Config: v.string() })])
 const DiffId = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
 const Config = v.object({
   os: v.nullish(v.string(), ''),
@@ -107,8 +108,11 @@ export function readImages(
 function readManifest(
   member: DigestedMember | undefined,
 ): v.InferOutput<typeof Manifest> | undefined {
-  const json = member && parseJson(member)
-  if (!Array.isArray(json)) return undefined
+  // A file of that name may be anything.
+  if (!member?.json?.includes('"Config"')) return undefined
+  checkParts(member)
+  const json = parseJson(member)
+  if (!Array.isArray(json) || !v.is(First, json)) return undefined
   checkCount('images', json.length, MAX_IMAGES)
   for (const entry of json) {
     checkCount('layers', lengthIn(entry, 'Layers'), MAX_LAYERS)

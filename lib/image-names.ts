@@ -85,7 +85,8 @@ function checkIndex(index: DigestedMember, layout: OciLayout, given: Given): voi
 }
 
 function checkRepositories(repositories: DigestedMember, given: Given): void {
-  const all = Object.entries(readJson(Repositories, repositories)).flatMap(([repository, tags]) =>
+  const named = Object.entries(readJson(Repositories, repositories))
+  const all = named.flatMap(([repository, tags]) =>
     Object.keys(tags ?? {}).map((tag) => `${repository}:${tag}`),
   )
   checkCount('names in "repositories"', all.length, MAX_ENTRIES)

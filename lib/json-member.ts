@@ -4,11 +4,23 @@ import * as v from 'valibot'
 import { ToolError } from './errors.ts'
 import type { DigestedMember } from './tar-digest.ts'
 
+// Brackets and colons: an index of 10 000 entries has some 200 000. Of millions, which
+// fit into a few MiB, the parser alone would take many seconds.
+const MAX_PARTS = 500_000
+
+/** @throws BAD_IMAGE where a member has too many parts for {@link parseJson} */
+export function checkParts({ path, json }: DigestedMember): void {
+  if (!json || !hasTooManyParts(json)) return
+  const why = `got more than ${MAX_PARTS} brackets and colons in its JSON`
+  throw new ToolError('BAD_IMAGE', `read "${path}" of the image: ${why}`)
+}
+
 /**
  * @returns the member's JSON
  * @throws BAD_IMAGE where it is not what the schema says
  */
 export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: DigestedMember): T {
+  checkParts(member)
   const parsed = v.safeParse(schema, parseJson(member))
   if (parsed.success) return parsed.output
   const issue = parsed.issues[0]
@@ -16,10 +28,21 @@ export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: Digeste
   throw new ToolError('BAD_IMAGE', `read "${member.path}" of the image: ${where}: ${issue.message}`)
 }
 
-/** @returns what its JSON holds, undefined where it is none or was too large to be kept. */
-export function parseJson(member: DigestedMember): unknown {
-  return member.json && parseText(member.json)
+/** @returns what its JSON holds, undefined where it is none, was too large to be kept, or has too many parts. */
+export function parseJson({ json }: DigestedMember): unknown {
+  return json && !hasTooManyParts(json) ? parseText(json) : undefined
 }
+
+function hasTooManyParts(json: Buffer): boolean {
+  if (json.length <= MAX_PARTS) return false
+  let parts = 0
+  for (const byte of json) {
+    if (byte === COLON || byte === BRACKET || byte === BRACE) parts++
+  }
+  return parts > MAX_PARTS
+}
+
+const [COLON, BRACKET, BRACE] = [0x3a, 0x5b, 0x7b]
 
 /** @returns what JSON in UTF-8 holds, undefined where it is none. */
 export function parseText(content: Buffer): unknown {

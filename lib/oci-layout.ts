@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 
 import { checkCount, MAX_ENTRIES, MAX_LAYERS } from './image-limits.ts'
-import { lengthIn, parseJson } from './json-member.ts'
+import { checkParts, lengthIn, parseJson } from './json-member.ts'
 import type { DigestedMember } from './tar-digest.ts'
 
 /** The members of a tar by their path. */
@@ -63,6 +63,7 @@ export function readLayout(members: Members): OciLayout {
   let entries = 0
   for (const [path, member] of members) {
     if (!path.startsWith(BLOBS) || !member.json) continue
+    if (member.json.includes('"manifests"')) checkParts(member)
     const json = parseJson(member)
     const digest = `sha256:${member.sha256}`
     entries += lengthIn(json, 'manifests')

@@ -106,10 +106,16 @@ const BAD: [string, Layout, Edit, RegExp][] = [
     /layers: got 1000002, want at most 1000/,
   ],
   [
-    'an index of 400,000 entries',
+    'an index of 40,000 entries',
     'oci',
-    change('index.json', (json) => json.replace(']}', `${',{"digest":"a"}'.repeat(400_000)}$&`)),
-    /entries of indexes: got 40000[12], want at most 10000/,
+    change('index.json', (json) => json.replace(']}', `${',{"digest":"a"}'.repeat(40_000)}$&`)),
+    /entries of indexes: got 40001, want at most 10000/,
+  ],
+  [
+    'an index of 2 million lists',
+    'oci',
+    change('index.json', (json) => json.replace(']}', `${',[]'.repeat(2_000_000)}$&`)),
+    /read "index.json" of the image: got more than 500000 brackets and colons/,
   ],
 ]
 

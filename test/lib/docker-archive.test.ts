@@ -128,6 +128,14 @@ const NO_IMAGES: [string, TarEntry[]][] = [
   ['a manifest.json that is no JSON', [{ path: 'manifest.json', content: '[{' }]],
   ['an empty manifest.json', [{ path: 'manifest.json' }]],
   ['a list of something else', [{ path: 'manifest.json', content: '[1]' }]],
+  [
+    'a long list of something else',
+    [{ path: 'manifest.json', content: `["Config"${',[]'.repeat(600)}]` }],
+  ],
+  [
+    'a list of a million somethings',
+    [{ path: 'manifest.json', content: `[1${',[]'.repeat(1_000_000)}]` }],
+  ],
 ]
 
 for (const [what, entries] of NO_IMAGES) {

@@ -163,6 +163,15 @@ t.test('checkNames: indexes within indexes without end take no time', async (t) 
   )
 })
 
+t.test('checkNames: a blob of millions of parts is refused, or is none', async (t) => {
+  const many = ',[]'.repeat(1_000_000)
+  t.equal(read([own.descriptor], [Buffer.from(`[1${many}]`)]).length, 1)
+  t.throws(() => read([own.descriptor], [Buffer.from(`{"manifests":[1${many}]}`)]), {
+    code: 'BAD_IMAGE',
+    message: /got more than 500000 brackets and colons/,
+  })
+})
+
 t.test('checkNames: more entries than there may be, in all indexes together', async (t) => {
   const half = Array.from({ length: 5001 }, () => own.descriptor)
   const indexes = [json({ manifests: half }), json({ manifests: half, more: 1 })]
