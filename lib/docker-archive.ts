@@ -7,7 +7,7 @@ import { checkCount, MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
 import { checkNames } from './image-names.ts'
 import { readReference } from './image-reference.ts'
 import { formatSettings } from './image-settings.ts'
-import { checkParts, lengthIn, parseJson, readJson } from './json-member.ts'
+import { checkKeys, checkParts, lengthIn, parseJson, readJson } from './json-member.ts'
 import { compressionOf } from './layer-compression.ts'
 import { findMember } from './linked-member.ts'
 import { checkClashes } from './member-clashes.ts'
@@ -119,7 +119,9 @@ function readManifest(
     checkCount('tags', lengthIn(entry, 'RepoTags'), MAX_TAGS)
   }
   const manifest = v.safeParse(Manifest, json)
-  return manifest.success ? manifest.output : undefined
+  if (!manifest.success) return undefined
+  checkKeys(member, Object.keys(Manifest.item.entries))
+  return manifest.output
 }
 
 function withRequired(members: Members, required: readonly RequiredLayer[]): Members {

@@ -6,7 +6,7 @@ import * as v from 'valibot'
 
 import { ToolError } from './errors.ts'
 import { checkCount, MAX_ENTRIES } from './image-limits.ts'
-import { lengthIn, parseJson, readJson } from './json-member.ts'
+import { checkKeys, lengthIn, parseJson, readJson } from './json-member.ts'
 import type { Members, OciLayout } from './oci-layout.ts'
 import type { DigestedMember } from './tar-digest.ts'
 
@@ -71,6 +71,7 @@ function collectNames(images: readonly NamedImage[]): Given {
 function checkIndex(index: DigestedMember, layout: OciLayout, given: Given): void {
   checkCount('entries of indexes', lengthIn(parseJson(index), 'manifests'), MAX_ENTRIES)
   const { manifests } = readJson(Index, index)
+  checkKeys(index, ['manifests', 'digest', 'annotations', 'mediaType', 'platform'])
   const reach = findConfigs(layout)
   for (const { digest, annotations } of manifests) {
     for (const name of [annotations?.[CONTAINERD_NAME], annotations?.[OCI_NAME]]) {
@@ -86,6 +87,7 @@ function checkIndex(index: DigestedMember, layout: OciLayout, given: Given): voi
 
 function checkRepositories(repositories: DigestedMember, given: Given): void {
   const named = Object.entries(readJson(Repositories, repositories))
+  checkKeys(repositories, [])
   const all = named.flatMap(([repository, tags]) =>
     Object.keys(tags ?? {}).map((tag) => `${repository}:${tag}`),
   )

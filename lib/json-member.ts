@@ -2,6 +2,7 @@
 import * as v from 'valibot'
 
 import { ToolError } from './errors.ts'
+import { findOddKey } from './json-keys.ts'
 import type { DigestedMember } from './tar-digest.ts'
 
 // Brackets and colons: an index of 10 000 entries has some 200 000. Of millions, which
@@ -13,6 +14,16 @@ export function checkParts({ path, json }: DigestedMember): void {
   if (!json || !hasTooManyParts(json)) return
   const why = `got more than ${MAX_PARTS} brackets and colons in its JSON`
   throw new ToolError('BAD_IMAGE', `read "${path}" of the image: ${why}`)
+}
+
+/** @throws BAD_IMAGE where an engine may read a member otherwise, see {@link findOddKey} */
+export function checkKeys({ path, json }: DigestedMember, known: readonly string[]): void {
+  const key = json && findOddKey(json.toString('utf8'), known)
+  if (key === undefined) return
+  const why = `"${key}" is there twice, or in another case than it should be`
+  throw new ToolError('BAD_IMAGE', `read "${path}" of the image: ${why}`, {
+    hint: 'engines may see another image than was verified: have it saved again',
+  })
 }
 
 /**

@@ -71,6 +71,18 @@ const BAD: [string, Layout, Edit, RegExp][] = [
     change('index.json', (json) => ` ${json}`),
     /read "index.json" of the image/,
   ],
+  [
+    'a name in another case',
+    'legacy',
+    change('manifest.json', (json) => json.replace('"RepoTags"', '"repotags":["else:1.0"],$&')),
+    /"repotags" is there twice, or in another case/,
+  ],
+  [
+    'annotations twice',
+    'oci',
+    change('index.json', (json) => json.replace('"annotations"', '"annotations":{"a":"b"},$&')),
+    /"annotations" is there twice/,
+  ],
   ['another manifest.json', 'legacy', first(manifest('[]')), /"manifest.json" stands in/],
   [
     'another manifest.json by another path',

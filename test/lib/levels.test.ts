@@ -29,6 +29,7 @@ const PURE = [
   'image-names',
   'image-reference',
   'image-settings',
+  'json-keys',
   'json-member',
   'layer-compression',
   'layer-guess',
