@@ -1,16 +1,11 @@
 // What was read of an archive against what its record and SHA256SUMS say.
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { basename } from 'node:path'
-
-import { isIncrementName, recordName } from './archive-name.ts'
+import { isIncrementName } from './archive-name.ts'
 import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import type { ArchivedImage } from './docker-archive.ts'
-import type { Checksums } from './checksum-file.ts'
-import { ToolError, nothing } from './errors.ts'
+import { ToolError } from './errors.ts'
 import { hashFile } from './file-range.ts'
-import { familiarName, taggedName, type ImageReference } from './image-reference.ts'
+import { familiarName, parseReference, taggedName, type ImageReference } from './image-reference.ts'
 import type { Target } from './targets.ts'
 
 /** @throws MISMATCH where it is not what its record says */
@@ -54,56 +49,64 @@ function describe(images: readonly ArchivedImage[]): string {
     .join()
 }
 
+/** Images of an archive, by its metadata or its tar. */
+type Named = Pick<ArchiveRecord, 'images'>
+
 /** @throws MISMATCH where an archive holds other images than the one that was named */
-export function checkNamed({ archive, reference }: Target, record: ArchiveRecord): void {
-  if (!reference || isNamed(reference, record)) return
-  const got = record.images.flatMap(({ reference: saved, repoTags }) => saved ?? repoTags)
+export function checkNamed({ archive, reference }: Target, named: Named): void {
+  if (!reference || isNamed(reference, named)) return
+  const got = named.images.flatMap(({ reference: saved, repoTags }) => saved ?? repoTags)
   throw new ToolError('MISMATCH', `read "${archive}": got ${got.join()}, want ${reference.text}`, {
     hint: 'it has the archive name of both: name the image that is in it, or the archive itself',
   })
 }
 
-// What compress_tars read was never asked for by a name, and may have none.
-function isNamed(reference: ImageReference, { images }: ArchiveRecord): boolean {
-  const [image] = images
-  if (image?.reference !== undefined) return image.reference === reference.text
-  const tags = images.flatMap(({ repoTags }) => repoTags).map(familiarName)
-  const wanted = taggedName(reference)
-  return tags.length === 0 || wanted === undefined || tags.includes(familiarName(wanted))
+/** @returns a note for each name of an archive's images that was not asked for, up to some */
+export function noteOtherNames({ reference }: Target, { images }: Named): string[] {
+  const wanted = reference && taggedName(reference)
+  if (wanted === undefined) return []
+  const others = images.flatMap(({ repoTags }) => repoTags).filter((tag) => !isNameOf(wanted, tag))
+  const some = others.slice(0, MAX_NAMES).join(', ')
+  const more = others.length > MAX_NAMES ? ` and ${others.length - MAX_NAMES} more names` : ''
+  return others.length > 0 ? [`it is named ${some}${more} as well`] : []
 }
 
-/**
- * @returns what could not be checked, a sentence each
- * @throws MISMATCH for the archive or its record
- */
-export async function checkAgainstSums(
-  archive: string,
-  read: Pick<ReadArchive, 'archive'>,
-  sums: Checksums,
-): Promise<string[]> {
-  const want = sums.get(basename(archive))
-  if (want === undefined) return ['SHA256SUMS does not list it']
-  same('sha256 of the archive, by SHA256SUMS', read.archive.sha256, want)
-  return checkRecordSum(archive, sums)
-}
+const MAX_NAMES = 5
 
-/**
- * @returns what could not be checked, a sentence each
- * @throws NO_RECORD where it is gone, MISMATCH where the record is not the one that SHA256SUMS lists
- */
-export async function checkRecordSum(archive: string, sums: Checksums): Promise<string[]> {
-  const record = recordName(archive)
-  const want = sums.get(basename(record))
-  if (want === undefined) return []
-  const text = await readFile(record).catch(nothing)
-  if (text === undefined) {
-    const why = 'it is not there, though SHA256SUMS lists it'
-    throw new ToolError('NO_RECORD', `check "${basename(record)}": ${why}`, {
-      hint: 'copy it again from where it was made',
+/** @throws MISMATCH where metadata name an image by a tag that its tar does not give it */
+export function checkReference(archive: string, { images }: Named): void {
+  for (const { reference: text, repoTags } of images) {
+    const wanted = text === undefined ? undefined : taggedName(parseReference(text))
+    if (wanted === undefined || repoTags.some((tag) => isNameOf(wanted, tag))) continue
+    const got = repoTags.length > 0 ? repoTags.join() : 'no tag'
+    throw new ToolError('MISMATCH', `check the record of "${archive}": got ${got}, want ${text}`, {
+      hint: 'its record is of another image: copy both again from where they were made',
     })
   }
-  same('sha256 of the record, by SHA256SUMS', createHash('sha256').update(text).digest('hex'), want)
-  return []
+}
+
+// podman writes out the registry that its settings choose for a short name.
+function isNameOf(wanted: string, tag: string): boolean {
+  const [own, other] = [familiarName(wanted), familiarName(tag)]
+  if (own === other) return true
+  const isShort = !/^[^/]*[.:][^/]*\//.test(own)
+  return isShort && other.replace(/^[^/]*[.:][^/]*\/(?:library\/)?/, '') === own
+}
+
+// What compress_tars read was never asked for by a name, and may have none.
+function isNamed(reference: ImageReference, { images }: Named): boolean {
+  const [image] = images
+  if (image?.reference !== undefined) return image.reference === reference.text
+  const tags = images.flatMap(({ repoTags }) => repoTags)
+  const wanted = taggedName(reference)
+  return tags.length === 0 || wanted === undefined || tags.some((tag) => isNameOf(wanted, tag))
+}
+
+/** What an archive's sha256 is compared with. */
+export interface ExpectedArchive {
+  readonly record: ArchiveRecord | undefined
+  /** By SHA256SUMS. */
+  readonly listed: string | undefined
 }
 
 /**
@@ -113,11 +116,10 @@ export async function checkRecordSum(archive: string, sums: Checksums): Promise<
  */
 export async function quickCheck(
   archive: string,
-  record: ArchiveRecord | undefined,
-  sums: Checksums,
+  { record, listed }: ExpectedArchive,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
-  if (!record && !sums.has(basename(archive))) {
+  if (!record && listed === undefined) {
     throw new ToolError(
       'NO_RECORD',
       `check "${archive}": neither a record nor SHA256SUMS names it`,
@@ -128,7 +130,12 @@ export async function quickCheck(
   }
   const sha256 = await hashFile(archive, signal)
   if (record) same('sha256 of the archive', sha256, record.archive.sha256)
-  await checkAgainstSums(archive, { archive: { sizeBytes: 0, sha256 } }, sums)
+  checkListed(sha256, listed)
+}
+
+/** @throws MISMATCH where the sha256 of an archive is not the one of SHA256SUMS */
+export function checkListed(sha256: string, listed: string | undefined): void {
+  if (listed !== undefined) same('sha256 of the archive, by SHA256SUMS', sha256, listed)
 }
 
 /** @throws NO_RECORD for an increment, which means nothing without one */

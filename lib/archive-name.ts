@@ -9,6 +9,9 @@ const RECORD_ENDING = '.json'
 /** The name of the checksum file of a carry directory. */
 export const SUMS_NAME = 'SHA256SUMS'
 
+/** The name of the list: read where no image is named, and put into the delivery. */
+export const LIST_NAME = 'images_list.txt'
+
 /** @returns the archive's file name, for instance `nvcr.io_nvidia_pytorch-24.05-py3.tar.xz`. */
 export function archiveName(reference: ImageReference, codec: Codec): string {
   return stem(reference) + ENDINGS[codec]

@@ -77,6 +77,6 @@ function missingLayers(label: string, missing: readonly RequiredLayer[]): ToolEr
     return `of "${archive}": ${each.join(', ')}`
   })
   return new ToolError('MISSING_LAYER', `load "${label}": it needs layers ${layers.join('; ')}`, {
-    hint: 'name their directories with --base, or put them into the carry directory, each with its record (.json)',
+    hint: 'name their directories with --base, or put them into the carry directory, each with its record (.json) and its lines of SHA256SUMS',
   })
 }

@@ -53,7 +53,7 @@ export interface Sink {
   /** Starts what takes it. */
   readonly start: () => Child
   /** Throws where the archive is not what it should be. */
-  readonly prove: (read: ReadArchive) => void
+  readonly prove: (read: ReadArchive) => Promise<void>
 }
 
 /**
@@ -109,7 +109,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
       tar: digest,
       images: readImages(digest, options.requires),
     }
-    sink?.prove(read)
+    await sink?.prove(read)
     return read
   }
   let read: ReadArchive | undefined

@@ -7,6 +7,7 @@ import { PLATFORM, TIME, type ArchivedImage } from './docker-archive.ts'
 import { ToolError } from './errors.ts'
 import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
 import { readReference } from './image-reference.ts'
+import { hasTooManyParts } from './json-member.ts'
 import { hasControls } from './visible-text.ts'
 
 /** The version of the record that this tool writes, and the newest it reads. */
@@ -137,7 +138,8 @@ export function parseRecord(text: string, file: string): ArchiveRecord {
       { hint: 'use the tools that came with the archives' },
     )
   }
-  const parsed = v.safeParse(Record, json)
+  // Of a million wrong values one is enough.
+  const parsed = v.safeParse(Record, json, { abortEarly: true })
   if (parsed.success) {
     checkSegments(parsed.output, file)
     return parsed.output
@@ -184,10 +186,11 @@ function isReference(text: string): boolean {
 
 function parseJson(text: string, file: string): unknown {
   try {
-    return JSON.parse(text)
+    if (!hasTooManyParts(Buffer.from(text))) return JSON.parse(text)
   } catch {
     throw badRecord(file, 'it is no JSON')
   }
+  throw badRecord(file, 'it has more parts than metadata have')
 }
 
 function badRecord(file: string, why: string): ToolError {

@@ -1,6 +1,6 @@
 // Archive → engine by the short way: the record says what the file must be, so
 // its compressed bytes are all that has to be looked at here. The decompressor
-// writes to the engine itself, or to its client.
+// writes to the daemon itself, which takes no more than the tar's size.
 import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
@@ -25,29 +25,28 @@ export interface SendOptions {
 }
 
 /**
- * Sends the tar of an archive to an engine, the end of it only once every byte
+ * Sends the tar of an archive to a daemon, the end of it only once every byte
  * of the archive has been proven.
  *
- * @param startEngine - starts what takes a tar
+ * @param startEngine - asks a daemon to take a tar
  * @throws what `prove` throws, BAD_ARCHIVE, and how the engine failed
  */
 export async function sendArchive(
   options: SendOptions,
-  startEngine: () => Child | LoadRequest,
+  startEngine: () => LoadRequest,
 ): Promise<void> {
   const { archive, decompressors, threads, signal } = options
   const range = await wholeFile(archive)
   const engine = startEngine()
-  const children = [engine]
+  const children: Child[] = [engine]
   const send = async (): Promise<void> => {
-    const socket = 'socket' in engine ? await engine.socket : undefined
-    const output = socket ?? engine.stdin
+    const output = await engine.socket
     const decompressor = await startDecompressor([range], { decompressors, threads, output })
     children.unshift(decompressor)
     // Node stops reading what it hands to a child: the answer is still to come. The
     // child has made it block, for both sides; but that answer is short, and is all
     // that is read or written here.
-    socket?.resume()
+    output.resume()
     const checked = (chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> =>
       proven(chunks, options, engine)
     await pipeline(streamFile(archive), checked, decompressor.stdin)

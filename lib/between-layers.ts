@@ -1,8 +1,7 @@
 // What lies between the layers of an archive: soon read, and it tells which images
 // the archive holds, with their configs.
 import type { ArchiveRecord } from './archive-record.ts'
-import { readImages } from './docker-archive.ts'
-import type { ReadImages } from './present-image.ts'
+import { readImages, type ArchivedImage } from './docker-archive.ts'
 import { assembleTar, type AssembleOptions } from './tar-assembler.ts'
 import type { TarDigest } from './tar-digest.ts'
 
@@ -17,7 +16,7 @@ export interface RecordedArchive {
  * @returns the archive's tar; its layers are taken to be what the record says
  * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR or BAD_IMAGE where the record does not speak of this archive
  */
-export async function readBetweenLayers(
+async function readBetweenLayers(
   { archive, record }: RecordedArchive,
   options: Omit<AssembleOptions, 'onProgress' | 'release'>,
 ): Promise<TarDigest> {
@@ -26,15 +25,24 @@ export async function readBetweenLayers(
   return assembleTar(assembly, { ...options, onProgress: () => {} })
 }
 
-/** @returns what reads the images of an archive, once, as {@link readBetweenLayers} does. */
-export function createImageReader(
+/** What lies between the layers of an archive, and the images that it tells of. */
+export interface BetweenLayers {
+  readonly tar: TarDigest
+  readonly images: readonly ArchivedImage[]
+}
+
+/** Reads what lies between the layers of one archive; as often as it is called, once. */
+export type ReadBetween = () => Promise<BetweenLayers>
+
+/** @returns what reads it as {@link readBetweenLayers} does */
+export function createBetweenReader(
   archived: RecordedArchive,
   options: Parameters<typeof readBetweenLayers>[1],
-): ReadImages {
-  let read: ReturnType<ReadImages> | undefined
-  const readOnce: ReadImages = async () => {
+): ReadBetween {
+  let read: Promise<BetweenLayers> | undefined
+  const readOnce: ReadBetween = async () => {
     const tar = await readBetweenLayers(archived, options)
-    return readImages(tar, archived.record.requires)
+    return { tar, images: readImages(tar, archived.record.requires) }
   }
   return () => (read ??= readOnce())
 }

@@ -1,14 +1,14 @@
 // The carry directory: archives, their records and SHA256SUMS. Each archive is
 // replaced whole, and before its metadata and checksums: what fails leaves all
 // three as they were, and what is ended in between is finished by the next run.
-import { createHash } from 'node:crypto'
-import { readFile, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
+import { lstat, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { SUMS_NAME, isArchiveName, recordName } from './archive-name.ts'
 import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
 import {
   createAtomicFile,
+  sha256Of,
   syncDirectory,
   temporaryPath,
   writeFileAtomic,
@@ -24,8 +24,8 @@ import {
 } from './checksum-file.ts'
 import { checkLock } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
-import { readText } from './file-range.ts'
 import type { VerbContext } from './outcome.ts'
+import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile, type SmallFile } from './small-file.ts'
 
 /** @throws NO_DIRECTORY where there is none */
 export async function checkDirectory(dir: string): Promise<void> {
@@ -46,11 +46,24 @@ export async function listArchives(dir: string): Promise<string[]> {
 /**
  * @param archive - path of an archive
  * @returns its record, or undefined where there is none
- * @throws BAD_RECORD
+ * @throws BAD_RECORD, BAD_FILE
  */
 export async function readRecord(archive: string): Promise<ArchiveRecord | undefined> {
-  const text = await readText(recordName(archive)).catch(nothing)
-  return text === undefined ? undefined : parseRecord(text, basename(recordName(archive)))
+  const file = recordName(archive)
+  const found = await readSmallFile(file, { maxBytes: MAX_METADATA_BYTES })
+  return found && parseRecord(found.bytes.toString('utf8'), basename(file))
+}
+
+/** @returns the metadata of an archive that is being put in place, or undefined if it was not written to its end. */
+export async function readPending(path: string): Promise<ArchiveRecord | undefined> {
+  try {
+    const found = await readSmallFile(path, { maxBytes: MAX_METADATA_BYTES })
+    const record = found && parseRecord(found.bytes.toString('utf8'), path)
+    return record && isArchiveName(record.archive.file) ? record : undefined
+  } catch (error) {
+    if (error instanceof ToolError) return undefined
+    throw error
+  }
 }
 
 /** @returns whether the archive of this record is there and need not be made again. */
@@ -60,8 +73,8 @@ export async function isUpToDate(
   { force, coding, notify }: Pick<VerbContext, 'notify'> & { force: boolean; coding: Coding },
 ): Promise<boolean> {
   if (force || !isSameCoding(record.archive, coding)) return false
-  const found = await stat(archive).catch(nothing)
-  if (found?.size !== record.archive.sizeBytes) return false
+  const found = await lstat(archive).catch(nothing)
+  if (!found?.isFile() || found.size !== record.archive.sizeBytes) return false
   const listed = await readChecksums(dirname(archive))
   const sums = [...(await checksumsOf(archive, record))]
   // What is not listed may be so by a crash; what was listed was right then.
@@ -148,7 +161,7 @@ export async function placeRecord(archive: string, record: ArchiveRecord): Promi
  * @throws BUSY where this run has lost the directory's lock
  */
 export async function removeArchive(archive: string): Promise<boolean> {
-  if (!(await stat(archive).catch(nothing))) return false
+  if (!(await lstat(archive).catch(nothing))) return false
   const dir = dirname(archive)
   await checkLock(dir)
   // From there the next run puts it back if the archive is still there.
@@ -180,7 +193,8 @@ export async function forgetArchive(archive: string): Promise<void> {
 
 /** Takes files out of SHA256SUMS. */
 export async function removeListed(dir: string, files: readonly ListedFile[]): Promise<void> {
-  await writeSums(dir, dropFiles(await readSums(dir), files))
+  const { text, ...others } = await readSumsToChange(dir)
+  await writeSums(dir, dropFiles(text, files, others))
 }
 
 function removeChecksums(dir: string, names: readonly string[]): Promise<void> {
@@ -200,21 +214,27 @@ export async function isListed(archive: string, record: ArchiveRecord): Promise<
 }
 
 async function checksumsOf(archive: string, record: ArchiveRecord): Promise<Map<string, string>> {
-  const text = await readFile(recordName(archive))
+  const file = recordName(archive)
+  const found = await readSmallFile(file, { maxBytes: MAX_METADATA_BYTES })
   return new Map([
     [basename(archive), record.archive.sha256],
-    [basename(recordName(archive)), createHash('sha256').update(text).digest('hex')],
+    // Gone since it was read: whoever looks for it finds that it is listed.
+    [basename(file), found?.sha256 ?? sha256Of(formatRecord(record))],
   ])
 }
 
-async function changeSums(
+/**
+ * @param changes - sha256 by file name; undefined takes a name out
+ * @throws BUSY where this run has lost the directory's lock
+ */
+export async function changeSums(
   dir: string,
   changes: ReadonlyMap<string, string | undefined>,
 ): Promise<void> {
-  const before = await readSums(dir)
+  const { text: before, ...others } = await readSumsToChange(dir)
   const listed = parseChecksums(before)
   if ([...changes].every(([name, sha256]) => listed.get(name) === sha256)) return
-  await writeSums(dir, updateChecksums(before, changes))
+  await writeSums(dir, updateChecksums(before, changes, others))
 }
 
 async function writeSums(dir: string, text: string): Promise<void> {
@@ -226,5 +246,16 @@ async function writeSums(dir: string, text: string): Promise<void> {
 
 /** @returns the text of SHA256SUMS in a directory, empty where there is none. */
 export async function readSums(dir: string): Promise<string> {
-  return (await readText(join(dir, SUMS_NAME), SUMS_ENCODING).catch(nothing)) ?? ''
+  return (await readSumsFile(dir))?.bytes.toString(SUMS_ENCODING) ?? ''
+}
+
+// What stands in another's file, under another name of it, is not to be told to all.
+async function readSumsToChange(dir: string): Promise<{ text: string; keepOthers: boolean }> {
+  const found = await readSumsFile(dir)
+  const text = found?.bytes.toString(SUMS_ENCODING) ?? ''
+  return { text, keepOthers: !found?.isForeign }
+}
+
+function readSumsFile(dir: string): Promise<SmallFile | undefined> {
+  return readSmallFile(join(dir, SUMS_NAME), { maxBytes: MAX_SUMS_BYTES })
 }

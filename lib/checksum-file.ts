@@ -8,6 +8,8 @@ export type Checksums = ReadonlyMap<string, string>
 /** How the file is read and written: each byte is a character. */
 export const SUMS_ENCODING = 'latin1'
 
+// As `sha256sum --tag` and BSD write it.
+const TAGGED = /^(?<escaped>\\?)SHA256 \((?:\.\/)*(?<name>.+)\) = (?<sha256>[0-9a-f]{64})$/i
 const LINE = /^(?<escaped>\\?)(?<sha256>[0-9a-f]{64}) [ *](?:\.\/+)*(?<name>.+)$/i
 
 /**
@@ -114,7 +116,11 @@ interface Line extends ListedFile {
 }
 
 function parseLine(line: string): Line | undefined {
-  const { escaped, sha256: hex, name: written } = LINE.exec(line)?.groups ?? {}
+  const {
+    escaped,
+    sha256: hex,
+    name: written,
+  } = (LINE.exec(line) ?? TAGGED.exec(line))?.groups ?? {}
   if (hex === undefined || written === undefined) return undefined
   const plain = escaped ? written.replaceAll(/\\[nr\\]/g, (pair) => UNESCAPED[pair] ?? '') : written
   const bytes = Buffer.from(plain, SUMS_ENCODING)

@@ -9,6 +9,7 @@ import { writeArchive } from './archive-writer.ts'
 import { checkDirectory, forgetArchive, isUpToDate, listChecksums } from './carry-directory.ts'
 import { CODECS, ENDINGS, type Coding } from './codec.ts'
 import { findCompressors, type CompressorName, type Compressors } from './compressor.ts'
+import { noteLeftOut } from './delivered-list.ts'
 import { readImages } from './docker-archive.ts'
 import { ToolError, nothing, type ErrorCode } from './errors.ts'
 import { examineArchive, type ExistingArchive } from './existing-archive.ts'
@@ -55,6 +56,8 @@ export async function* compress(options: CompressOptions): AsyncGenerator<Outcom
         compressTar(tar, compressors, options),
       )
     }
+    const text = await noteLeftOut(options.dir)
+    if (text !== undefined) options.notify({ type: 'warning', text })
   } finally {
     await close()
   }

@@ -12,6 +12,7 @@ import { compressionOf } from './layer-compression.ts'
 import { findMember } from './linked-member.ts'
 import { checkClashes } from './member-clashes.ts'
 import { BLOBS, readLayout, readManifests, type Members, type OciImage } from './oci-layout.ts'
+import { formatPlatform } from './platform.ts'
 import { memberKey, type DecodedLayers, type DigestedMember, type TarDigest } from './tar-digest.ts'
 
 /** A layer as it lies in a tar. */
@@ -184,15 +185,6 @@ function checkTags(tags: readonly string[]): void {
       cause,
     })
   }
-}
-
-/** @returns `os/architecture[/variant]`. */
-export function formatPlatform(image: {
-  os: string
-  architecture: string
-  variant?: string | null | undefined
-}): string {
-  return [image.os, image.architecture, image.variant].filter(Boolean).join('/')
 }
 
 // A layer is its diffID where it lies uncompressed, as its first bytes tell; a

@@ -6,6 +6,7 @@ import { shorten, visible } from './visible-text.ts'
 /** What went wrong, for scripts: the codes stand in the README, but for that of what a signal ended. */
 export type ErrorCode =
   | 'BAD_ARCHIVE'
+  | 'BAD_FILE'
   | 'BAD_IMAGE'
   | 'BAD_LIST'
   | 'BAD_RECORD'
@@ -21,6 +22,7 @@ export type ErrorCode =
   | 'MISMATCH'
   | 'MISSING_LAYER'
   | 'NAME_CLASH'
+  | 'NOT_LISTED'
   | 'NOT_LOGGED_IN'
   | 'NOT_WRITABLE'
   | 'NO_ARCHIVE'

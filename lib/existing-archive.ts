@@ -1,13 +1,13 @@
 // What lies under the name of an archive before something is put there. An
 // archive whose metadata is missing or cannot be read may be anybody's: it is
 // not written over, nor taken away, unless that is forced.
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { recordName } from './archive-name.ts'
-import { parseRecord, type ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord } from './archive-record.ts'
 import { isPendingName } from './atomic-file.ts'
-import { readRecord } from './carry-directory.ts'
+import { readPending, readRecord } from './carry-directory.ts'
 import { ToolError, isSystemError, nothing } from './errors.ts'
 
 /** What lies there. */
@@ -58,19 +58,15 @@ export async function readGoodRecord(archive: string): Promise<ArchiveRecord | u
 }
 
 async function isFileThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(nothing)) !== undefined
+  return (await lstat(path).catch(nothing)) !== undefined
 }
 
 // The next run that writes finishes it: it is one of ours.
 async function hasPending(archive: string): Promise<boolean> {
   const dir = dirname(archive)
   for (const name of (await readdir(dir)).filter(isPendingName)) {
-    const text = await readFile(join(dir, name), 'utf8').catch(nothing)
-    try {
-      if (parseRecord(text ?? '', name).archive.file === basename(archive)) return true
-    } catch {
-      // It was ended while it was written: it tells of nothing.
-    }
+    const pending = await readPending(join(dir, name))
+    if (pending?.archive.file === basename(archive)) return true
   }
   return false
 }

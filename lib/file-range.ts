@@ -1,7 +1,7 @@
 // Files and parts of them, such as a segment of an archive.
 import { createHash } from 'node:crypto'
 import { createReadStream, type ReadStream } from 'node:fs'
-import { open, readFile, stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 
 import { interrupted } from './errors.ts'
@@ -41,14 +41,6 @@ export async function hashFile(path: string, signal: AbortSignal): Promise<strin
     throw signal.aborted ? interrupted() : error
   })
   return hash.digest('hex')
-}
-
-/** @returns a small file's text; what it throws names the file */
-export function readText(path: string, encoding: BufferEncoding = 'utf8'): Promise<string> {
-  return readFile(path, encoding).catch((error: unknown) => {
-    // A directory can be opened, and what fails then does not know its name.
-    throw error instanceof Error ? Object.assign(error, { path }) : error
-  })
 }
 
 /** @returns the first bytes of a range, fewer where it has no more */

@@ -15,6 +15,7 @@ import type { ArchiveRecord } from './archive-record.ts'
 import { checkDirectory, forgetArchive, readChecksums } from './carry-directory.ts'
 import type { Checksums } from './checksum-file.ts'
 import { CODECS, ENDINGS } from './codec.ts'
+import { takeOffList } from './delivered-list.ts'
 import { ToolError, toToolError } from './errors.ts'
 import { examineBeside, type ExistingArchive } from './existing-archive.ts'
 import { readHeldLayers, readRecords, type FoundRecord, type HeldLayer } from './held-layers.ts'
@@ -161,14 +162,24 @@ function notThere({ name }: Named, { dir }: ForgetOptions): ToolError {
   })
 }
 
-async function forgetOne({ found, refusal }: Planned, { dryRun }: ForgetOptions): Promise<Result> {
+async function forgetOne(planned: Planned, { dir, dryRun }: ForgetOptions): Promise<Result> {
+  const { found, refusal } = planned
   if (refusal) throw refusal
   const archiveBytes = found.reduce((total, { sizeBytes = 0 }) => total + sizeBytes, 0)
   const notes = found.map(({ archive }) => basename(archive))
   const result = { archive: String(notes[0]), archiveBytes, notes }
   if (dryRun) return { result: 'would be forgotten', ...result }
   for (const { archive } of found) await forgetArchive(archive)
+  // Else it would be missed at the other end.
+  if (await takeOffList(dir, referencesOf(planned))) notes.push('taken off images_list.txt')
   return { result: 'forgotten', ...result }
+}
+
+function referencesOf({ reference, found }: Planned): Set<string> {
+  const recorded = found.flatMap(({ record }) =>
+    record?.images.flatMap((image) => image.reference ?? []),
+  )
+  return new Set([reference?.text, ...recorded].filter((text) => text !== undefined))
 }
 
 async function find(archive: string, { listed }: Context): Promise<Found | undefined> {

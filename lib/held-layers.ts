@@ -1,6 +1,6 @@
 // The layers that lie in the archives of some directories, each as a segment
 // that can be read on its own, as their records tell.
-import { readdir, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { dirname, join, resolve } from 'node:path'
 
@@ -8,10 +8,12 @@ import { isRecordName, recordedName } from './archive-name.ts'
 import type { ArchiveRecord, Segment } from './archive-record.ts'
 import { readRecord } from './carry-directory.ts'
 import { isSameCoding, type Coding } from './codec.ts'
+import type { Delivery } from './delivery.ts'
 import { ToolError, isAbsent, toToolError } from './errors.ts'
 import { streamFile } from './file-range.ts'
 import type { KnownLayer } from './layer-guess.ts'
 import type { VerbContext } from './outcome.ts'
+import { lookAtFile } from './small-file.ts'
 
 /** A layer in an archive. */
 export interface HeldLayer extends KnownLayer {
@@ -32,10 +34,15 @@ export interface FoundRecord {
 export type Warn = (text: string, archive: string) => void
 
 /**
+ * @param read - reads the record of an archive
  * @returns the records in a directory that can be read, in the order of their names
  * @throws NO_DIRECTORY
  */
-export async function readRecords(dir: string, warn: Warn = () => {}): Promise<FoundRecord[]> {
+export async function readRecords(
+  dir: string,
+  warn: Warn = () => {},
+  read: Delivery['readRecord'] = readRecord,
+): Promise<FoundRecord[]> {
   const names = await readdir(dir).catch((cause: unknown) => {
     if (!isAbsent(cause)) throw cause
     throw new ToolError('NO_DIRECTORY', `open "${dir}": there is no such directory`, {
@@ -48,7 +55,7 @@ export async function readRecords(dir: string, warn: Warn = () => {}): Promise<F
   const records = names.filter((name) => isRecordName(name) && !name.startsWith('.'))
   for (const name of records.toSorted()) {
     const archive = join(dir, recordedName(name))
-    const record = await readRecord(archive).catch((error: unknown) => {
+    const record = await read(archive).catch((error: unknown) => {
       // It costs a chance to spare work, and nothing else.
       const reason = toToolError(error)
       if (!reason) throw error
@@ -64,11 +71,12 @@ export async function readRecords(dir: string, warn: Warn = () => {}): Promise<F
 export async function readHeldLayers(
   dirs: readonly string[],
   warn: Warn = () => {},
+  read?: Delivery['readRecord'],
 ): Promise<HeldLayer[]> {
   const layers: HeldLayer[] = []
   // One directory may be named in several ways.
   for (const dir of new Map(dirs.map((each) => [resolve(each), each])).values()) {
-    for (const { record, archive } of await readRecords(dir, warn)) {
+    for (const { record, archive } of await readRecords(dir, warn, read)) {
       if (!(await isWhole(archive, record, warn))) continue
       for (const segment of record.segments) {
         const { layerDigest: digest, tarSizeBytes: sizeBytes } = segment
@@ -86,19 +94,20 @@ export interface BaseOptions extends Pick<VerbContext, 'notify'> {
   readonly dir: string
   /** Directories with more of them. */
   readonly bases: readonly string[]
+  /** Reads their metadata. */
+  readonly delivery: Delivery
 }
 
 /** @returns the layers that an increment may take from archives beside it. */
 export function readBaseLayers(archive: string, options: BaseOptions): Promise<HeldLayer[]> {
-  const { dir, bases, notify } = options
-  return readHeldLayers([dir, dirname(archive), ...bases], (text) =>
-    notify({ type: 'warning', text }),
-  )
+  const { dir, bases, delivery, notify } = options
+  const warn = (text: string): void => notify({ type: 'warning', text })
+  return readHeldLayers([dir, dirname(archive), ...bases], warn, delivery.readRecord)
 }
 
 async function isWhole(archive: string, record: ArchiveRecord, warn: Warn): Promise<boolean> {
-  const found = await stat(archive).catch((error: unknown) => {
-    const reason = isAbsent(error) ? undefined : toToolError(error)
+  const found = await lookAtFile(archive).catch((error: unknown) => {
+    const reason = toToolError(error)
     if (reason) warn(`${reason.message}; its layers are not used`, archive)
     return undefined
   })

@@ -19,8 +19,7 @@ export function parseImageList(text: string, file: string): ImageReference[] {
     .replace(/^\uFEFF/, '')
     .split(/\r?\n/)
     .entries()) {
-    const comment = line.search(/(?:^|\s)#/)
-    const entry = (comment === -1 ? line : line.slice(0, comment)).trim()
+    const entry = entryOf(line)
     if (entry === '') continue
     const read = readReference(entry)
     if (read instanceof ToolError) {
@@ -36,4 +35,10 @@ export function parseImageList(text: string, file: string): ImageReference[] {
     })
   }
   return [...references.values()]
+}
+
+/** @returns what a line of a list names, without comment and blanks; empty if it names nothing */
+export function entryOf(line: string): string {
+  const comment = line.search(/(?:^|\s)#/)
+  return (comment === -1 ? line : line.slice(0, comment)).trim()
 }

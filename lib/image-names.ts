@@ -7,13 +7,16 @@ import * as v from 'valibot'
 import { ToolError } from './errors.ts'
 import { checkCount, MAX_ENTRIES } from './image-limits.ts'
 import { checkKeys, lengthIn, parseJson, readJson } from './json-member.ts'
-import type { Members, OciLayout } from './oci-layout.ts'
+import { BLOBS, READ_KEYS, type Members, type OciLayout } from './oci-layout.ts'
+import { formatPlatform } from './platform.ts'
 import type { DigestedMember } from './tar-digest.ts'
 
 /** An image of manifest.json. */
 export interface NamedImage {
   readonly repoTags: readonly string[]
   readonly configDigest: string
+  /** `os/architecture[/variant]`. */
+  readonly platform: string
 }
 
 const CONTAINERD_NAME = 'io.containerd.image.name'
@@ -46,7 +49,8 @@ export function checkNames(
 ): void {
   const given = collectNames(images)
   const index = fileAt(members, 'index.json')
-  if (index) checkIndex(index, layout, given)
+  const platformOf = createPlatforms(members, images)
+  if (index) checkIndex(index, layout, given, platformOf)
   const repositories = fileAt(members, 'repositories')
   if (repositories) checkRepositories(repositories, given)
 }
@@ -68,10 +72,15 @@ function collectNames(images: readonly NamedImage[]): Given {
   return given
 }
 
-function checkIndex(index: DigestedMember, layout: OciLayout, given: Given): void {
+function checkIndex(
+  index: DigestedMember,
+  layout: OciLayout,
+  given: Given,
+  platformOf: (configDigest: string) => string | undefined,
+): void {
   checkCount('entries of indexes', lengthIn(parseJson(index), 'manifests'), MAX_ENTRIES)
   const { manifests } = readJson(Index, index)
-  checkKeys(index, ['manifests', 'digest', 'annotations', 'mediaType', 'platform'])
+  checkKeys(index, READ_KEYS)
   const reach = findConfigs(layout)
   for (const { digest, annotations } of manifests) {
     for (const name of [annotations?.[CONTAINERD_NAME], annotations?.[OCI_NAME]]) {
@@ -80,9 +89,45 @@ function checkIndex(index: DigestedMember, layout: OciLayout, given: Given): voi
       const wanted =
         given.get(plainName(plain)) ?? (isTag(plain) ? given.get(`:${plain}`) : undefined)
       if (!wanted) throw notGiven(plain, index)
-      if (reach(digest).isDisjointFrom(wanted)) throw elsewhere(plain, digest)
+      const reached = reach(digest)
+      if (reached.isDisjointFrom(wanted)) throw elsewhere(plain, digest)
+      // Of several for its platform, an engine takes the first.
+      const own = [...wanted].map(platformOf)
+      const other = [...reached.difference(wanted)].find((config) => {
+        return own.some((platform) => mayBeChosenFor(platform, platformOf(config)))
+      })
+      if (other !== undefined) throw elsewhere(plain, other)
     }
   }
+}
+
+const Platform = v.object({
+  os: v.nullish(v.string(), ''),
+  architecture: v.nullish(v.string(), ''),
+  variant: v.nullish(v.string()),
+})
+
+/** @returns what tells the platform of a config in the tar; undefined for another. */
+function createPlatforms(
+  members: Members,
+  images: readonly NamedImage[],
+): (configDigest: string) => string | undefined {
+  const known = new Map<string, string | undefined>(
+    images.map(({ configDigest, platform }) => [configDigest, platform]),
+  )
+  return (digest) => {
+    if (known.has(digest)) return known.get(digest)
+    const member = members.get(BLOBS + digest.replace('sha256:', ''))
+    const read = v.safeParse(Platform, member && parseJson(member))
+    const platform = read.success ? formatPlatform(read.output) : undefined
+    known.set(digest, platform)
+    return platform
+  }
+}
+
+function mayBeChosenFor(own: string | undefined, other: string | undefined): boolean {
+  if (own === undefined || other === undefined) return false
+  return `${own}/`.startsWith(`${other}/`) || `${other}/`.startsWith(`${own}/`)
 }
 
 function checkRepositories(repositories: DigestedMember, given: Given): void {

@@ -79,7 +79,7 @@ export function taggedName(reference: ImageReference): string | undefined {
 
 /** @returns a name without the parts that one engine writes out and another leaves out. */
 export function familiarName(name: string): string {
-  return name.replace(/^(?:docker\.io|localhost)\//, '').replace(/^library\//, '')
+  return name.replace(/^(?:(?:index\.)?docker\.io|localhost)\//, '').replace(/^library\//, '')
 }
 
 /** @returns what to pull: the digest decides where one was written. */

@@ -44,6 +44,20 @@ function namesOf({ configDigest, repoTags }: ArchivedImage): string[] {
   return [configDigest, ...repoTags]
 }
 
+/** @returns a note for each platform that the engine's machine is not. */
+export function notePlatform(
+  { platform: own = LOCAL_PLATFORM }: Engine,
+  images: readonly ArchivedImage[],
+): string[] {
+  const other = images.map(({ platform }) => platform).filter((platform) => platform !== '')
+  return [...new Set(other)]
+    .filter((platform) => !`${platform}/`.startsWith(`${own}/`))
+    .map((platform) => `it is for ${platform}, this machine is ${own}`)
+}
+
+// podman and nerdctl, which do not tell, run on this machine.
+const LOCAL_PLATFORM = `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`
+
 /** What {@link tagLoaded} needs. */
 export interface TagOptions {
   /** The engine's layers. */
@@ -51,6 +65,8 @@ export interface TagOptions {
   readonly dryRun: boolean
   /** Reads the images of the archive. */
   readonly readImages: ReadImages
+  /** Checks that the archive holds the images that are looked for. */
+  readonly verify: () => Promise<unknown>
   /** Awaited before a tag is set. */
   readonly wait?: () => Promise<void>
 }
@@ -66,7 +82,7 @@ export async function tagLoaded(
   known: readonly KnownImage[],
   options: TagOptions,
 ): Promise<string[] | undefined> {
-  const { dryRun, wait } = options
+  const { dryRun, verify, wait } = options
   const notes: string[] = []
   const toTag: { readonly id: string; readonly tag: string }[] = []
   for (const { image, own } of known) {
@@ -80,6 +96,7 @@ export async function tagLoaded(
     notes.push(...missing.flatMap((tag) => wasBefore(tag, own.get(tag))))
     toTag.push(...missing.map((tag) => ({ id: there.id, tag })))
   }
+  await verify()
   if (dryRun) return toTag.map(({ tag }) => `${tag} would be set`)
   // Where one of them were missing, the archive would be loaded, which may fail.
   if (toTag.length > 0) await wait?.()

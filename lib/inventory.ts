@@ -1,15 +1,16 @@
 // What a carry directory holds, by the records in it: no archive is read.
-import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { countShared, type HeldArchive } from './archive-sharing.ts'
-import { checkDirectory, listArchives, readRecord } from './carry-directory.ts'
+import { checkDirectory, listArchives } from './carry-directory.ts'
+import { createDelivery, type DeliveryOptions } from './delivery.ts'
 import { ToolError, toToolError } from './errors.ts'
-import { findMissing, missingOutcomes } from './missing-files.ts'
+import { findMissingOf, missingOutcomes } from './missing-files.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
+import { lookAtFile } from './small-file.ts'
 
 /** What {@link inventory} takes. */
-export interface InventoryOptions extends VerbContext {
+export interface InventoryOptions extends VerbContext, DeliveryOptions {
   /** The carry directory. */
   readonly dir: string
 }
@@ -19,10 +20,12 @@ export interface InventoryOptions extends VerbContext {
  *   they lie there, and with what they share counted once
  * @throws NO_DIRECTORY, NO_ARCHIVE where there is none
  */
-export async function* inventory({ dir, notify }: InventoryOptions): AsyncGenerator<Outcome> {
+export async function* inventory(options: InventoryOptions): AsyncGenerator<Outcome> {
+  const { dir, notify } = options
   await checkDirectory(dir)
+  const delivery = createDelivery(options)
   const names = await listArchives(dir)
-  const missing = await findMissing(dir)
+  const missing = await findMissingOf({ names: [], dir }, delivery)
   if (names.length + missing.length === 0) {
     throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
       hint: 'name the carry directory with --dir',
@@ -36,9 +39,10 @@ export async function* inventory({ dir, notify }: InventoryOptions): AsyncGenera
       if (!reason) throw error
       notify({ type: 'warning', text: reason.message })
     }
-    const found = await stat(path).catch(warn)
-    if (!found?.isFile()) continue
-    const record = await readRecord(path).catch(warn)
+    const found = await lookAtFile(path).catch(warn)
+    if (!found) continue
+    await delivery.listedSum(path).catch(warn)
+    const record = await delivery.readRecord(path).catch(warn)
     archives.push({ name: basename(name), sizeBytes: found.size, record })
   }
   const lines = countShared(archives)

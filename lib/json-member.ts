@@ -32,7 +32,12 @@ export function checkKeys({ path, json }: DigestedMember, known: readonly string
  */
 export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: DigestedMember): T {
   checkParts(member)
-  const parsed = v.safeParse(schema, parseJson(member))
+  const json = parseJson(member)
+  if (json === undefined) {
+    const why = 'it is no JSON, or larger than it may be'
+    throw new ToolError('BAD_IMAGE', `read "${member.path}" of the image: ${why}`)
+  }
+  const parsed = v.safeParse(schema, json)
   if (parsed.success) return parsed.output
   const issue = parsed.issues[0]
   const where = v.getDotPath(issue) ?? 'JSON'
@@ -44,7 +49,8 @@ export function parseJson({ json }: DigestedMember): unknown {
   return json && !hasTooManyParts(json) ? parseText(json) : undefined
 }
 
-function hasTooManyParts(json: Buffer): boolean {
+/** @returns whether JSON has so many parts that the parser takes seconds for it */
+export function hasTooManyParts(json: Buffer): boolean {
   if (json.length <= MAX_PARTS) return false
   let parts = 0
   for (const byte of json) {

@@ -1,18 +1,16 @@
 // One archive into the engine, by the way that its record allows: all of it, as
 // fast as the decompressor gives it; only the layers that the engine lacks; or,
 // where no record tells of segments, with every byte of its tar looked at.
-import { basename, dirname } from 'node:path'
-
-import { checkAgainstRecord, checkNotIncrement, checkRecordSum, same } from './archive-check.ts'
+import { checkAgainstRecord, checkListed, checkNotIncrement, same } from './archive-check.ts'
 import { readArchive, type ReadArchive } from './archive-reader.ts'
 import { planArchive, planWhole, type PlanOptions } from './archive-plan.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
 import { sendArchive } from './archive-sender.ts'
-import { readBetweenLayers } from './between-layers.ts'
+import type { ReadBetween } from './between-layers.ts'
 import { sum } from './archive-sizes.ts'
-import { readChecksums } from './carry-directory.ts'
 import type { Decompressors } from './compressor.ts'
 import { findSocket } from './daemon.ts'
+import type { DeliveredArchive } from './delivered-archive.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import { startLoad, type Engine } from './engine.ts'
 import { checkSaid, type Loading } from './engine-said.ts'
@@ -43,45 +41,56 @@ export interface LoadedArchive {
   readonly skippedBytes: number
 }
 
+/** What is loaded. */
+export interface LoadInput {
+  readonly target: Target
+  readonly delivered: DeliveredArchive
+  /** Reads what lies between its layers; undefined for an archive without metadata. */
+  readonly readBetween: ReadBetween | undefined
+  /** Awaited before the engine gets the end of an archive without metadata; throws where it may not. */
+  readonly checkUnknown: (images: readonly ArchivedImage[]) => Promise<void>
+}
+
 /**
- * @param archiveBytes - size of the archive
  * @returns what the engine took
  * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR, BAD_IMAGE, MISSING_LAYER: then it took nothing
  */
-export async function loadArchive(
-  target: Target,
-  archiveBytes: number,
-  record: ArchiveRecord | undefined,
-  tools: LoadTools,
-): Promise<LoadedArchive> {
+export async function loadArchive(input: LoadInput, tools: LoadTools): Promise<LoadedArchive> {
+  const { target, delivered, readBetween } = input
+  const { record } = delivered
   const isCut = record?.segments.some(({ layerDigest }) => layerDigest !== undefined)
-  if (record && (isCut || record.requires)) {
-    same('size of the archive', archiveBytes, record.archive.sizeBytes)
-    return loadSegments(target, record, tools)
+  if (record && readBetween && (isCut || record.requires)) {
+    return loadSegments(input, { record, readBetween }, tools)
   }
   if (!record) checkNotIncrement('load', target.archive)
-  // Nothing but its end tells what is in it: it cannot be begun ahead.
-  await tools.turn?.wait()
-  const read = await loadWhole(target, archiveBytes, record, tools)
+  const read = await loadWhole(input, tools)
   return { images: read.images, tarBytes: read.tar.sizeBytes, skippedBytes: 0 }
 }
 
+interface Recorded {
+  readonly record: ArchiveRecord
+  readonly readBetween: ReadBetween
+}
+
 async function loadSegments(
-  target: Target,
-  record: ArchiveRecord,
+  input: LoadInput,
+  recorded: Recorded,
   tools: LoadTools,
 ): Promise<LoadedArchive> {
   const { options, present, turn } = tools
-  const sums = await readChecksums(dirname(target.archive))
-  await checkRecordSum(target.archive, sums)
-  const { sha256 } = record.archive
-  const listed = sums.get(basename(target.archive)) ?? sha256
-  same('sha256 in the record, by SHA256SUMS', sha256, listed)
+  const { record } = recorded
+  const { target, delivered } = input
+  const sendPlanned = async (plan: LoadPlan): Promise<void> => {
+    // What nobody listed may be another tar than its metadata tell: all is looked at.
+    const isWhole = plan.omit.size + plan.putBack.length === 0 && !record.requires
+    if (isWhole && delivered.listed === undefined) await loadWhole(input, tools)
+    else await send(target, recorded, plan, tools)
+  }
   const planned = await planArchive(target, record, { ...tools, before: turn?.before ?? [] })
   const tarBytes = record.tar.sizeBytes + sum(record.requires ?? [])
   const loaded = { images: record.images, tarBytes }
   try {
-    await send(target, record, planned, tools)
+    await sendPlanned(planned)
     return { ...loaded, skippedBytes: planned.skippedBytes }
   } catch (error) {
     if (planned.skippedBytes === 0 || !isEngineFailure(error)) throw error
@@ -92,7 +101,7 @@ async function loadSegments(
       text: `${error.message}; it is loaded again with the layers that the engine had`,
     })
   }
-  await send(target, record, await planWhole(target, record, options), tools)
+  await sendPlanned(await planWhole(target, record, options))
   return { ...loaded, skippedBytes: 0 }
 }
 
@@ -106,7 +115,7 @@ const MOST_TRAILING_BYTES = 16 * 1024
 
 async function send(
   { archive, label }: Target,
-  record: ArchiveRecord,
+  { record, readBetween }: Recorded,
   { omit, putBack }: LoadPlan,
   { engine, decompressors, options, turn }: LoadTools,
 ): Promise<void> {
@@ -124,6 +133,7 @@ async function send(
   const checkLoading = (): void => {
     if (loading) checkSaid(loading.said(), record.images, engine, label)
   }
+  // Every byte of the tar goes by, and is looked at.
   const sendParts = async (): Promise<void> => {
     const assembly = { archive, record, omit, putBack }
     await assembleTar(assembly, { ...assemble, release }, start)
@@ -132,10 +142,12 @@ async function send(
   if (omit.size > 0 || putBack.length > 0) return sendParts()
   const finding = findSocket(engine)
   // It tells whether the record speaks of this archive at all.
-  const tar = await readBetweenLayers({ archive, record }, assemble)
+  const { tar } = await readBetween()
   same('size of the tar', tar.sizeBytes, record.tar.sizeBytes)
   // An engine may be gone when it has the end, and what comes then fails.
   if (tar.sizeBytes - tar.endBytes > MOST_TRAILING_BYTES) return sendParts()
+  const socketPath = await finding
+  if (socketPath === undefined) return sendParts()
   const prove = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
     same('size of the archive', got.sizeBytes, record.archive.sizeBytes)
     same('sha256 of the archive', got.sha256, record.archive.sha256)
@@ -146,9 +158,7 @@ async function send(
     onProgress({ archiveBytes, tarBytes: share * record.tar.sizeBytes, share })
   }
   const whole = { archive, decompressors, threads, signal, prove, onProgress: onBytes }
-  const socketPath = await finding
   await sendArchive(whole, () => {
-    if (socketPath === undefined) return start()
     const request = requestLoad(socketPath, label, tar.sizeBytes)
     loading = request
     return request
@@ -157,18 +167,18 @@ async function send(
 }
 
 async function loadWhole(
-  { archive, label }: Target,
-  sizeBytes: number,
-  record: ArchiveRecord | undefined,
-  { engine, decompressors, options }: LoadTools,
+  { target: { archive, label }, delivered, checkUnknown }: LoadInput,
+  { engine, decompressors, options, turn }: LoadTools,
 ): Promise<ReadArchive> {
+  // Nothing but its end tells what is in it: it cannot be begun ahead.
+  await turn?.wait()
   const { threads, signal, notify } = options
-  const listed = (await readChecksums(dirname(archive))).get(basename(archive))
-  const prove = (read: ReadArchive): void => {
+  const { record, listed, archiveBytes: sizeBytes } = delivered
+  const prove = async (read: ReadArchive): Promise<void> => {
     if (record) checkAgainstRecord(read, record)
-    if (listed !== undefined)
-      same('sha256 of the archive, by SHA256SUMS', read.archive.sha256, listed)
+    checkListed(read.archive.sha256, listed)
     if (read.images.length === 0) throw noImage(label)
+    if (!record) await checkUnknown(read.images)
   }
   const onProgress = (progress: Progress): void => {
     notify({ type: 'progress', label, ...progress, share: progress.archiveBytes / sizeBytes })

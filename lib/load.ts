@@ -2,22 +2,25 @@
 // the archive has been proven.
 import { basename } from 'node:path'
 
-import { checkNamed } from './archive-check.ts'
-import { createImageReader } from './between-layers.ts'
+import { checkNamed, noteOtherNames } from './archive-check.ts'
+import { createBetweenReader } from './between-layers.ts'
 import { planArchive } from './archive-plan.ts'
-import { checkDirectory, readRecord } from './carry-directory.ts'
+import { checkDirectory } from './carry-directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
+import { findDelivered } from './delivered-archive.ts'
+import { createDelivery, type Delivery, type DeliveryOptions } from './delivery.ts'
+import type { ArchivedImage } from './docker-archive.ts'
 import { findEngine, takesParts, type EngineName } from './engine.ts'
-import { areApart, checkLoaded, lookUpImages, tagLoaded } from './image-tags.ts'
+import { areApart, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './load-queue.ts'
-import { findMissing, missingOutcomes } from './missing-files.ts'
+import { findMissingOf, missingOutcomes } from './missing-files.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { watchLayers } from './present-layers.ts'
-import { checkExists, findTargetsOf, type Target, type TargetOptions } from './targets.ts'
+import { findTargetsOf, type Target, type TargetOptions } from './targets.ts'
 
 /** What {@link load} takes. */
-export interface LoadOptions extends TargetOptions, VerbContext {
+export interface LoadOptions extends TargetOptions, DeliveryOptions, VerbContext {
   readonly engine: EngineName | undefined
   readonly threads: number | undefined
   /** What to decompress with; without it the fastest that is there. */
@@ -30,7 +33,7 @@ export interface LoadOptions extends TargetOptions, VerbContext {
 }
 
 interface Context extends LoadTools {
-  readonly options: LoadOptions
+  readonly options: LoadOptions & { readonly delivery: Delivery }
 }
 
 /**
@@ -41,20 +44,30 @@ interface Context extends LoadTools {
  */
 export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
-  const missing = options.names.length > 0 ? [] : await findMissing(options.dir)
-  const targets = await findTargetsOf(options, missing)
+  const delivery = createDelivery(options)
+  const missing = await findMissingOf(options, delivery)
+  const targets = await findTargetsOf(options, delivery, missing)
   for (const { error } of missing) options.notify({ type: 'warning', text: error.message })
   const { compressor: wanted } = options
   const [engine, decompressors] = await Promise.all([
     findEngine(options.engine, options.signal),
     findDecompressors({ ...options, wanted }),
   ])
-  const context = { engine, present: watchLayers(engine), decompressors, options }
+  const context = {
+    engine,
+    present: watchLayers(engine),
+    decompressors,
+    options: { ...options, delivery },
+  }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
   const queue = createLoadQueue(newest, options, countAhead(context), (target, verb, turn) =>
-    loadTarget(target, { ...context, options: { ...options, ...verb }, ...(turn && { turn }) }),
+    loadTarget(target, {
+      ...context,
+      options: { ...context.options, ...verb },
+      ...(turn && { turn }),
+    }),
   )
   const failed = new Set<string>()
   try {
@@ -81,10 +94,11 @@ function countAhead({ engine, decompressors }: LoadTools): number {
 
 async function loadTarget(target: Target, context: Context): Promise<Result> {
   const { engine, present, options, turn } = context
-  const archiveBytes = await checkExists(target)
-  const record = await readRecord(target.archive)
-  if (record) checkNamed(target, record)
+  const delivered = await findDelivered(target, options.delivery)
+  const { record, archiveBytes } = delivered
   if (record?.images.length === 0) throw noImage(target.label)
+  // Its own sum tells as much, if there is one.
+  if (delivered.lost && delivered.listed === undefined) throw delivered.lost
   const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
   // What another one brings may be this one, or change what its tags mean.
   if (!record || !areApart(record.images, turn?.before ?? [])) await turn?.wait()
@@ -93,21 +107,28 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
     // Meanwhile: what has to be loaded is planned by it.
     record && present.list(),
   ])
-  const readImages = record
-    ? createImageReader({ archive: target.archive, record }, { ...context, ...options })
-    : async () => []
-  const had =
-    options.force || !record
-      ? undefined
-      : await tagLoaded(engine, known, { ...options, ...turn, present, readImages })
-  if (had) return { result: 'already loaded', ...sizes, notes: had }
+  const archived = record && { archive: target.archive, record }
+  const readBetween = archived && createBetweenReader(archived, { ...context, ...options })
+  const readImages = async (): Promise<readonly ArchivedImage[]> =>
+    readBetween ? (await readBetween()).images : []
+  const told = [...delivered.unlisted, ...notePlatform(engine, record?.images ?? [])]
+  if (readBetween && !options.force) {
+    const seen = { present, readImages, verify: readBetween }
+    const had = await tagLoaded(engine, known, { ...options, ...turn, ...seen })
+    if (had) return { result: 'already loaded', ...sizes, notes: [...told, ...had] }
+  }
   if (options.dryRun) {
     const plan = record && (await planArchive(target, record, { ...context, before: [] }))
-    return { result: 'would be loaded', ...sizes, ...skipped(plan?.skippedBytes) }
+    return { result: 'would be loaded', ...sizes, ...skipped(plan?.skippedBytes), notes: told }
   }
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
-  const loaded = await loadArchive(target, archiveBytes, record, context)
-  const notes = record ? [] : ['it has no record to prove it by']
+  const checkUnknown = async (images: readonly ArchivedImage[]): Promise<void> => {
+    checkNamed(target, { images })
+    known.push(...(await lookUpImages(engine, images)))
+    told.push(...notePlatform(engine, images), ...noteOtherNames(target, { images }))
+  }
+  const loaded = await loadArchive({ target, delivered, readBetween, checkUnknown }, context)
+  const notes = record ? told : ['it has no record to prove it by', ...told]
   for (const image of loaded.images) {
     notes.push(...(await checkLoaded(engine, image, known, readImages)))
   }

@@ -1,13 +1,14 @@
 // SHA256SUMS is the manifest of the delivery: what it lists and is not there
 // was lost on the way, or removed by somebody; so was the archive of metadata
 // that lies there alone.
-import { readdir, stat } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 
 import { isArchiveName, isRecordName, recordedName } from './archive-name.ts'
-import { readSums } from './carry-directory.ts'
 import { listFiles, type ListedFile } from './checksum-file.ts'
+import type { Delivery } from './delivery.ts'
 import { ToolError, isAbsent, isSystemError, toToolError } from './errors.ts'
 import type { Outcome, VerbContext } from './outcome.ts'
+import type { TargetOptions } from './targets.ts'
 
 /** A file of the delivery that is not there, or metadata that is there alone. */
 export interface MissingFile {
@@ -18,12 +19,13 @@ export interface MissingFile {
 }
 
 /**
+ * @param sums - text of its SHA256SUMS, empty if it has none
  * @returns what a delivery lacks: the files in the order of SHA256SUMS, then the
  *   metadata without archives that it does not list
  */
-export async function findMissing(dir: string): Promise<MissingFile[]> {
+export async function findMissing(dir: string, sums: string): Promise<MissingFile[]> {
   // macOS puts a file `._NAME` beside each on some disks; nobody misses one.
-  const found = await findLost(dir)
+  const found = await findLost(dir, sums)
   const lost = found.filter(({ name }) => !/(?:^|\/)\._[^/]*$/.test(name))
   const names = await readdir(dir)
   const archives = new Set([...names, ...lost.map(({ name }) => name)])
@@ -31,6 +33,15 @@ export async function findMissing(dir: string): Promise<MissingFile[]> {
     .filter((name) => isRecordName(name) && !name.startsWith('.'))
     .filter((name) => !archives.has(recordedName(name)))
   return [...lost.map(lostFile), ...alone.toSorted().map(loneMetadata)]
+}
+
+/** @returns what a run that was told of no images or archives misses, see {@link findMissing} */
+export async function findMissingOf(
+  { names, dir }: Pick<TargetOptions, 'names' | 'dir'>,
+  delivery: Delivery,
+): Promise<MissingFile[]> {
+  if (names.length > 0) return []
+  return findMissing(dir, (await delivery.manifestOf(dir))?.text ?? '')
 }
 
 /**
@@ -42,12 +53,25 @@ export function* missingOutcomes(
   reported: ReadonlySet<string>,
   { notify }: Pick<VerbContext, 'notify'>,
 ): Generator<Outcome> {
-  for (const { name, archive, error } of missing) {
-    if (reported.has(archive)) continue
+  const untold = missing.filter(({ archive }) => !reported.has(archive))
+  for (const { name, archive, error } of untold.slice(0, MAX_TOLD)) {
     notify({ type: 'step', text: `Checking ${name}...` })
     yield { image: name, archive, result: 'failed', elapsedMs: 0, notes: [], error }
   }
+  const more = untold.length - MAX_TOLD
+  if (more <= 0) return
+  const error = new ToolError(
+    'NO_ARCHIVE',
+    `check the delivery: ${more} more files are not there`,
+    {
+      hint: 'it is not whole: copy all of it again from where it was made',
+    },
+  )
+  const image = `${more} more files`
+  yield { image, archive: '', result: 'failed', elapsedMs: 0, notes: [], error }
 }
+
+const MAX_TOLD = 200
 
 /** A file of SHA256SUMS that is not there. */
 export interface LostFile extends ListedFile {
@@ -55,13 +79,16 @@ export interface LostFile extends ListedFile {
   readonly doubt: ToolError | undefined
 }
 
-/** @returns the files of SHA256SUMS that are not there; what lies outside the directory does not count. */
-export async function findLost(dir: string): Promise<LostFile[]> {
+/**
+ * @param sums - text of its SHA256SUMS
+ * @returns the files of SHA256SUMS that are not there; what lies outside the directory does not count
+ */
+export async function findLost(dir: string, sums: string): Promise<LostFile[]> {
   const lost: LostFile[] = []
-  for (const file of listFiles(await readSums(dir))) {
+  for (const file of listFiles(sums)) {
     if (/^\/|(?:^|\/)\.\.(?:\/|$)|\0/.test(file.name)) continue
     // A name may be of no encoding that is known here.
-    await stat(Buffer.concat([Buffer.from(`${dir}/`), file.bytes])).catch((error: unknown) => {
+    await lstat(Buffer.concat([Buffer.from(`${dir}/`), file.bytes])).catch((error: unknown) => {
       lost.push({ ...file, doubt: isNowhere(error) ? undefined : doubtOf(file, error) })
     })
   }

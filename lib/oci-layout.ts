@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 
 import { checkCount, MAX_ENTRIES, MAX_LAYERS } from './image-limits.ts'
-import { checkParts, lengthIn, parseJson } from './json-member.ts'
+import { checkKeys, checkParts, lengthIn, parseJson } from './json-member.ts'
 import type { DigestedMember } from './tar-digest.ts'
 
 /** The members of a tar by their path. */
@@ -27,6 +27,16 @@ export interface OciLayout {
   readonly indexes: ReadonlyMap<string, readonly string[]>
 }
 
+/** What engines read of indexes and manifests. */
+export const READ_KEYS = [
+  'manifests',
+  'config',
+  'layers',
+  'digest',
+  'mediaType',
+  'platform',
+  'annotations',
+]
 const Descriptor = v.object({ digest: v.string() })
 const Index = v.object({ manifests: v.array(Descriptor) })
 const Manifest = v.object({ config: Descriptor, layers: v.array(Descriptor) })
@@ -68,9 +78,13 @@ export function readLayout(members: Members): OciLayout {
     const digest = `sha256:${member.sha256}`
     entries += lengthIn(json, 'manifests')
     checkCount('entries of indexes', entries, MAX_ENTRIES)
-    if (v.is(Index, json)) indexes.set(digest, digestsOf(json.manifests))
+    if (v.is(Index, json)) {
+      checkKeys(member, READ_KEYS)
+      indexes.set(digest, digestsOf(json.manifests))
+    }
     checkCount('layers', lengthIn(json, 'layers'), MAX_LAYERS)
     if (v.is(Manifest, json)) {
+      checkKeys(member, READ_KEYS)
       const layerDigests = digestsOf(json.layers)
       manifests.set(digest, { configDigest: json.config.digest, layerDigests })
     }

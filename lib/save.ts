@@ -5,6 +5,7 @@ import { archiveSizes } from './archive-sizes.ts'
 import { checkDirectory } from './carry-directory.ts'
 import { findCompressors } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
+import { noteLeftOut, placeList } from './delivered-list.ts'
 import { findEngine, inspectImage, type EngineName } from './engine.ts'
 import { ToolError, toToolError } from './errors.ts'
 import { checkSpace } from './free-space.ts'
@@ -42,7 +43,7 @@ interface Context extends ArchiveTools {
  */
 export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   checkPlatformName(options.platform)
-  const references = await findReferences(options)
+  const { references, list } = await findReferences(options)
   for (const dir of [options.dir, ...options.reuse, ...options.since]) await checkDirectory(dir)
   const [engine, compressors] = await Promise.all([
     findEngine(options.engine, options.signal),
@@ -60,9 +61,22 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   const close = await openForWriting(options.dir, 'save_compressed_tars', options)
   try {
     await checkSpaceForAll(references, context)
-    yield* saveAll(references, context)
+    let isAnyDone = false
+    for await (const outcome of saveAll(references, context)) {
+      isAnyDone ||= outcome.result !== 'failed'
+      yield outcome
+    }
+    if (isAnyDone) await finishList(list, options)
   } finally {
     await close()
+  }
+}
+
+// What was asked for goes along: a load takes just that.
+async function finishList(list: Buffer | undefined, { dir, notify }: SaveOptions): Promise<void> {
+  const kept = list && (await placeList(dir, list))
+  for (const text of [kept, await noteLeftOut(dir)]) {
+    if (text !== undefined) notify({ type: 'warning', text })
   }
 }
 

@@ -1,9 +1,10 @@
 // What a run is about: the images or files that were named, else the list,
 // else whatever lies in the carry directory.
-import { stat } from 'node:fs/promises'
+import { lstat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import {
+  LIST_NAME,
   archiveName,
   archiveNames,
   checkNameClashes,
@@ -12,15 +13,14 @@ import {
   incrementNames,
   isArchiveName,
 } from './archive-name.ts'
-import { listArchives, readChecksums, readRecord } from './carry-directory.ts'
+import { listArchives } from './carry-directory.ts'
 import { CODECS } from './codec.ts'
-import { ToolError, isAbsent, isSystemError, nothing } from './errors.ts'
-import { readText } from './file-range.ts'
+import type { Delivery } from './delivery.ts'
+import { ToolError, isSystemError, nothing } from './errors.ts'
 import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
-
-/** The list that is read where nothing is named: here by a save, in the carry directory by those after it. */
-const DEFAULT_LIST = 'images_list.txt'
+import type { VerbContext } from './outcome.ts'
+import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from './small-file.ts'
 
 /** Where to look. */
 export interface TargetOptions {
@@ -41,45 +41,59 @@ export interface Target {
   readonly isSuperseded?: boolean
 }
 
+/** The images that a run is about. */
+export interface Wanted {
+  readonly references: readonly ImageReference[]
+  /** The list that names them; undefined if they were named one by one. */
+  readonly list: Buffer | undefined
+}
+
 /**
- * @returns the images that were named, else those of the list
- * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH
+ * @returns the images that were named, else those of the list, which is `images_list.txt` here if none was asked for
+ * @throws BAD_REFERENCE, BAD_LIST, BAD_FILE, NAME_CLASH
  */
-export async function findReferences(options: TargetOptions): Promise<ImageReference[]> {
-  const references =
-    options.names.length > 0
-      ? [...new Set(options.names)].map(parseReference)
-      : await readList(options.list ?? DEFAULT_LIST)
+export async function findReferences({ names, list }: TargetOptions): Promise<Wanted> {
+  const read = names.length > 0 ? undefined : await readList(list)
+  const references = read?.references ?? [...new Set(names)].map(parseReference)
   checkNameClashes(references)
   checkTagClashes(references)
-  return references
+  return { references, list: read?.bytes }
 }
 
 /**
  * @returns the archives that were named, or belong to the images that were;
  *   else those of the list that was asked for or lies in the carry directory;
  *   without one, all archives there
- * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH, and NO_ARCHIVE where there is nothing at all
+ * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH, NOT_LISTED or MISMATCH for the list of
+ *   the delivery, and NO_ARCHIVE where there is nothing at all
  */
-export async function findTargets(options: TargetOptions): Promise<Target[]> {
-  const { names, list, dir } = options
+export async function findTargets(
+  options: TargetOptions & Pick<VerbContext, 'notify'>,
+  delivery: Delivery,
+): Promise<Target[]> {
+  const { names, list, dir, notify } = options
+  const place = { dir, delivery, notify }
   if (names.length > 0) {
-    return Promise.all([...new Set(names)].map((name) => namedTarget(name, dir)))
+    return Promise.all([...new Set(names)].map((name) => namedTarget(name, place)))
   }
-  const references = await readList(list ?? join(dir, DEFAULT_LIST)).catch((error: unknown) => {
-    if (list === undefined && isMissing(error)) return undefined
-    throw error
-  })
+  const references =
+    list === undefined ? await readDelivered(place) : (await readList(list)).references
+  const archives = await listArchives(dir)
   if (references) {
     checkNameClashes(references)
-    return Promise.all(references.map((reference) => imageTarget(reference, dir)))
+    const text = noteOffList(archives, references)
+    if (text !== undefined) notify({ type: 'warning', text })
+    return Promise.all(references.map((reference) => imageTarget(reference, place)))
   }
-  const archives = await listArchives(dir)
   if (archives.length > 0) {
     return Promise.all(
       archives.map(async (name) => {
         const beside = incrementNames(name).filter((other) => archives.includes(other))
-        const isSuperseded = (await onlyIncrements(beside, dir)).length > 0
+        const newer = [
+          ...(await onlyListed(beside, place)),
+          ...(await findLost(incrementNames(name), place)),
+        ]
+        const isSuperseded = (await onlyIncrements(newer, place)).length > 0
         return { archive: join(dir, name), label: name, isSuperseded }
       }),
     )
@@ -90,15 +104,37 @@ export async function findTargets(options: TargetOptions): Promise<Target[]> {
 }
 
 /**
+ * @param archives - file names of those that lie in a delivery
+ * @param references - the images of its list
+ * @returns which of them a load by that list passes over, a sentence; undefined if none
+ */
+export function noteOffList(
+  archives: readonly string[],
+  references: readonly ImageReference[],
+): string | undefined {
+  const full = references.flatMap(archiveNames)
+  const known = new Set([...full, ...full.map(incrementName)])
+  const others = archives.filter((name) => !known.has(name))
+  if (others.length === 0) return undefined
+  const some = others.slice(0, MAX_NAMED).map((name) => `"${name}"`)
+  const more = others.length > MAX_NAMED ? [`and ${others.length - MAX_NAMED} more`] : []
+  const what = others.length === 1 ? '1 archive here is' : `${others.length} archives here are`
+  return `${what} not on the list: ${[...some, ...more].join(', ')}`
+}
+
+const MAX_NAMED = 5
+
+/**
  * @param missing - what the delivery lacks; where something is, there may be no archive
  * @returns as {@link findTargets}, whose errors it throws
  */
 export async function findTargetsOf(
-  options: TargetOptions,
+  options: Parameters<typeof findTargets>[0],
+  delivery: Delivery,
   missing: readonly unknown[],
 ): Promise<Target[]> {
   try {
-    return await findTargets(options)
+    return await findTargets(options, delivery)
   } catch (error) {
     if (missing.length > 0 && error instanceof ToolError && error.code === 'NO_ARCHIVE') return []
     throw error
@@ -107,55 +143,120 @@ export async function findTargetsOf(
 
 /**
  * @returns the archive's size in bytes
- * @throws NO_ARCHIVE where it is not there
+ * @throws NO_ARCHIVE where it is not there, BAD_FILE where it is no regular file
  */
 export async function checkExists({ archive, label }: Target): Promise<number> {
-  const found = await stat(archive).catch(nothing)
-  if (found?.isFile()) return found.size
+  const found = await lookAtFile(archive)
+  if (found) return found.size
   throw new ToolError('NO_ARCHIVE', `read "${label}": there is no "${archive}"`, {
     hint: 'name its directory with --dir, or make it with save_compressed_tars',
   })
 }
 
-async function namedTarget(name: string, dir: string): Promise<Target> {
-  const archive = name.includes('/') ? name : join(dir, name)
-  if (isArchiveName(name) || (await isFile(archive))) return { archive, label: basename(name) }
-  return imageTarget(parseReference(name), dir)
+/** Where archives are looked for. */
+interface Place extends Pick<VerbContext, 'notify'> {
+  readonly dir: string
+  readonly delivery: Delivery
+}
+
+async function namedTarget(name: string, place: Place): Promise<Target> {
+  const archive = name.includes('/') ? name : join(place.dir, name)
+  if (isArchiveName(name) || (await isThere(archive))) return { archive, label: basename(name) }
+  return imageTarget(parseReference(name), place)
 }
 
 // Where both are there, the increment came later, and what it needs of the
 // archive in full it takes from there.
-async function imageTarget(reference: ImageReference, dir: string): Promise<Target> {
+async function imageTarget(reference: ImageReference, place: Place): Promise<Target> {
   const names = archiveNames(reference)
+  const there: string[] = []
+  for (const name of [...names.map(incrementName), ...names]) {
+    if (await isThere(join(place.dir, name))) there.push(name)
+  }
+  const listed = await onlyListed(there, place)
+  // Else an older image would be taken for the newer one.
+  const [lost] = await onlyIncrements(await findLost(names.map(incrementName), place), place)
   const archive =
-    (await findOne(await onlyIncrements(names.map(incrementName), dir), dir)) ??
-    (await findOne(names, dir)) ??
-    (await findListed(names, dir)) ??
+    lost ??
+    (await choose(listed, names, place)) ??
+    (await choose(there, names, place)) ??
+    (await findListed(names, place)) ??
     archiveName(reference, CODECS[0])
-  return { archive: join(dir, archive), label: reference.text, reference }
+  const unlisted = there.filter((name) => listed.length > 0 && !listed.includes(name))
+  for (const name of unlisted) {
+    const text = `"${name}" is not used: SHA256SUMS does not list it`
+    place.notify({ type: 'warning', text })
+  }
+  return { archive: join(place.dir, archive), label: reference.text, reference }
+}
+
+async function choose(
+  there: readonly string[],
+  full: readonly string[],
+  place: Place,
+): Promise<string | undefined> {
+  const increments = there.filter((name) => !full.includes(name))
+  const chosen = await onlyIncrements(increments, place)
+  return (
+    onlyOne(chosen, place.dir) ??
+    onlyOne(
+      there.filter((name) => full.includes(name)),
+      place.dir,
+    )
+  )
+}
+
+// What the manifest does not list is no part of the delivery.
+async function onlyListed(names: readonly string[], { dir, delivery }: Place): Promise<string[]> {
+  const listed: string[] = []
+  for (const name of names) {
+    const isListed = await delivery.listedSum(join(dir, name)).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof ToolError && error.code === 'NOT_LISTED') return false
+        throw error
+      },
+    )
+    if (isListed) listed.push(name)
+  }
+  return listed
+}
+
+// What the manifest lists, and is not there.
+async function findLost(names: readonly string[], { dir, delivery }: Place): Promise<string[]> {
+  const sums = (await delivery.manifestOf(dir))?.sums
+  const lost: string[] = []
+  for (const name of names.filter((each) => sums?.has(each))) {
+    if (!(await isThere(join(dir, name)))) lost.push(name)
+  }
+  return lost
 }
 
 // A tag may end as the name of an increment does; the record tells, where there is
 // one. One that cannot be read counts: the archive it belongs to fails by it.
-async function onlyIncrements(names: readonly string[], dir: string): Promise<string[]> {
+async function onlyIncrements(
+  names: readonly string[],
+  { dir, delivery }: Place,
+): Promise<string[]> {
   const found: string[] = []
   for (const name of names) {
     // Where it cannot be read, the name decides; whoever reads the archive tells of it.
-    const record = await readRecord(join(dir, name)).catch(() => undefined)
+    const record = await delivery.readRecord(join(dir, name)).catch(() => undefined)
     if (!record || record.requires) found.push(name)
   }
   return found
 }
 
 // Of one that is not there, the name that is missed.
-async function findListed(names: readonly string[], dir: string): Promise<string | undefined> {
-  const listed = await readChecksums(dir)
-  return [...names.map(incrementName), ...names].find((name) => listed.has(name))
+async function findListed(
+  names: readonly string[],
+  { dir, delivery }: Place,
+): Promise<string | undefined> {
+  const sums = (await delivery.manifestOf(dir))?.sums
+  return [...names.map(incrementName), ...names].find((name) => sums?.has(name))
 }
 
-async function findOne(names: readonly string[], dir: string): Promise<string | undefined> {
-  const found: string[] = []
-  for (const name of names) if (await isFile(join(dir, name))) found.push(name)
+function onlyOne(found: readonly string[], dir: string): string | undefined {
   if (found.length < 2) return found[0]
   throw new ToolError('NAME_CLASH', `look into "${dir}": there are ${quote(found)}`, {
     hint: 'they may hold different images: name the one to take, or remove the other',
@@ -166,26 +267,50 @@ function quote(names: readonly string[]): string {
   return names.map((name) => `"${name}"`).join(' and ')
 }
 
-async function isFile(path: string): Promise<boolean> {
-  const found = await stat(path).catch((error: unknown) => {
+// What is no file is found to be none when it is to be read; a directory may have any name.
+async function isThere(path: string): Promise<boolean> {
+  const found = await lstat(path).catch((error: unknown) => {
     // What is named may be longer than a file's name.
     if (!isSystemError(error) || error.code !== 'ENAMETOOLONG') return nothing(error)
     return undefined
   })
-  return found?.isFile() ?? false
+  return found !== undefined && !found.isDirectory()
 }
 
-async function readList(file: string): Promise<ImageReference[]> {
-  const text = await readText(file).catch((cause: unknown) => {
-    if (!isAbsent(cause)) throw cause
-    throw new ToolError('BAD_LIST', `read the list: there is no "${file}"`, {
-      hint: `write one image reference a line into ${DEFAULT_LIST}, or name a list with --list`,
-      cause,
-    })
+async function readDelivered({
+  dir,
+  delivery,
+  notify,
+}: Place): Promise<readonly ImageReference[] | undefined> {
+  const path = join(dir, LIST_NAME)
+  const bytes = await delivery.readFile(path, MAX_LIST_BYTES)
+  const manifest = bytes && (await delivery.manifestOf(dir))
+  if (manifest && !manifest.sums.has(LIST_NAME)) {
+    const text = `"${path}" is followed, though SHA256SUMS does not list it`
+    notify({ type: 'warning', text })
+  }
+  return bytes && parseImageList(bytes.toString('utf8'), path)
+}
+
+interface ReadList {
+  readonly bytes: Buffer
+  readonly references: readonly ImageReference[]
+}
+
+// A person named it, or keeps it here.
+async function readList(named: string | undefined): Promise<ReadList> {
+  const file = named ?? LIST_NAME
+  const readPipes = named !== undefined
+  const found = await readSmallFile(file, {
+    maxBytes: MAX_LIST_BYTES,
+    followLinks: true,
+    readPipes,
   })
-  return parseImageList(text, file)
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof ToolError && error.code === 'BAD_LIST' && error.cause !== undefined
+  if (!found) {
+    throw new ToolError('BAD_LIST', `read the list: there is no "${file}"`, {
+      hint: `write one image reference a line into ${LIST_NAME}, or name a list with --list`,
+    })
+  }
+  const { bytes } = found
+  return { bytes, references: parseImageList(bytes.toString('utf8'), file) }
 }

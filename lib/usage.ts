@@ -14,6 +14,8 @@ export interface Arguments {
   text(name: string): string | undefined
   /** @returns the values of one that is repeatable, in the order that they were given in. */
   texts(name: string): readonly string[]
+  /** @throws USAGE where it is no sha256 in hex. @returns it in lower case */
+  sha256(name: string): string | undefined
   /** @throws USAGE where it is no whole number in the range. */
   number(name: string, least: number, most: number): number | undefined
   /** @throws USAGE where it is none of the choices. */
@@ -21,7 +23,7 @@ export interface Arguments {
 }
 
 // "  -h, --help   text", "  --level N   text", "  --base DIR   text (repeatable)"
-const OPTION = /^ +(?:-(?<short>\w), )?--(?<negated>no-)?(?<name>[a-z-]+)(?<value> \S+)? /
+const OPTION = /^ +(?:-(?<short>\w), )?--(?<negated>no-)?(?<name>[a-z][a-z0-9-]*)(?<value> \S+)? /
 
 /**
  * @param usage - lines such as `  --dir DIR   what it does`; `(repeatable)` at the end is part of them
@@ -60,6 +62,7 @@ export function parseArguments(usage: string, argv: readonly string[]): Argument
     flag: (name) => parsed[name] === true,
     text: value,
     texts: (name) => valuesOf(name, true),
+    sha256: (name) => toSha256(name, value(name)),
     number: (name, least, most) => toNumber(name, value(name), least, most),
     choice: (name, choices) => toChoice(name, value(name), choices),
   }
@@ -133,6 +136,12 @@ function readOptions(usage: string): Map<string, Option> {
     })
   }
   return options
+}
+
+function toSha256(name: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase()
+  throw wrong(`--${name}: got "${text}", want the 64 digits that sha256sum prints`)
 }
 
 function toNumber(

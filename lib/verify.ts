@@ -4,7 +4,7 @@ import { basename, dirname } from 'node:path'
 
 import {
   checkAgainstRecord,
-  checkAgainstSums,
+  checkListed,
   checkNamed,
   checkNotIncrement,
   quickCheck,
@@ -12,22 +12,24 @@ import {
 import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import { uncomparedNote } from './archive-sizes.ts'
-import { createImageReader } from './between-layers.ts'
-import { checkDirectory, readChecksums, readRecord } from './carry-directory.ts'
+import { createBetweenReader } from './between-layers.ts'
+import { checkDirectory } from './carry-directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './compressor.ts'
-import { countUncompared } from './docker-archive.ts'
+import { findDelivered } from './delivered-archive.ts'
+import { createDelivery, type Delivery, type DeliveryOptions } from './delivery.ts'
+import { countUncompared, type ArchivedImage } from './docker-archive.ts'
 import { findEngine, type Engine, type EngineName } from './engine.ts'
 import { ToolError, isInterruption } from './errors.ts'
 import { compareImages, engineMd5 } from './image-comparison.ts'
-import { findMissing, missingOutcomes } from './missing-files.ts'
+import { findMissingOf, missingOutcomes } from './missing-files.ts'
 import { findOriginal } from './original.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { proveRequired } from './required-layers.ts'
-import { checkExists, findTargetsOf, type Target, type TargetOptions } from './targets.ts'
+import { findTargetsOf, type Target, type TargetOptions } from './targets.ts'
 import { readSides, type SideTools } from './verify-sides.ts'
 
 /** What {@link verify} takes. */
-export interface VerifyOptions extends TargetOptions, VerbContext {
+export interface VerifyOptions extends TargetOptions, DeliveryOptions, VerbContext {
   readonly engine: EngineName | undefined
   readonly threads: number | undefined
   /** What to decompress with; without it the fastest that is there. */
@@ -42,7 +44,7 @@ export interface VerifyOptions extends TargetOptions, VerbContext {
 }
 
 interface Context extends SideTools {
-  readonly options: VerifyOptions
+  readonly options: VerifyOptions & { readonly delivery: Delivery }
 }
 
 /**
@@ -53,14 +55,16 @@ interface Context extends SideTools {
  */
 export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
-  const missing = options.names.length > 0 ? [] : await findMissing(options.dir)
-  const targets = await findTargetsOf(options, missing)
-  const context = options.quick || options.dryRun ? undefined : await prepare(options)
+  const delivery = createDelivery(options)
+  const missing = await findMissingOf(options, delivery)
+  const targets = await findTargetsOf(options, delivery, missing)
+  const given = { ...options, delivery }
+  const context = options.quick || options.dryRun ? undefined : await prepare(given)
   const failed = new Set<string>()
   for (const target of targets) {
     if (!options.dryRun) options.notify({ type: 'step', text: `Checking ${target.label}...` })
     const outcome = await attempt(target.label, basename(target.archive), options, () =>
-      verifyTarget(target, options, context),
+      verifyTarget(target, given, context),
     )
     if (outcome.result === 'failed') failed.add(outcome.archive)
     yield outcome
@@ -68,7 +72,7 @@ export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
   yield* missingOutcomes(missing, failed, options)
 }
 
-async function prepare(options: VerifyOptions): Promise<Context> {
+async function prepare(options: Context['options']): Promise<Context> {
   const { compressor: wanted } = options
   const [engine, decompressors] = await Promise.all([
     chooseEngine(options),
@@ -93,26 +97,29 @@ async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined>
 
 async function verifyTarget(
   target: Target,
-  options: VerifyOptions,
+  options: Context['options'],
   context: Context | undefined,
 ): Promise<Result> {
   const { archive } = target
-  const archiveBytes = await checkExists(target)
-  const record = await readRecord(archive)
-  if (record) checkNamed(target, record)
+  const { delivery } = options
+  const delivered = await findDelivered(target, delivery)
+  const { archiveBytes, record, listed } = delivered
+  if (delivered.lost) throw delivered.lost
   const tarBytes = record?.tar.sizeBytes
   if (options.dryRun) return { result: 'would be verified', tarBytes, archiveBytes }
-  const sums = await readChecksums(dirname(archive))
+  const hasSums = (await delivery.manifestOf(dirname(archive))) !== undefined
+  const unlisted = hasSums ? delivered.unlisted : ['there is no SHA256SUMS']
   if (!context) {
-    await quickCheck(archive, record, sums, options)
-    return { result: 'verified', tarBytes, archiveBytes, notes: ['only the sha256 was checked'] }
+    await quickCheck(archive, delivered, options)
+    const notes = ['only the sha256 was checked', ...unlisted]
+    return { result: 'verified', tarBytes, archiveBytes, notes }
   }
   const { engine } = context
   // The name of an older image means a newer one by now.
   const isNamed = options.against === 'engine' || !(target.isSuperseded && record)
-  const readImages = record
-    ? createImageReader({ archive, record }, { ...context, ...options })
-    : async () => []
+  const readBetween = record && createBetweenReader({ archive, record }, { ...context, ...options })
+  const readImages = async (): Promise<readonly ArchivedImage[]> =>
+    readBetween ? (await readBetween()).images : []
   const original =
     engine && isNamed ? await findOriginal(engine, target, record, readImages) : undefined
   if (!original) checkRecordWanted(target, record, options)
@@ -126,7 +133,8 @@ async function verifyTarget(
   try {
     if (original && !digest && options.against === 'engine') throw severalImages(target)
     if (record) checkAgainstRecord(read, record)
-    const unlisted = await checkAgainstSums(archive, read, sums)
+    else checkNamed(target, read)
+    checkListed(read.archive.sha256, listed)
     const notes = [...(record ? [] : ['it has no record']), ...unlisted]
     notes.push(
       ...compareImages(read, digest, record),

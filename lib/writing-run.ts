@@ -1,21 +1,24 @@
 // The beginning of a run that writes to a carry directory: it has to be the
 // only one there, and clears up after one that was killed. An archive that was
 // put in place without its metadata gets it from the temporary file.
-import { readdir, readFile, stat, unlink } from 'node:fs/promises'
+import { lstat, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { isArchiveName, isRecordName, recordedName, recordName } from './archive-name.ts'
-import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
+import { isRecordName, recordedName } from './archive-name.ts'
+import { formatRecord, type ArchiveRecord } from './archive-record.ts'
 import { isLockTemporary, isPendingName, isTemporaryName } from './atomic-file.ts'
 import {
   checkDirectory,
   isListed,
   placeRecord,
   readChecksums,
+  readPending,
+  readRecord,
+  readSums,
   removeListed,
 } from './carry-directory.ts'
 import { lockDirectory, removeOldLockFiles } from './directory-lock.ts'
-import { ToolError, nothing } from './errors.ts'
+import { nothing, toToolError } from './errors.ts'
 import { hashFile } from './file-range.ts'
 import { findLost } from './missing-files.ts'
 import type { VerbContext } from './outcome.ts'
@@ -54,7 +57,7 @@ export async function openForWriting(
 
 // Whoever removed a file by hand does not miss it at the other end.
 async function dropLost(dir: string, { notify }: VerbContext): Promise<void> {
-  const found = await findLost(dir)
+  const found = await findLost(dir, await readSums(dir))
   const lost = found.filter(({ doubt }) => !doubt)
   if (lost.length > 0) await removeListed(dir, lost)
   for (const { name, doubt } of found) {
@@ -75,22 +78,18 @@ async function finishCommit(dir: string, name: string, context: VerbContext): Pr
   if (!record) return
   const { file, sizeBytes, sha256 } = record.archive
   const archive = join(dir, file)
-  const found = await stat(archive).catch(nothing)
+  const found = await lstat(archive).catch(nothing)
   if (!found?.isFile() || found.size !== sizeBytes) return
-  const inPlace = await readFile(recordName(archive), 'utf8').catch(nothing)
-  if (inPlace === formatRecord(record) && (await isListed(archive, record))) return
+  if (await isInPlace(archive, record)) return
   const text = `checking "${file}": a run was ended before it wrote the metadata of an archive`
   context.notify({ type: 'remark', text })
   if ((await hashFile(archive, context.signal)) === sha256) await placeRecord(archive, record)
 }
 
-async function readPending(path: string): Promise<ArchiveRecord | undefined> {
-  try {
-    const record = parseRecord(await readFile(path, 'utf8'), path)
-    return isArchiveName(record.archive.file) ? record : undefined
-  } catch (error) {
-    // It was ended before all of it was written.
-    if (error instanceof ToolError) return undefined
-    throw error
-  }
+async function isInPlace(archive: string, record: ArchiveRecord): Promise<boolean> {
+  const found = await readRecord(archive).catch((error: unknown) => {
+    // What cannot be read is written anew.
+    if (!toToolError(error)) throw error
+  })
+  return found && formatRecord(found) === formatRecord(record) ? isListed(archive, record) : false
 }

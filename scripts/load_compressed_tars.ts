@@ -11,6 +11,8 @@ images_list.txt; without that list, all archives of the carry directory.
 
   --list FILE        the images, one a line (default: images_list.txt in DIR)
   --dir DIR          where the archives are (default: the current directory)
+  --sums-sha256 HEX  what sha256sum SHA256SUMS has to say of that in DIR
+  --unlisted         take also files that SHA256SUMS does not list
   --base DIR         earlier archives, for layers increments lack (repeatable)
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
@@ -38,6 +40,8 @@ void main({
       list: args.text('list'),
       dir: args.text('dir') ?? '.',
       bases: args.texts('base'),
+      sumsSha256: args.sha256('sums-sha256'),
+      unlisted: args.flag('unlisted'),
       engine: args.choice('engine', ENGINE_NAMES),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
       force: args.flag('force'),

@@ -11,6 +11,8 @@ of images_list.txt; without that list, all archives of the carry directory.
 
   --list [FILE]      the images, one a line; without FILE: show what DIR holds
   --dir DIR          where the archives are (default: the current directory)
+  --sums-sha256 HEX  what sha256sum SHA256SUMS has to say of that in DIR
+  --unlisted         take also files that SHA256SUMS does not list
   --against WHAT     engine or record (default: engine if it has the image)
   --base DIR         earlier archives, for layers increments lack (repeatable)
   --quick            only check the sha256 of each archive
@@ -30,10 +32,15 @@ void main({
   name: 'verify_checksums',
   usage: USAGE,
   async *run(args, context) {
-    const dir = args.text('dir') ?? '.'
+    const delivery = {
+      bases: args.texts('base'),
+      dir: args.text('dir') ?? '.',
+      sumsSha256: args.sha256('sums-sha256'),
+      unlisted: args.flag('unlisted'),
+    }
     if (args.text('list') === '') {
       const { inventory } = await import('../lib/inventory.ts')
-      yield* inventory({ ...context, dir })
+      yield* inventory({ ...context, ...delivery })
       return
     }
     const { verify } = await import('../lib/verify.ts')
@@ -42,9 +49,8 @@ void main({
     yield* verify({
       ...context,
       names: args.names,
+      ...delivery,
       list: args.text('list'),
-      dir,
-      bases: args.texts('base'),
       engine: args.choice('engine', ENGINE_NAMES),
       against: args.choice('against', ['engine', 'record']),
       quick: args.flag('quick'),

@@ -51,8 +51,11 @@ async function prepare(t: Test, from: 'base' | 'full' | 'increment'): Promise<st
   return dir
 }
 
-function writeRecord(dir: string, archive: string, changed: object): Promise<void> {
-  return writeFile(join(dir, `${archive}.json`), JSON.stringify(changed))
+/** Changes metadata, and their sum, as somebody would who means to deceive. */
+async function writeRecord(dir: string, archive: string, changed: object): Promise<void> {
+  await writeFile(join(dir, `${archive}.json`), JSON.stringify(changed))
+  const sum = `sed -i "/  ${archive}.json$/d" SHA256SUMS; sha256sum ${archive}.json >>SHA256SUMS`
+  await bench.sh(dir, `[ ! -e SHA256SUMS ] || { ${sum}; }`)
 }
 
 /** Runs a program with an engine that tells whether it was sent something. */
@@ -184,14 +187,20 @@ t.test('base: the archive is there, its record is not', async (t) => {
 
 t.test('base: truncated', async (t) => {
   const dir = await prepare(t, 'increment')
-  await bench.sh(dir, `cp ${join(root, 'base')}/{*.xz,*.json} .`)
+  await bench.sh(
+    dir,
+    `cp ${join(root, 'base')}/{*.xz,*.json} . && cat ${join(root, 'base')}/SHA256SUMS >>SHA256SUMS`,
+  )
   await truncate(join(dir, archiveOf(old)), 100_000)
   await refusesToLoad(t, dir, { code: 'MISSING_LAYER' }, increment)
 })
 
 t.test('base: damaged', async (t) => {
   const dir = await prepare(t, 'increment')
-  await bench.sh(dir, `cp ${join(root, 'base')}/{*.xz,*.json} .`)
+  await bench.sh(
+    dir,
+    `cp ${join(root, 'base')}/{*.xz,*.json} . && cat ${join(root, 'base')}/SHA256SUMS >>SHA256SUMS`,
+  )
   await damageLayer(dir, archiveOf(old), shared)
   t.match(await bench.ask('load_compressed_tars', dir, increment), [
     { result: 'failed', error: { code: DAMAGED, message: archiveOf(old) } },
@@ -204,7 +213,10 @@ t.test('base: damaged', async (t) => {
 
 t.test('base: damaged where nothing is needed from', async (t) => {
   const dir = await prepare(t, 'increment')
-  await bench.sh(dir, `cp ${join(root, 'base')}/{*.xz,*.json} .`)
+  await bench.sh(
+    dir,
+    `cp ${join(root, 'base')}/{*.xz,*.json} . && cat ${join(root, 'base')}/SHA256SUMS >>SHA256SUMS`,
+  )
   await damageLayer(dir, archiveOf(old), old.diffIds[2] ?? '')
   t.match(await bench.ask('load_compressed_tars', dir, increment), [{ result: 'loaded' }])
 })
@@ -216,7 +228,10 @@ for (const [codec, isRead] of [
 ] as const) {
   t.test(`base: its record says ${codec}`, async (t) => {
     const dir = await prepare(t, 'increment')
-    await bench.sh(dir, `cp ${join(root, 'base')}/{*.xz,*.json} .`)
+    await bench.sh(
+      dir,
+      `cp ${join(root, 'base')}/{*.xz,*.json} . && cat ${join(root, 'base')}/SHA256SUMS >>SHA256SUMS`,
+    )
     const base = await recordOf(dir, archiveOf(old))
     const archive = { ...base.archive, codec }
     await writeRecord(dir, archiveOf(old), { ...base, archive })

@@ -74,6 +74,7 @@ t.test('one archive of four is gone: verify, --quick, --list and load say so', a
 t.test('an image of the list that is gone is told once, by its name', async (t) => {
   const dir = await deliver('listed')
   await writeFile(join(dir, 'images_list.txt'), references.join('\n'))
+  await bench.sh(dir, 'sha256sum images_list.txt >>SHA256SUMS')
   await rm(join(dir, archive))
   await rm(join(dir, `${archive}.json`))
   for (const program of [VERIFY, LOAD] as const) {

@@ -45,7 +45,8 @@ t.test('save: pulls and saves every image of the list', async (t) => {
 
 t.test('save: sha256sum finds archives and records as listed', async (t) => {
   const checked = await bench.sh(carry, 'sha256sum --strict -c SHA256SUMS')
-  const names = images.flatMap((image) => [archiveOf(image), `${archiveOf(image)}.json`])
+  const files = images.flatMap((image) => [archiveOf(image), `${archiveOf(image)}.json`])
+  const names = [...files, 'images_list.txt']
   t.strictSame(checked.split('\n').toSorted(), names.map((name) => `${name}: OK`).toSorted())
 })
 

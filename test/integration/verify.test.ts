@@ -83,8 +83,7 @@ t.test('engine: another image under the name of an archive without a record', as
   await bench.sh(dir, `xz -dc ${join(carry, archiveOf(one))} | xz -0 > ${archiveOf(two)}`)
   const [answer] = await bench.ask('verify_checksums', dir, two.reference)
   t.match(answer, { result: 'failed', error: { code: 'MISMATCH' } })
-  t.match(answer?.error?.message, one.configDigest)
-  t.match(answer?.error?.message, two.configDigest)
+  t.match(answer?.error?.message, `got ${one.reference}, want ${two.reference}`)
   const [expected, own] = await Promise.all(
     [two, one].map(({ reference }) => bench.sh(dir, `docker save ${reference} | tar xO | md5sum`)),
   )
@@ -168,7 +167,7 @@ t.test('alone: neither record nor image, and it says what that leaves open', asy
   t.match(answer, { result: 'verified', md5: { archive: /^[0-9a-f]{32}$/ } })
   t.strictSame(answer?.notes, [
     'it has no record',
-    'SHA256SUMS does not list it',
+    'there is no SHA256SUMS',
     'no image to compare it with: only its own digests of config and layers were checked',
   ])
   t.match(await bench.ask('verify_checksums', dir, '--against', 'record'), [

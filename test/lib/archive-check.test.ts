@@ -3,7 +3,8 @@ import t from 'tap'
 
 import {
   checkAgainstRecord,
-  checkAgainstSums,
+  checkListed,
+  checkReference,
   checkImages,
   checkNamed,
   checkNotIncrement,
@@ -110,62 +111,74 @@ t.test('checkAgainstRecord: an md5 that one of them lacks is not compared', asyn
 
 const NAME = 'a.tar.xz'
 const SHA256 = hexOf(sha256('archive'))
-const RECORD_SHA256 = hexOf(sha256('record'))
 const RECORD: ArchiveRecord = {
   ...SAMPLE_RECORD,
-  archive: { ...SAMPLE_RECORD.archive, sha256: SHA256 },
+  archive: { ...SAMPLE_RECORD.archive, sha256: SHA256, sizeBytes: 7 },
 }
 
-// what, checksums listed, what is told, or the message
-const LISTED: [string, [string, string][], { notes?: string[]; message?: string }][] = [
-  ['lists nothing', [], { notes: ['SHA256SUMS does not list it'] }],
-  ['lists another', [['b.tar.xz', OTHER]], { notes: ['SHA256SUMS does not list it'] }],
-  ['lists the archive', [[NAME, SHA256]], { notes: [] }],
-  ['lists both', [[NAME, SHA256], [`${NAME}.json`, RECORD_SHA256]], { notes: [] }],
-  ['has another sha256', [[NAME, OTHER]], { message: `check sha256 of the archive, by SHA256SUMS: got ${SHA256}, want ${OTHER}` }],
-  ['has another sha256 of the record', [[NAME, SHA256], [`${NAME}.json`, OTHER]], { message: `check sha256 of the record, by SHA256SUMS: got ${RECORD_SHA256}, want ${OTHER}` }],
-] // prettier-ignore
-
-for (const [what, sums, { notes, message }] of LISTED) {
-  t.test(`checkAgainstSums: SHA256SUMS ${what}`, async (t) => {
-    const dir = t.testdir({ [`${NAME}.json`]: 'record' })
-    const archive = { sizeBytes: 7, sha256: SHA256 }
-    const checked = checkAgainstSums(join(dir, NAME), { archive }, new Map(sums))
-    if (message === undefined) t.strictSame(await checked, notes)
-    else await t.rejects(checked, { code: 'MISMATCH', message, hint: HINT })
-  })
-}
-
-t.test('checkAgainstSums: SHA256SUMS lists a record that is gone', async (t) => {
-  const archive = { sizeBytes: 7, sha256: SHA256 }
-  const sums = new Map([
-    [NAME, SHA256],
-    [`${NAME}.json`, RECORD_SHA256],
-  ])
-  await t.rejects(checkAgainstSums(join(t.testdir(), NAME), { archive }, sums), {
-    code: 'NO_RECORD',
-    message: `check "${NAME}.json": it is not there, though SHA256SUMS lists it`,
+t.test('checkListed: the sha256 that SHA256SUMS has, if any', async (t) => {
+  t.doesNotThrow(() => checkListed(SHA256, undefined))
+  t.doesNotThrow(() => checkListed(SHA256, SHA256))
+  t.throws(() => checkListed(SHA256, OTHER), {
+    code: 'MISMATCH',
+    message: `check sha256 of the archive, by SHA256SUMS: got ${SHA256}, want ${OTHER}`,
+    hint: HINT,
   })
 })
 
-const SIGNAL = { signal: new AbortController().signal }
+const BARE = {
+  platform: 'linux/amd64',
+  configDigest: sha256('config'),
+  manifestDigests: [],
+  layers: [],
+}
 
-// what, the archive's bytes, its record, the checksums, the code
-const QUICK: [string, string, ArchiveRecord | undefined, [string, string][], string?][] = [
-  ['as recorded', 'archive', RECORD, []],
-  ['as listed', 'archive', undefined, [[NAME, SHA256]]],
-  ['as recorded and listed', 'archive', RECORD, [[NAME, SHA256]]],
-  ['not as recorded', 'archive+', RECORD, [], 'MISMATCH'],
-  ['not as listed', 'archive+', undefined, [[NAME, SHA256]], 'MISMATCH'],
-  ['not as listed, but as recorded', 'archive', RECORD, [[NAME, OTHER]], 'MISMATCH'],
-  ['neither recorded nor listed', 'archive', undefined, [], 'NO_RECORD'],
-  ['empty', '', RECORD, [], 'MISMATCH'],
+// reference, tags of the tar, whether they agree
+const REFERENCES: [string | undefined, string[], boolean][] = [
+  [undefined, [], true],
+  ['a:1', ['a:1'], true],
+  ['a', ['b:1', 'a:latest'], true],
+  ['docker.io/library/a:1', ['a:1'], true],
+  ['a:1', ['docker.io/library/a:1'], true],
+  ['a:1', ['localhost/a:1'], true],
+  // podman finds a short name in the registry that its settings name.
+  ['a/b:1', ['quay.io/a/b:1'], true],
+  ['r.io/a:1', ['q.io/r.io/a:1'], false],
+  [`a@${sha256('digest')}`, [], true],
+  [`a:1@${sha256('digest')}`, ['a:1'], true],
+  ['a:1', ['a:2'], false],
+  ['a:1', ['r.io/ba:1'], false],
+  ['a:1', [], false],
 ]
 
-for (const [what, bytes, record, sums, code] of QUICK) {
+for (const [reference, repoTags, agree] of REFERENCES) {
+  t.test(`checkReference: ${reference}, tags ${repoTags.join(', ') || 'none'}`, async (t) => {
+    const images = [{ ...BARE, repoTags, ...(reference !== undefined && { reference }) }]
+    const check = () => checkReference('a.tar.xz', { images })
+    if (agree) t.doesNotThrow(check)
+    else t.throws(check, { code: 'MISMATCH', message: `want ${reference}` })
+  })
+}
+
+const EXPECTED = { record: undefined, listed: SHA256 }
+const SIGNAL = { signal: new AbortController().signal }
+
+// what, the archive's bytes, its record, its sha256 by SHA256SUMS, the code
+const QUICK: [string, string, ArchiveRecord | undefined, string | undefined, string?][] = [
+  ['as recorded', 'archive', RECORD, undefined],
+  ['as listed', 'archive', undefined, SHA256],
+  ['as recorded and listed', 'archive', RECORD, SHA256],
+  ['not as recorded', 'archive+', RECORD, undefined, 'MISMATCH'],
+  ['not as listed', 'archive+', undefined, SHA256, 'MISMATCH'],
+  ['not as listed, but as recorded', 'archive', RECORD, OTHER, 'MISMATCH'],
+  ['neither recorded nor listed', 'archive', undefined, undefined, 'NO_RECORD'],
+  ['empty', '', RECORD, undefined, 'MISMATCH'],
+]
+
+for (const [what, bytes, record, listed, code] of QUICK) {
   t.test(`quickCheck: an archive that is ${what}`, async (t) => {
     const dir = t.testdir({ [NAME]: bytes })
-    const checked = quickCheck(join(dir, NAME), record, new Map(sums), SIGNAL)
+    const checked = quickCheck(join(dir, NAME), { record, listed }, SIGNAL)
     if (code === undefined) await t.resolves(checked)
     else await t.rejects(checked, { code })
   })
@@ -174,9 +187,9 @@ for (const [what, bytes, record, sums, code] of QUICK) {
 t.test('quickCheck: tells what the system says, or that it was told to stop', async (t) => {
   const dir = t.testdir({ [NAME]: 'archive' })
   const none = join(dir, 'none')
-  await t.rejects(quickCheck(none, RECORD, new Map(), SIGNAL), { code: 'ENOENT' })
+  await t.rejects(quickCheck(none, EXPECTED, SIGNAL), { code: 'ENOENT' })
   const aborted = { signal: AbortSignal.abort() }
-  await t.rejects(quickCheck(join(dir, NAME), RECORD, new Map(), aborted), { code: 'INTERRUPTED' })
+  await t.rejects(quickCheck(join(dir, NAME), EXPECTED, aborted), { code: 'INTERRUPTED' })
 })
 
 t.test('same: compares texts and numbers', async (t) => {

@@ -3,9 +3,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import { sendArchive, type SendOptions } from '../../lib/archive-sender.ts'
-import { startChild, type Child } from '../../lib/child.ts'
 import { ToolError } from '../../lib/errors.ts'
-import { requestLoad } from '../../lib/load-request.ts'
+import { requestLoad, type LoadRequest } from '../../lib/load-request.ts'
 import { COMPRESSORS, readers, write } from '../fixtures/archive-writing.ts'
 import { listen } from '../fixtures/daemon-socket.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
@@ -19,19 +18,26 @@ const written = t.testdir({})
 await write(join(written, 'a.tar.xz'), BYTES)
 const ARCHIVE = await readFile(join(written, 'a.tar.xz'))
 
-/** An engine that keeps what it got. */
-function startSink(path: string): Child {
-  const engine = startChild('tee', [path], {
-    explain: (stderr) => new ToolError('ENGINE_FAILED', stderr),
+/** A daemon that keeps what it got. */
+async function startDaemon(t: Test) {
+  const chunks: Buffer[] = []
+  const over = Promise.withResolvers<void>()
+  const socket = await listen(t, (asked, answer) => {
+    asked.on('data', (chunk: Buffer) => chunks.push(chunk))
+    asked.on('end', () => answer.end()).on('close', () => over.resolve())
+    asked.on('error', () => {})
   })
-  engine.stdout.resume()
-  return engine
+  const got = async (): Promise<Buffer> => {
+    await over.promise
+    return Buffer.concat(chunks)
+  }
+  return { load: requestLoad(socket, 'a', BYTES.length), got }
 }
 
-async function prepare(t: Test, archive = ARCHIVE): Promise<{ options: SendOptions; got: string }> {
+async function prepare(t: Test, archive = ARCHIVE): Promise<SendOptions> {
   const dir = t.testdir({})
   await writeFile(join(dir, 'a.tar.xz'), archive)
-  const options = {
+  return {
     archive: join(dir, 'a.tar.xz'),
     decompressors: readers(),
     threads: 2,
@@ -39,114 +45,69 @@ async function prepare(t: Test, archive = ARCHIVE): Promise<{ options: SendOptio
     onProgress: () => {},
     signal: new AbortController().signal,
   }
-  return { options, got: join(dir, 'got') }
 }
 
-for (const compressor of COMPRESSORS) {
+// Some write to the socket themselves, some within this process.
+for (const compressor of [...COMPRESSORS, { name: 'builtin', version: '5.8.1' }] as const) {
+  const decompressors = readers(compressor)
+
   t.test(
-    `sendArchive: ${compressor.name}: the engine gets the tar, once it is proven`,
+    `sendArchive: ${compressor.name}: the daemon gets the tar, once it is proven`,
     async (t) => {
-      const { options, got } = await prepare(t)
+      const options = await prepare(t)
+      const { load, got } = await startDaemon(t)
       const proven: object[] = []
       const seen: number[] = []
       const prove: SendOptions['prove'] = async (archive) => void proven.push(archive)
       const onProgress = (bytes: number): void => void seen.push(bytes)
-      await sendArchive({ ...options, decompressors: readers(compressor), prove, onProgress }, () =>
-        startSink(got),
-      )
-      t.ok((await readFile(got)).equals(BYTES))
+      await sendArchive({ ...options, decompressors, prove, onProgress }, () => load)
+      t.ok((await got()).equals(BYTES))
       t.strictSame(proven, [{ sizeBytes: ARCHIVE.length, sha256: hexOf(sha256(ARCHIVE)) }])
       t.equal(seen.at(-1), ARCHIVE.length)
     },
   )
 
   t.test(`sendArchive: ${compressor.name}: what is not proven has no end`, async (t) => {
-    const { options, got } = await prepare(t)
+    const options = await prepare(t)
+    const { load, got } = await startDaemon(t)
     const prove = (): never => {
       throw new ToolError('MISMATCH', 'it was changed')
     }
-    const engine = startSink(got)
-    await t.rejects(
-      sendArchive({ ...options, decompressors: readers(compressor), prove }, () => engine),
-      { code: 'MISMATCH' },
-    )
-    await t.rejects(engine.exited, { code: 'INTERRUPTED' })
-    t.ok((await readFile(got)).length <= BYTES.length - MIB)
+    const sending = sendArchive({ ...options, decompressors, prove }, () => load)
+    await t.rejects(sending, { code: 'MISMATCH' })
+    await t.rejects(load.exited, { code: 'INTERRUPTED' })
+    t.ok((await got()).length <= BYTES.length - MIB)
   })
 
   t.test(`sendArchive: ${compressor.name}: damage that the decompressor finds`, async (t) => {
     const changed = Buffer.from(ARCHIVE)
     changed[MIB] = (changed[MIB] ?? 0) ^ 1
     for (const archive of [changed, ARCHIVE.subarray(0, 2 * MIB)]) {
-      const { options, got } = await prepare(t, archive)
-      const engine = startSink(got)
-      await t.rejects(
-        sendArchive({ ...options, decompressors: readers(compressor) }, () => engine),
-        { code: 'BAD_ARCHIVE' },
-      )
-      await t.rejects(engine.exited, { code: 'INTERRUPTED' })
-      t.ok((await readFile(got)).length < BYTES.length - 1024)
+      const options = await prepare(t, archive)
+      const { load, got } = await startDaemon(t)
+      const sending = sendArchive({ ...options, decompressors }, () => load)
+      await t.rejects(sending, { code: 'BAD_ARCHIVE' })
+      await t.rejects(load.exited, { code: 'INTERRUPTED' })
+      t.ok((await got()).length < BYTES.length - 1024)
     }
-  })
-}
-
-// Some write to the socket themselves, some within this process.
-for (const compressor of [...COMPRESSORS, { name: 'builtin', version: '5.8.1' }] as const) {
-  t.test(`sendArchive: ${compressor.name}: a daemon gets the tar, once it is proven`, async (t) => {
-    const { options } = await prepare(t)
-    const got: Buffer[] = []
-    let over = Promise.withResolvers<void>()
-    const socket = await listen(t, (asked, answer) => {
-      asked.on('data', (chunk: Buffer) => got.push(chunk))
-      asked.on('end', () => answer.end()).on('close', () => over.resolve())
-      asked.on('error', () => {})
-    })
-    const all = { ...options, decompressors: readers(compressor) }
-    await sendArchive(all, () => requestLoad(socket, 'a', BYTES.length))
-    await over.promise
-    t.ok(Buffer.concat(got).equals(BYTES))
-
-    got.length = 0
-    over = Promise.withResolvers()
-    const prove = (): never => {
-      throw new ToolError('MISMATCH', 'it was changed')
-    }
-    const load = requestLoad(socket, 'a', BYTES.length)
-    await t.rejects(
-      sendArchive({ ...all, prove }, () => load),
-      { code: 'MISMATCH' },
-    )
-    await t.rejects(load.exited, { code: 'INTERRUPTED' })
-    await over.promise
-    t.ok(Buffer.concat(got).length <= BYTES.length - MIB)
   })
 }
 
 t.test(
-  'sendArchive: an engine that fails, a file that is gone, a run that is told to stop',
+  'sendArchive: a daemon that fails, a file that is gone, a run that is told to stop',
   async (t) => {
-    const { options, got } = await prepare(t)
-    const full = startChild('sh', ['-c', 'read -r _; echo full >&2; exit 1'], {
-      explain: (stderr) => new ToolError('ENGINE_FAILED', stderr),
+    const options = await prepare(t)
+    const full = await listen(t, (asked, answer) => {
+      answer.writeHead(500)
+      asked.resume().on('end', () => answer.end('{"message":"full"}'))
     })
-    full.stdout.resume()
-    await t.rejects(
-      sendArchive(options, () => full),
-      { code: 'ENGINE_FAILED', message: 'full' },
-    )
+    const toFull = (): LoadRequest => requestLoad(full, 'a', BYTES.length)
+    await t.rejects(sendArchive(options, toFull), { code: 'ENGINE_FAILED', message: /full/ })
     const gone = { ...options, archive: `${options.archive}.gone` }
-    await t.rejects(
-      sendArchive(gone, () => startSink(got)),
-      { code: 'ENOENT' },
-    )
-    await t.rejects(
-      sendArchive(options, () => requestLoad(`${got}.none`, 'a', BYTES.length)),
-      { code: 'ENGINE_DOWN' },
-    )
+    await t.rejects(sendArchive(gone, toFull), { code: 'ENOENT' })
+    const toNone = (): LoadRequest => requestLoad(`${full}.none`, 'a', BYTES.length)
+    await t.rejects(sendArchive(options, toNone), { code: 'ENGINE_DOWN' })
     const stopped = { ...options, signal: AbortSignal.abort() }
-    await t.rejects(
-      sendArchive(stopped, () => startSink(got)),
-      { code: 'INTERRUPTED' },
-    )
+    await t.rejects(sendArchive(stopped, toFull), { code: 'INTERRUPTED' })
   },
 )

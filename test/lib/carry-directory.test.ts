@@ -146,6 +146,22 @@ t.test('listChecksums: writes what is missing, and nothing where all is there', 
   t.equal(await readFile(sums, 'utf8'), want)
 })
 
+for (const [what, script] of [
+  ['has another name', 'ln SHA256SUMS ../other'],
+  ["is another user's", 'chown 12345 SHA256SUMS'],
+] as const) {
+  t.test(`listChecksums: of a SHA256SUMS that ${what}, only checksums stay`, async (t) => {
+    const secret = `root:secret\n${'0'.repeat(64)}  other.txt\n`
+    const dir = join(t.testdir({ here: { SHA256SUMS: secret } }), 'here')
+    await sh(script, { cwd: dir })
+    await commit(dir, 'first')
+    const text = await readFile(join(dir, 'SHA256SUMS'), 'utf8')
+    t.notMatch(text, 'secret')
+    t.equal(text.split('\n').length, 4, 'with the end of the last line')
+    t.match(text, /^0{64} {2}other\.txt\n/)
+  })
+}
+
 t.test('checkDirectory: wants a directory', async (t) => {
   const dir = t.testdir({ file: '' })
   await t.resolves(checkDirectory(dir))
@@ -174,7 +190,7 @@ t.test('readRecord: none, a good one, a bad one, one that cannot be read', async
     code: 'BAD_RECORD',
     message: 'read "bad.tar.xz.json": ',
   })
-  await t.rejects(readRecord(join(dir, 'dir.tar.xz')), { code: 'EISDIR' })
+  await t.rejects(readRecord(join(dir, 'dir.tar.xz')), { code: 'BAD_FILE' })
 })
 
 t.test('readChecksums: none where there is no file', async (t) => {

@@ -3,7 +3,6 @@ import t from 'tap'
 
 import {
   countUncompared,
-  formatPlatform,
   layerDigest,
   readImages,
   type ArchivedImage,
@@ -93,12 +92,6 @@ for (const platform of ['amd64', 'arm64']) {
   })
 }
 
-t.test('formatPlatform: with the variant, if there is one', async (t) => {
-  t.equal(formatPlatform({ os: 'linux', architecture: 'arm', variant: 'v7' }), 'linux/arm/v7')
-  t.equal(formatPlatform({ os: 'linux', architecture: 'amd64', variant: '' }), 'linux/amd64')
-  t.equal(formatPlatform({ os: 'linux', architecture: 'amd64' }), 'linux/amd64')
-})
-
 t.test('readImages: what a config says by null is not said', async (t) => {
   const config = { os: null, architecture: 'arm64', variant: null, created: null, rootfs: {} }
   const entries = [
@@ -173,7 +166,7 @@ t.test('readImages: layers in another order are told', async (t) => {
 
 // what, the config, the message
 const BAD_CONFIGS: [string, string, string][] = [
-  ['no JSON', '{', 'read "config" of the image: JSON: '],
+  ['no JSON', '{', 'read "config" of the image: it is no JSON'],
   ['a list', '[]', 'of the image: '],
   ['without rootfs', '{"os":"linux"}', 'read "config" of the image: rootfs: '],
   ['with another kind of diff_ids', '{"rootfs":{"diff_ids":"x"}}', 'rootfs.diff_ids: '],

@@ -33,7 +33,10 @@ const read = (top: Descriptor[], more: Buffer[] = [], members: TarEntry[] = []) 
   readImages(digest(ociTar(own, top, [...blobs, ...more], members)).tar)
 
 const platforms = indexOver(arm64.descriptor, own.descriptor)
-const nested = indexOver(other.descriptor, platforms.descriptor)
+const nested = indexOver(platforms.descriptor)
+// An engine would take the first of them.
+const two = indexOver(other.descriptor, own.descriptor)
+const within = indexOver(arm64.descriptor, two.descriptor)
 const round = indexOver({ ...own.descriptor, digest: sha256('none') })
 
 // what, the annotations
@@ -92,12 +95,14 @@ const REFUSED: [string, Descriptor[], RegExp][] = [
     [named({ ...own.descriptor, digest: sha256('none') }, { [NAME]: 'tool:1.0' })],
     /gives "tool:1.0" to/,
   ],
+  ['the name to an index of two', [named(two.descriptor, { [NAME]: 'tool:1.0' })], /gives/],
+  ['the name to an index over one of two', [named(within.descriptor, { [REF]: '1.0' })], /gives/],
   ['the name to an index of nothing', [named(round.descriptor, { [NAME]: 'tool:1.0' })], /gives/],
 ]
 
 for (const [what, top, message] of REFUSED) {
   t.test(`checkNames: index.json that gives ${what} is refused`, async (t) => {
-    t.throws(() => read(top, [round.blob]), { code: 'BAD_IMAGE', message })
+    t.throws(() => read(top, [round.blob, two.blob, within.blob]), { code: 'BAD_IMAGE', message })
   })
 }
 
@@ -184,3 +189,19 @@ t.test('checkNames: more entries than there may be, in all indexes together', as
     message: 'check image: layers: got 1001, want at most 1000',
   })
 })
+
+const folded = { ...other.descriptor, annotations: {} }
+// what, a blob that readers of other letters take for another
+const FOLDED: [string, string][] = [
+  ['an index', JSON.stringify({ manifests: [own.descriptor], Manifests: [folded] })],
+  ['a manifest', `${own.manifest.toString().slice(0, -1)},"Config":${JSON.stringify(folded)}}`],
+]
+
+for (const [what, blob] of FOLDED) {
+  t.test(`readImages: ${what} among the blobs with a key in another case is refused`, async (t) => {
+    t.throws(() => read([own.descriptor], [Buffer.from(blob)]), {
+      code: 'BAD_IMAGE',
+      message: /is there twice, or in another case/,
+    })
+  })
+}

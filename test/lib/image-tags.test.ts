@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { areApart, checkLoaded, lookUpImages, tagLoaded } from '../../lib/image-tags.ts'
+import {
+  areApart,
+  checkLoaded,
+  lookUpImages,
+  notePlatform,
+  tagLoaded,
+} from '../../lib/image-tags.ts'
 import { watchLayers } from '../../lib/present-layers.ts'
 import { formatSettings } from '../../lib/image-settings.ts'
 import { GRAPH } from '../fixtures/graph-engine.ts'
@@ -86,14 +92,23 @@ case "$*" in
 esac`,
   })
   const present = watchLayers(GRAPH)
-  const options = { present, dryRun: false, readImages: async () => [] }
+  let verified = 0
+  const verify = async () => void verified++
+  const options = { present, dryRun: false, readImages: async () => [], verify }
   const layers = [LAYER]
   const here = { ...image('1', 'a:1'), layers }
   const known = await lookUpImages(GRAPH, [here, { ...image('2', 'b:1'), layers }])
   t.equal(await tagLoaded(GRAPH, known, options), undefined)
+  t.equal(verified, 0)
   t.notMatch(readFileSync(log, 'utf8'), /^tag/m)
   const only = known.slice(0, 1)
   t.strictSame(await tagLoaded(GRAPH, only, { ...options, dryRun: true }), ['a:1 would be set'])
+  t.notMatch(readFileSync(log, 'utf8'), /^tag/m)
+  const refuse = async () => Promise.reject(new Error('not what was hashed'))
+  for (const dryRun of [true, false]) {
+    const refused = tagLoaded(GRAPH, only, { ...options, dryRun, verify: refuse })
+    await t.rejects(refused, { message: 'not what was hashed' })
+  }
   t.notMatch(readFileSync(log, 'utf8'), /^tag/m)
   t.strictSame(await tagLoaded(GRAPH, only, options), [])
   t.match(readFileSync(log, 'utf8'), /^tag -- sha256:1 a:1$/m)
@@ -104,3 +119,16 @@ function inspected(id: string, layer: string): string {
   const config = { Id: id, Os: 'linux', Architecture: 'amd64', Config: {}, RootFS: rootFs }
   return JSON.stringify([config])
 }
+
+t.test('notePlatform: another than the machine of the engine', async (t) => {
+  const of = (...platforms: string[]) => platforms.map((platform) => ({ ...image('1'), platform }))
+  const amd64 = { ...GRAPH, platform: 'linux/amd64' }
+  t.strictSame(notePlatform(amd64, of('linux/amd64', 'linux/amd64/v2', '')), [])
+  t.strictSame(notePlatform(amd64, of('linux/arm64/v8', 'linux/arm64/v8')), [
+    'it is for linux/arm64/v8, this machine is linux/amd64',
+  ])
+  const own = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`
+  t.strictSame(notePlatform(GRAPH, of(own, 'linux/s390x')), [
+    `it is for linux/s390x, this machine is ${own}`,
+  ])
+})

@@ -4,6 +4,7 @@ import t from 'tap'
 import { formatRecord } from '../../lib/archive-record.ts'
 import { inventory } from '../../lib/inventory.ts'
 import type { Notice } from '../../lib/outcome.ts'
+import { PLAIN } from '../fixtures/plain-delivery.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 
 const { signal } = new AbortController()
@@ -11,7 +12,7 @@ const { signal } = new AbortController()
 async function list(dir: string) {
   const notices: Notice[] = []
   const notify = (notice: Notice) => notices.push(notice)
-  return { outcomes: await collect(inventory({ dir, notify, signal })), notices }
+  return { outcomes: await collect(inventory({ ...PLAIN, dir, notify, signal })), notices }
 }
 
 async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
@@ -54,8 +55,9 @@ t.test('inventory: what cannot be read is told, and the others are listed', asyn
   const { outcomes, notices } = await list(dir)
   t.match(outcomes, [{ image: 'a.tar.xz', archiveBytes: 10 }, { image: 'total' }, {}])
   t.match(notices, [
-    { type: 'warning', text: `read "${dir}/a.tar.xz.json": illegal operation on a directory` },
-    { type: 'warning', text: `stat "${dir}/gone.tar.xz": no such file or directory` },
+    { type: 'warning', text: `read "${dir}/a.tar.xz.json": got a directory` },
+    { type: 'warning', text: `read "${dir}/directory.tar.xz": got a directory` },
+    { type: 'warning', text: `read "${dir}/gone.tar.xz": got a symbolic link` },
   ])
 })
 

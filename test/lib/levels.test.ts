@@ -42,6 +42,7 @@ const PURE = [
   'outcome',
   'plain-layers',
   'plain-layout',
+  'platform',
   'progress-line',
   'quantity',
   'same-image',

@@ -2,10 +2,26 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { findLost, findMissing, missingOutcomes } from '../../lib/missing-files.ts'
+import {
+  findLost as findLostOf,
+  findMissingOf,
+  missingOutcomes,
+  type LostFile,
+  type MissingFile,
+} from '../../lib/missing-files.ts'
+import { readSums } from '../../lib/carry-directory.ts'
 import type { Notice } from '../../lib/outcome.ts'
+import { plainDelivery } from '../fixtures/plain-delivery.ts'
 
 const SUM = '0'.repeat(64)
+
+function findMissing(dir: string): Promise<MissingFile[]> {
+  return findMissingOf({ names: [], dir }, plainDelivery())
+}
+
+async function findLost(dir: string): Promise<LostFile[]> {
+  return findLostOf(dir, await readSums(dir))
+}
 
 function sums(...names: string[]): string {
   return names.map((name) => `${SUM}  ${name}\n`).join('')
@@ -21,6 +37,7 @@ t.test('findMissing: nothing where all is there, or nothing is listed', async (t
     tools: { load: '' },
   })
   t.strictSame(await findMissing(dir), [])
+  t.strictSame(await findMissingOf({ names: ['a'], dir: 'none' }, plainDelivery()), [])
 })
 
 t.test('findMissing: what is listed, then metadata that is alone', async (t) => {
@@ -85,10 +102,13 @@ t.test('findLost: a name in an encoding that is not UTF-8', async (t) => {
 })
 
 t.test('findLost: what the system says of a file is not taken for its absence', async (t) => {
-  const dir = t.testdir({ SHA256SUMS: sums('loop'), loop: t.fixture('symlink', 'loop') })
-  const error = { code: 'IO_FAILED', message: /^look for "loop", which SHA256SUMS lists: stat / }
-  t.match(await findLost(dir), [{ name: 'loop', doubt: error }])
-  t.match(await findMissing(dir), [{ name: 'loop', archive: 'loop', error }])
+  const dir = t.testdir({ SHA256SUMS: sums('loop/a'), loop: t.fixture('symlink', 'loop') })
+  const error = {
+    code: 'IO_FAILED',
+    message: /^look for "loop\/a", which SHA256SUMS lists: lstat /,
+  }
+  t.match(await findLost(dir), [{ name: 'loop/a', doubt: error }])
+  t.match(await findMissing(dir), [{ name: 'loop/a', archive: 'loop/a', error }])
 })
 
 t.test('missingOutcomes: each that was not reported fails', async (t) => {

@@ -15,6 +15,7 @@ import {
   type Program,
 } from '../fixtures/run.ts'
 
+const SUM = 'a'.repeat(64)
 const OPTION = /^ {2}(?<option>-[^ ,]+(?:, --\S+)?(?: \[?[A-Z]\S*)?) +(?<meaning>.+)$/
 
 const CASES = FORMS.flatMap((form) => PROGRAMS.map((program) => ({ form, program })))
@@ -48,6 +49,15 @@ for (const { form, program } of CASES) {
       t.match(stderr, `error: open "nowhere": there is no such directory`)
     }
   })
+
+  if (program === 'load_compressed_tars' || program === 'verify_checksums') {
+    t.test(`${what}: the value that was carried another way`, async (t) => {
+      const asked = await run(['--sums-sha256', SUM.toUpperCase(), '--dir', 'nowhere'])
+      t.match(asked, { status: 1, stderr: 'open "nowhere": there is no such directory' })
+      const wrong = await run(['--sums-sha256', 'abc'])
+      t.match(wrong, { status: 2, stderr: /--sums-sha256: got "abc", want the 64 digits/ })
+    })
+  }
 
   t.test(`${what}: -h is --help`, async (t) => {
     const [short, long] = await Promise.all([run(['-h']), run(['--help'])])

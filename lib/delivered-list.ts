@@ -1,0 +1,92 @@
+// The list in a delivery: what a save followed is carried with the archives, so that a
+// load takes just that. Somebody's own file of that name is left alone.
+import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
+
+import { LIST_NAME } from './archive-name.ts'
+import { sha256Of, writeFileAtomic } from './atomic-file.ts'
+import { changeSums, listArchives, readChecksums } from './carry-directory.ts'
+import { checkLock } from './directory-lock.ts'
+import { ToolError } from './errors.ts'
+import { entryOf, parseImageList } from './image-list.ts'
+import { MAX_LIST_BYTES, readSmallFile, type SmallFile } from './small-file.ts'
+import { noteOffList } from './targets.ts'
+
+/**
+ * @param list - what a save followed
+ * @returns why it was not put into the delivery, a sentence; undefined if it was
+ * @throws BUSY where this run has lost the directory's lock; NO_SPACE, NOT_WRITABLE
+ */
+export async function placeList(dir: string, list: Buffer): Promise<string | undefined> {
+  const path = join(dir, LIST_NAME)
+  const found = await readHere(path)
+  if (found instanceof ToolError) return `${found.message}: it is no list of the delivery`
+  const isSame = found?.bytes.equals(list)
+  if (found && !isSame && !(await isListed(dir, found))) {
+    return `"${path}" is another list, or was changed by hand: it stays, and ${NOT_TAKEN}`
+  }
+  if (!isSame) await write(dir, list)
+  await changeSums(dir, new Map([[LIST_NAME, sha256Of(list)]]))
+  return undefined
+}
+
+/**
+ * Takes images off the list of a delivery, if a save put it there.
+ *
+ * @param references - as they stand in the list
+ * @returns whether one of them stood there
+ */
+export async function takeOffList(dir: string, references: ReadonlySet<string>): Promise<boolean> {
+  const found = await readHere(join(dir, LIST_NAME))
+  if (!found || found instanceof ToolError || !(await isListed(dir, found))) return false
+  const lines = found.bytes.toString('utf8').split('\n')
+  const kept = lines.filter((line) => !references.has(entryOf(line)))
+  if (kept.length === lines.length) return false
+  const list = Buffer.from(kept.join('\n'))
+  // What somebody wrote beside the names stays.
+  const isEmpty = list.toString().trim() === ''
+  if (isEmpty) {
+    await checkLock(dir)
+    await rm(join(dir, LIST_NAME))
+  } else await write(dir, list)
+  await changeSums(dir, new Map([[LIST_NAME, isEmpty ? undefined : sha256Of(list)]]))
+  return true
+}
+
+/**
+ * @returns what keeps a load from taking all archives, a sentence: those that are not on
+ *   the list of the delivery, or a list that is none of it; undefined if nothing does
+ */
+export async function noteLeftOut(dir: string): Promise<string | undefined> {
+  const path = join(dir, LIST_NAME)
+  const found = await readHere(path)
+  if (!found || found instanceof ToolError) return found?.message
+  if (!(await isListed(dir, found))) return `SHA256SUMS does not have "${path}": ${NOT_TAKEN}`
+  try {
+    const references = parseImageList(found.bytes.toString('utf8'), LIST_NAME)
+    return noteOffList(await listArchives(dir), references)
+  } catch (error) {
+    if (error instanceof ToolError) return error.message
+    throw error
+  }
+}
+
+const NOT_TAKEN = 'verify and load refuse it there: name your own list with --list, or move it away'
+
+async function readHere(path: string): Promise<SmallFile | ToolError | undefined> {
+  try {
+    return await readSmallFile(path, { maxBytes: MAX_LIST_BYTES })
+  } catch (error) {
+    if (error instanceof ToolError) return error
+    throw error
+  }
+}
+
+async function isListed(dir: string, { sha256 }: SmallFile): Promise<boolean> {
+  return (await readChecksums(dir)).get(LIST_NAME) === sha256
+}
+
+async function write(dir: string, list: Buffer): Promise<void> {
+  await checkLock(dir)
+  await writeFileAtomic(join(dir, LIST_NAME), list)
+}
