@@ -13,7 +13,7 @@ import { checkNewest } from './newest.ts'
 import { publish, withOutput } from './output.ts'
 import { DIST, ROOT } from './root.ts'
 
-const COPIED = ['images_list.txt', 'README.md', 'LICENSE']
+const COPIED = ['images_list.txt', 'README.md', 'docs/verification.md', 'LICENSE']
 
 // An earlier commit gives the same bytes as it did, and a host without a network can
 // pack what it has built: neither may ask for the newest.
@@ -44,7 +44,7 @@ async function release(context: CommandContext): Promise<void> {
 }
 
 async function stage(dir: string, platform: string): Promise<void> {
-  await mkdir(dir)
+  await mkdir(join(dir, 'docs'), { recursive: true })
   for (const name of BUILT) await link(join(DIST, platform, name), join(dir, name))
   for (const name of COPIED) await copyFile(join(ROOT, name), join(dir, name))
   await writeSums(dir, [...BUILT, ...COPIED])

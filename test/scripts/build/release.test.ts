@@ -8,7 +8,8 @@ import { startNpmRegistry } from '../../fixtures/npm-registry.ts'
 import { copyProject, runIn } from '../../fixtures/project-copy.ts'
 import { PROGRAMS, sh } from '../../fixtures/run.ts'
 
-const FILES = [...PROGRAMS, 'LICENSE', 'README.md', 'THIRD-PARTY-LICENSES.txt', 'images_list.txt']
+const TEXTS = ['LICENSE', 'README.md', 'THIRD-PARTY-LICENSES.txt', 'images_list.txt']
+const FILES = [...PROGRAMS, ...TEXTS, 'docs']
 
 t.test('release: an archive for each platform, and their sums', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'release-test-'))
