@@ -9,8 +9,8 @@ import { changeSums, listArchives, readChecksums } from './carry-directory.ts'
 import { checkLock } from './directory-lock.ts'
 import { ToolError } from './errors.ts'
 import { entryOf, parseImageList } from './image-list.ts'
+import { noteOffList } from './off-list.ts'
 import { MAX_LIST_BYTES, readSmallFile, type SmallFile } from './small-file.ts'
-import { noteOffList } from './targets.ts'
 
 /**
  * @param list - what a save followed

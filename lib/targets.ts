@@ -19,6 +19,7 @@ import type { Delivery } from './delivery.ts'
 import { ToolError, isSystemError, nothing } from './errors.ts'
 import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
+import { noteOffList } from './off-list.ts'
 import type { VerbContext } from './outcome.ts'
 import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from './small-file.ts'
 
@@ -102,27 +103,6 @@ export async function findTargets(
     hint: 'name the carry directory with --dir',
   })
 }
-
-/**
- * @param archives - file names of those that lie in a delivery
- * @param references - the images of its list
- * @returns which of them a load by that list passes over, a sentence; undefined if none
- */
-export function noteOffList(
-  archives: readonly string[],
-  references: readonly ImageReference[],
-): string | undefined {
-  const full = references.flatMap(archiveNames)
-  const known = new Set([...full, ...full.map(incrementName)])
-  const others = archives.filter((name) => !known.has(name))
-  if (others.length === 0) return undefined
-  const some = others.slice(0, MAX_NAMED).map((name) => `"${name}"`)
-  const more = others.length > MAX_NAMED ? [`and ${others.length - MAX_NAMED} more`] : []
-  const what = others.length === 1 ? '1 archive here is' : `${others.length} archives here are`
-  return `${what} not on the list: ${[...some, ...more].join(', ')}`
-}
-
-const MAX_NAMED = 5
 
 /**
  * @param missing - what the delivery lacks; where something is, there may be no archive

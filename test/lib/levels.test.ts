@@ -38,6 +38,7 @@ const PURE = [
   'member-clashes',
   'normal-tar',
   'oci-index',
+  'off-list',
   'oci-layout',
   'outcome',
   'plain-layers',

@@ -1,0 +1,24 @@
+// Archives that a list does not name: a load by that list passes them over, which is told.
+import { archiveNames, incrementName } from './archive-name.ts'
+import type { ImageReference } from './image-reference.ts'
+
+/**
+ * @param archives - file names of those that lie in a delivery
+ * @param references - the images of its list
+ * @returns which of them a load by that list passes over, a sentence; undefined if none
+ */
+export function noteOffList(
+  archives: readonly string[],
+  references: readonly ImageReference[],
+): string | undefined {
+  const full = references.flatMap(archiveNames)
+  const known = new Set([...full, ...full.map(incrementName)])
+  const others = archives.filter((name) => !known.has(name))
+  if (others.length === 0) return undefined
+  const some = others.slice(0, MAX_NAMED).map((name) => `"${name}"`)
+  const more = others.length > MAX_NAMED ? [`and ${others.length - MAX_NAMED} more`] : []
+  const what = others.length === 1 ? '1 archive here is' : `${others.length} archives here are`
+  return `${what} not on the list: ${[...some, ...more].join(', ')}`
+}
+
+const MAX_NAMED = 5
