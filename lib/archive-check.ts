@@ -147,9 +147,17 @@ export function checkNotIncrement(action: string, archive: string): void {
 }
 
 /** @throws MISMATCH where they differ */
-export function same(what: string, got: string | number, want: string | number): void {
+export function same(
+  what: string,
+  got: string | number,
+  want: string | number,
+  hint: string = COPY_AGAIN,
+): void {
   if (got === want) return
   throw new ToolError('MISMATCH', `check ${what}: got ${got}, want ${want}`, {
-    hint: 'it was changed or damaged: copy the archive and its record again from where they were made',
+    hint,
   })
 }
+
+const COPY_AGAIN =
+  'it was changed or damaged: copy the archive and its record again from where they were made'

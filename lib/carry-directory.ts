@@ -24,6 +24,7 @@ import {
 } from './checksum-file.ts'
 import { checkLock } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
+import { hashFile } from './file-range.ts'
 import type { VerbContext } from './outcome.ts'
 import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile, type SmallFile } from './small-file.ts'
 
@@ -70,17 +71,23 @@ export async function readPending(path: string): Promise<ArchiveRecord | undefin
 export async function isUpToDate(
   archive: string,
   record: ArchiveRecord,
-  { force, coding, notify }: Pick<VerbContext, 'notify'> & { force: boolean; coding: Coding },
+  { force, coding, notify, signal }: VerbContext & { force: boolean; coding: Coding },
 ): Promise<boolean> {
   if (force || !isSameCoding(record.archive, coding)) return false
   const found = await lstat(archive).catch(nothing)
   if (!found?.isFile() || found.size !== record.archive.sizeBytes) return false
   const listed = await readChecksums(dirname(archive))
   const sums = [...(await checksumsOf(archive, record))]
-  // What is not listed may be so by a crash; what was listed was right then.
+  // What is not listed may be so by a crash, or be another's; what was listed was right then.
   const changed = sums.find(([name, sha256]) => (listed.get(name) ?? sha256) !== sha256)
-  if (!changed) return true
-  const text = `"${archive}" is not up to date: SHA256SUMS has another sha256 for it or its record`
+  const isKnown = listed.has(basename(archive))
+  if (!changed && (isKnown || (await hashFile(archive, signal)) === record.archive.sha256)) {
+    return true
+  }
+  const who = changed
+    ? 'SHA256SUMS has another sha256 for it or its record'
+    : 'it is not what its record tells'
+  const text = `"${archive}" is not up to date: ${who}`
   notify({ type: 'warning', text })
   return false
 }

@@ -23,7 +23,7 @@ export async function placeList(dir: string, list: Buffer): Promise<string | und
   if (found instanceof ToolError) return `${found.message}: it is no list of the delivery`
   const isSame = found?.bytes.equals(list)
   if (found && !isSame && !(await isListed(dir, found))) {
-    return `"${path}" is another list, or was changed by hand: it stays, and ${NOT_TAKEN}`
+    return `"${path}" is another list, or was changed by hand: it stays. ${takenUntil(path)}`
   }
   if (!isSame) await write(dir, list)
   await changeSums(dir, new Map([[LIST_NAME, sha256Of(list)]]))
@@ -61,7 +61,9 @@ export async function noteLeftOut(dir: string): Promise<string | undefined> {
   const path = join(dir, LIST_NAME)
   const found = await readHere(path)
   if (!found || found instanceof ToolError) return found?.message
-  if (!(await isListed(dir, found))) return `SHA256SUMS does not have "${path}": ${NOT_TAKEN}`
+  if (!(await isListed(dir, found))) {
+    return `SHA256SUMS does not have "${path}" as it is. ${takenUntil(path)}`
+  }
   try {
     const references = parseImageList(found.bytes.toString('utf8'), LIST_NAME)
     return noteOffList(await listArchives(dir), references)
@@ -71,7 +73,9 @@ export async function noteLeftOut(dir: string): Promise<string | undefined> {
   }
 }
 
-const NOT_TAKEN = 'verify and load refuse it there: name your own list with --list, or move it away'
+function takenUntil(path: string): string {
+  return `Verify and load take nothing here until you save with --list "${path}", or move it away`
+}
 
 async function readHere(path: string): Promise<SmallFile | ToolError | undefined> {
   try {

@@ -76,7 +76,9 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     const found = await readSmallFile(file, { maxBytes })
     const want = found && (await listedSum(file))
     const what = isRecordName(file) ? 'the record' : `"${basename(file)}"`
-    if (want !== undefined) same(`sha256 of ${what}, by SHA256SUMS`, found?.sha256 ?? '', want)
+    if (want !== undefined) {
+      same(`sha256 of ${what}, by SHA256SUMS`, found?.sha256 ?? '', want, hintFor(file))
+    }
     return found?.bytes
   }
   return {
@@ -89,6 +91,11 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       return bytes && parseRecord(bytes.toString('utf8'), basename(file))
     },
   }
+}
+
+function hintFor(file: string): string | undefined {
+  if (basename(file) !== LIST_NAME) return undefined
+  return 'copy it again, or name a list of your own with --list; where it was made, save with it by --list'
 }
 
 async function readManifest(

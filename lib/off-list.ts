@@ -18,7 +18,8 @@ export function noteOffList(
   const some = others.slice(0, MAX_NAMED).map((name) => `"${name}"`)
   const more = others.length > MAX_NAMED ? [`and ${others.length - MAX_NAMED} more`] : []
   const what = others.length === 1 ? '1 archive here is' : `${others.length} archives here are`
-  return `${what} not on the list: ${[...some, ...more].join(', ')}`
+  const names = [...some, ...more].join(', ')
+  return `${what} not on the list: ${names}; verify and load take it only by its name`
 }
 
 const MAX_NAMED = 5

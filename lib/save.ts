@@ -74,10 +74,8 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
 
 // What was asked for goes along: a load takes just that.
 async function finishList(list: Buffer | undefined, { dir, notify }: SaveOptions): Promise<void> {
-  const kept = list && (await placeList(dir, list))
-  for (const text of [kept, await noteLeftOut(dir)]) {
-    if (text !== undefined) notify({ type: 'warning', text })
-  }
+  const text = (list && (await placeList(dir, list))) ?? (await noteLeftOut(dir))
+  if (text !== undefined) notify({ type: 'warning', text })
 }
 
 function checkPlatformName(platform: string | undefined): void {

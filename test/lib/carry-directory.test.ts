@@ -197,7 +197,8 @@ t.test('readChecksums: none where there is no file', async (t) => {
   t.strictSame(await readChecksums(t.testdir()), new Map())
 })
 
-type Wanted = Omit<Parameters<typeof isUpToDate>[2], 'notify'>
+type Wanted = Omit<Parameters<typeof isUpToDate>[2], 'notify' | 'signal'>
+const { signal } = new AbortController()
 
 // what, the archive's bytes, what is wanted, whether it is up to date
 const WANTED: [string, string | undefined, Wanted, boolean][] = [
@@ -215,9 +216,24 @@ for (const [what, bytes, wanted, want] of WANTED) {
     const archive = join(dir, NAME)
     await (bytes === undefined ? rm(archive) : writeFile(archive, bytes))
     const notify = (): void => void t.fail('there is nothing to tell')
-    t.equal(await isUpToDate(archive, recordOf('archive'), { ...wanted, notify }), want)
+    const options = { ...wanted, notify, signal }
+    t.equal(await isUpToDate(archive, recordOf('archive'), options), want)
   })
 }
+
+t.test('isUpToDate: no for one that SHA256SUMS lacks, and that is another', async (t) => {
+  const dir = t.testdir()
+  await commit(dir, 'archive')
+  const archive = join(dir, NAME)
+  await writeFile(archive, 'another'.slice(0, 'archive'.length))
+  await sh(`sed -i '/  ${NAME}$/d' SHA256SUMS`, { cwd: dir })
+  const told: unknown[] = []
+  const notify = (notice: unknown): void => void told.push(notice)
+  const wanted = { force: false, coding: { codec: 'xz', level: 6 } as const, notify, signal }
+  t.equal(await isUpToDate(archive, recordOf('archive'), wanted), false)
+  const text = `"${archive}" is not up to date: it is not what its record tells`
+  t.strictSame(told, [{ type: 'warning', text }])
+})
 
 // what of it SHA256SUMS has otherwise, and whether it is up to date
 const LISTED: [string, string, boolean][] = [
@@ -235,7 +251,8 @@ for (const [what, change, want] of LISTED) {
     const wanted = { force: false, coding: { codec: 'xz', level: 6 } as const }
     const notify = (notice: unknown): void => void told.push(notice)
     const archive = join(dir, NAME)
-    t.equal(await isUpToDate(archive, recordOf('archive'), { ...wanted, notify }), want)
+    const options = { ...wanted, notify, signal }
+    t.equal(await isUpToDate(archive, recordOf('archive'), options), want)
     const text = `"${archive}" is not up to date: SHA256SUMS has another sha256 for it or its record`
     t.strictSame(told, want ? [] : [{ type: 'warning', text }])
   })
