@@ -34,14 +34,19 @@ export async function placeList(dir: string, list: Buffer): Promise<string | und
  * Takes images off the list of a delivery, if a save put it there.
  *
  * @param references - as they stand in the list
- * @returns whether one of them stood there
+ * @returns what became of the list, if one of them stood there
  */
-export async function takeOffList(dir: string, references: ReadonlySet<string>): Promise<boolean> {
+export async function takeOffList(
+  dir: string,
+  references: ReadonlySet<string>,
+): Promise<string | undefined> {
   const found = await readHere(join(dir, LIST_NAME))
-  if (!found || found instanceof ToolError || !(await isListed(dir, found))) return false
+  if (!found || found instanceof ToolError) return undefined
   const lines = found.bytes.toString('utf8').split('\n')
   const kept = lines.filter((line) => !references.has(entryOf(line)))
-  if (kept.length === lines.length) return false
+  if (kept.length === lines.length) return undefined
+  // Somebody's own, or changed by hand: it is for a person to change.
+  if (!(await isListed(dir, found))) return `${LIST_NAME} here still names it`
   const list = Buffer.from(kept.join('\n'))
   // What somebody wrote beside the names stays.
   const isEmpty = list.toString().trim() === ''
@@ -50,7 +55,7 @@ export async function takeOffList(dir: string, references: ReadonlySet<string>):
     await rm(join(dir, LIST_NAME))
   } else await write(dir, list)
   await changeSums(dir, new Map([[LIST_NAME, isEmpty ? undefined : sha256Of(list)]]))
-  return true
+  return `taken off ${LIST_NAME}`
 }
 
 /**

@@ -158,7 +158,7 @@ async function look(named: Named, context: Context): Promise<Planned> {
 
 function notThere({ name }: Named, { dir }: ForgetOptions): ToolError {
   return new ToolError('NO_ARCHIVE', `forget "${name}": "${dir}" has no archive of it`, {
-    hint: 'see what is there with verify_checksums --list',
+    hint: 'see what is there with verify_checksums --list; a list that names it is replaced by a save with another one',
   })
 }
 
@@ -171,7 +171,8 @@ async function forgetOne(planned: Planned, { dir, dryRun }: ForgetOptions): Prom
   if (dryRun) return { result: 'would be forgotten', ...result }
   for (const { archive } of found) await forgetArchive(archive)
   // Else it would be missed at the other end.
-  if (await takeOffList(dir, referencesOf(planned))) notes.push('taken off images_list.txt')
+  const list = await takeOffList(dir, referencesOf(planned))
+  if (list !== undefined) notes.push(list)
   return { result: 'forgotten', ...result }
 }
 

@@ -43,24 +43,24 @@ t.test("placeList: somebody's own list stays", async (t) => {
 
 t.test('takeOffList: what was forgotten, and the list with the last of it', async (t) => {
   const dir = t.testdir({})
-  t.equal(await takeOffList(dir, new Set(['a:1'])), false)
+  t.equal(await takeOffList(dir, new Set(['a:1'])), undefined)
   await placeList(dir, Buffer.from('# wanted\na:1 # first\nb:1\n'))
-  t.equal(await takeOffList(dir, new Set(['c:1'])), false)
-  t.equal(await takeOffList(dir, new Set(['a:1'])), true)
+  t.equal(await takeOffList(dir, new Set(['c:1'])), undefined)
+  t.equal(await takeOffList(dir, new Set(['a:1'])), 'taken off images_list.txt')
   t.equal(readFileSync(join(dir, NAME), 'utf8'), '# wanted\nb:1\n')
   t.ok(await isWhole(dir))
-  t.equal(await takeOffList(dir, new Set(['b:1'])), true)
+  t.equal(await takeOffList(dir, new Set(['b:1'])), 'taken off images_list.txt')
   t.equal(readFileSync(join(dir, NAME), 'utf8'), '# wanted\n', 'what somebody wrote')
   t.ok(await isWhole(dir))
   await placeList(dir, Buffer.from('a:1\n'))
-  t.equal(await takeOffList(dir, new Set(['a:1'])), true)
+  t.equal(await takeOffList(dir, new Set(['a:1'])), 'taken off images_list.txt')
   t.notOk(existsSync(join(dir, NAME)))
   t.notOk(existsSync(join(dir, 'SHA256SUMS')))
 })
 
 t.test('takeOffList: a list that no save put there', async (t) => {
   const dir = t.testdir({ [NAME]: 'a:1\n' })
-  t.equal(await takeOffList(dir, new Set(['a:1'])), false)
+  t.equal(await takeOffList(dir, new Set(['a:1'])), 'images_list.txt here still names it')
   t.equal(readFileSync(join(dir, NAME), 'utf8'), 'a:1\n')
 })
 
