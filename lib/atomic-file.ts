@@ -1,7 +1,7 @@
 // Files that are there whole or not at all: written under a temporary name in
 // the same directory, synced, then renamed. The name tells host, boot and
 // process, for people who find it.
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { remove } from 'fs-extra/esm'
@@ -95,9 +95,4 @@ export async function syncDirectory(dir: string): Promise<void> {
   } finally {
     await handle.close()
   }
-}
-
-/** @returns the sha256 of what a small file holds, in hex */
-export function sha256Of(content: string | Buffer): string {
-  return createHash('sha256').update(content).digest('hex')
 }

@@ -8,7 +8,6 @@ import { SUMS_NAME, isArchiveName, recordName } from './archive-name.ts'
 import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
 import {
   createAtomicFile,
-  sha256Of,
   syncDirectory,
   temporaryPath,
   writeFileAtomic,
@@ -26,7 +25,13 @@ import { checkLock } from './directory-lock.ts'
 import { ToolError, nothing } from './errors.ts'
 import { hashFile } from './file-range.ts'
 import type { VerbContext } from './outcome.ts'
-import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile, type SmallFile } from './small-file.ts'
+import {
+  MAX_METADATA_BYTES,
+  MAX_SUMS_BYTES,
+  readSmallFile,
+  sha256Of,
+  type SmallFile,
+} from './small-file.ts'
 
 /** @throws NO_DIRECTORY where there is none */
 export async function checkDirectory(dir: string): Promise<void> {

@@ -14,7 +14,7 @@ import { findEngine, takesParts, type EngineName } from './engine.ts'
 import { areApart, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './load-queue.ts'
-import { findMissingOf, missingOutcomes } from './missing-files.ts'
+import { MAX_TOLD, findMissingOf, missingOutcomes } from './missing-files.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
 import { watchLayers } from './present-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from './targets.ts'
@@ -47,7 +47,9 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   const delivery = createDelivery(options)
   const missing = await findMissingOf(options, delivery)
   const targets = await findTargetsOf(options, delivery, missing)
-  for (const { error } of missing) options.notify({ type: 'warning', text: error.message })
+  for (const { error } of missing.slice(0, MAX_TOLD)) {
+    options.notify({ type: 'warning', text: error.message })
+  }
   const { compressor: wanted } = options
   const [engine, decompressors] = await Promise.all([
     findEngine(options.engine, options.signal),

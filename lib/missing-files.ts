@@ -71,7 +71,8 @@ export function* missingOutcomes(
   yield { image, archive: '', result: 'failed', elapsedMs: 0, notes: [], error }
 }
 
-const MAX_TOLD = 200
+/** As many are told one by one. */
+export const MAX_TOLD = 200
 
 /** A file of SHA256SUMS that is not there. */
 export interface LostFile extends ListedFile {

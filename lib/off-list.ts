@@ -19,7 +19,7 @@ export function noteOffList(
   const more = others.length > MAX_NAMED ? [`and ${others.length - MAX_NAMED} more`] : []
   const what = others.length === 1 ? '1 archive here is' : `${others.length} archives here are`
   const names = [...some, ...more].join(', ')
-  return `${what} not on the list: ${names}; verify and load take it only by its name`
+  return `${what} not on the list: ${names}; verify and load take what is not on it only by name`
 }
 
 const MAX_NAMED = 5

@@ -48,7 +48,7 @@ export async function readSmallFile(
     const bytes = await readAll(handle, maxBytes + 1)
     if (bytes.length > maxBytes) throw tooLarge(path, Math.max(found.size, bytes.length), maxBytes)
     const isForeign = found.nlink > 1 || found.uid !== process.geteuid?.()
-    return { bytes, sha256: createHash('sha256').update(bytes).digest('hex'), isForeign }
+    return { bytes, sha256: sha256Of(bytes), isForeign }
   } finally {
     await handle.close()
   }
@@ -117,3 +117,8 @@ async function readAll(handle: FileHandle, mostBytes: number): Promise<Buffer> {
 }
 
 const CHUNK_BYTES = 256 * 1024
+
+/** @returns the sha256 of what a small file holds, in hex */
+export function sha256Of(content: string | Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
+}

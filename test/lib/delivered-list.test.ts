@@ -72,7 +72,7 @@ t.test('noteLeftOut: archives that are not on the list', async (t) => {
   await writeFile(join(dir, 'b-1.tar.xz'), '')
   t.match(
     await noteLeftOut(dir),
-    /^1 archive here is not on the list: "b-1.tar.xz"; verify and load take it only by its name$/,
+    /^1 archive here is not on the list: "b-1.tar.xz"; verify and load take what is not on it only by name$/,
   )
   for (const letter of 'cdefg') await writeFile(join(dir, `${letter}-1.tar.xz`), '')
   t.match(await noteLeftOut(dir), /^6 archives here are .*"f-1.tar.xz", and 1 more; /)

@@ -121,3 +121,15 @@ t.test('missingOutcomes: each that was not reported fails', async (t) => {
   t.equal(outcomes.length, 1)
   t.strictSame(told, [{ type: 'step', text: 'Checking b.tar.xz...' }])
 })
+
+t.test('missingOutcomes: of very many the first are told, and how many more', async (t) => {
+  const names = Array.from({ length: 203 }, (_, n) => `${n}.tar.xz`)
+  const missing = await findMissing(t.testdir({ SHA256SUMS: sums(...names) }))
+  const outcomes = [...missingOutcomes(missing, new Set(), { notify: () => {} })]
+  t.equal(outcomes.length, 201)
+  t.match(outcomes.at(-1), {
+    image: '3 more files',
+    result: 'failed',
+    error: { code: 'NO_ARCHIVE' },
+  })
+})
