@@ -1,7 +1,7 @@
 // The names of what lies in a carry directory, as the original scripts chose
 // them: `/` → `_` and `:` → `-`.
 import { CODECS, ENDINGS, type Codec } from './codec.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { taggedName, type ImageReference } from './image-reference.ts'
 
 const RECORD_ENDING = '.json'

@@ -2,11 +2,11 @@
 // will have, and the archives that are at hand.
 import type { ArchiveRecord } from './archive-record.ts'
 import type { ArchivedImage, RequiredLayer } from './docker-archive.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { readBaseLayers, type BaseOptions, type HeldLayer } from './held-layers.ts'
 import { planLoad, type LoadPlan } from './load-plan.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
-import { formatBytes } from './quantity.ts'
+import { formatBytes } from './core/format.ts'
 import type { Target } from './targets.ts'
 
 /** Where layers may be, beside the archive. */

@@ -4,11 +4,11 @@ import * as v from 'valibot'
 
 import { CODECS } from './codec.ts'
 import { PLATFORM, TIME, type ArchivedImage } from './docker-archive.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
 import { readReference } from './image-reference.ts'
 import { hasTooManyParts } from './json-member.ts'
-import { hasControls } from './visible-text.ts'
+import { hasControls } from './core/visible-text.ts'
 
 /** The version of the record that this tool writes, and the newest it reads. */
 export const RECORD_SCHEMA = 1

@@ -1,7 +1,7 @@
 // How much of some archives is in several of them.
 import type { ArchiveRecord } from './archive-record.ts'
 import { layerDigest } from './docker-archive.ts'
-import type { Holding, Outcome } from './outcome.ts'
+import type { Holding, Outcome } from './core/outcome.ts'
 
 /** An archive in a directory. */
 export interface HeldArchive {

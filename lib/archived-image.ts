@@ -8,11 +8,11 @@ import { forgetArchive, isUpToDate } from './carry-directory.ts'
 import type { Coding } from './codec.ts'
 import type { CompressorName } from './compressor.ts'
 import type { EngineImage } from './engine-image.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { examineArchive, examineBeside, readGoodRecord } from './existing-archive.ts'
 import type { ImageReference } from './image-reference.ts'
 import { findDelivered } from './known-layers.ts'
-import type { VerbContext } from './outcome.ts'
+import type { VerbContext } from './core/outcome.ts'
 
 /** How an image is to be archived. */
 export interface ImageArchiveOptions extends VerbContext {

@@ -22,9 +22,9 @@ import {
   type ListedFile,
 } from './checksum-file.ts'
 import { checkLock } from './directory-lock.ts'
-import { ToolError, nothing } from './errors.ts'
+import { ToolError, nothing } from './core/errors.ts'
 import { hashFile } from './file-range.ts'
-import type { VerbContext } from './outcome.ts'
+import type { VerbContext } from './core/outcome.ts'
 import {
   MAX_METADATA_BYTES,
   MAX_SUMS_BYTES,

@@ -2,8 +2,8 @@
 // this file, report.ts and the scripts touch the process.
 import { availableParallelism } from 'node:os'
 
-import { formatError, interrupted, toToolError } from './errors.ts'
-import type { Outcome, VerbContext } from './outcome.ts'
+import { formatError, interrupted, toToolError } from './core/errors.ts'
+import type { Outcome, VerbContext } from './core/outcome.ts'
 import { signalGroups } from './process-group.ts'
 import { sizeThreadPool } from './thread-pool.ts'
 import { parseArguments, type Arguments } from './usage.ts'

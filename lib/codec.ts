@@ -1,6 +1,6 @@
 // The codecs of archives: their names and endings, the bytes that they are told
 // by, and how they can be set.
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 
 /** The codecs, as a record names them. */
 export const CODECS = ['xz', 'zstd'] as const

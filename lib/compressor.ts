@@ -4,8 +4,8 @@ import { availableParallelism } from 'node:os'
 
 import { ask, NOT_FOUND } from './ask.ts'
 import type { Codec, Coding } from './codec.ts'
-import { ToolError, interrupted } from './errors.ts'
-import type { VerbContext } from './outcome.ts'
+import { ToolError, interrupted } from './core/errors.ts'
+import type { VerbContext } from './core/outcome.ts'
 
 /** What can be asked for by name. */
 export const COMPRESSOR_NAMES = ['pixz', 'xz', 'zstd', 'builtin'] as const

@@ -7,7 +7,7 @@ import { json } from 'node:stream/consumers'
 import * as v from 'valibot'
 
 import type { Engine } from './engine.ts'
-import { isSystemError } from './errors.ts'
+import { isSystemError } from './core/errors.ts'
 
 const PATIENCE_MS = 5000
 

@@ -6,7 +6,7 @@ import { checkNamed, checkReference, same } from './archive-check.ts'
 import { recordName } from './archive-name.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import type { Delivery } from './delivery.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { checkExists, type Target } from './targets.ts'
 
 /** What is known of an archive before it is read. */

@@ -6,7 +6,7 @@ import { same } from './archive-check.ts'
 import { LIST_NAME, SUMS_NAME, isRecordName, recordName } from './archive-name.ts'
 import { parseRecord, type ArchiveRecord } from './archive-record.ts'
 import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './checksum-file.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile } from './small-file.ts'
 
 /** What a run takes for a delivery's own. */

@@ -2,7 +2,7 @@
 // of a tar's members to the images in it, each proven whole.
 import * as v from 'valibot'
 
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { checkCount, MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
 import { checkNames } from './image-names.ts'
 import { readReference } from './image-reference.ts'

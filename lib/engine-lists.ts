@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import type { Answer } from './ask.ts'
 import { chainIds } from './chain-id.ts'
 import { answerError, askEngine, runEngine, type Engine } from './engine.ts'
-import type { ErrorCode } from './errors.ts'
+import type { ErrorCode } from './core/errors.ts'
 
 /** @returns the names, with tags, of all images that the engine has. */
 export async function listTags(engine: Engine): Promise<string[]> {

@@ -6,7 +6,7 @@ import { engineError, unpackError } from './engine-error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
 import { parseInfo, type EngineInfo } from './engine-info.ts'
 import { createListener, type Loading } from './engine-said.ts'
-import { ToolError, interrupted } from './errors.ts'
+import { ToolError, interrupted } from './core/errors.ts'
 
 /** The commands that are known, most preferred first. */
 export const ENGINE_NAMES = ['docker', 'podman', 'nerdctl'] as const

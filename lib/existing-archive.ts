@@ -8,7 +8,7 @@ import { recordName } from './archive-name.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import { isPendingName } from './atomic-file.ts'
 import { readPending, readRecord } from './carry-directory.ts'
-import { ToolError, isSystemError, nothing } from './errors.ts'
+import { ToolError, isSystemError, nothing } from './core/errors.ts'
 
 /** What lies there. */
 export interface ExistingArchive {

@@ -16,11 +16,11 @@ import { checkDirectory, forgetArchive, readChecksums } from './carry-directory.
 import type { Checksums } from './checksum-file.ts'
 import { CODECS, ENDINGS } from './codec.ts'
 import { takeOffList } from './delivered-list.ts'
-import { ToolError, toToolError } from './errors.ts'
+import { ToolError, toToolError } from './core/errors.ts'
 import { examineBeside, type ExistingArchive } from './existing-archive.ts'
 import { readHeldLayers, readRecords, type FoundRecord, type HeldLayer } from './held-layers.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
-import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from './core/outcome.ts'
 import { openForWriting } from './writing-run.ts'
 
 /** What {@link forget} takes. */

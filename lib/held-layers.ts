@@ -9,10 +9,10 @@ import type { ArchiveRecord, Segment } from './archive-record.ts'
 import { readRecord } from './carry-directory.ts'
 import { isSameCoding, type Coding } from './codec.ts'
 import type { Delivery } from './delivery.ts'
-import { ToolError, isAbsent, toToolError } from './errors.ts'
+import { ToolError, isAbsent, toToolError } from './core/errors.ts'
 import { streamFile } from './file-range.ts'
 import type { KnownLayer } from './layer-guess.ts'
-import type { VerbContext } from './outcome.ts'
+import type { VerbContext } from './core/outcome.ts'
 import { lookAtFile } from './small-file.ts'
 
 /** A layer in an archive. */

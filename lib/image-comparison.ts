@@ -3,7 +3,7 @@
 // differently, and then the digests of config and layers decide.
 import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import type { EngineDigest } from './original.ts'
 
 /**

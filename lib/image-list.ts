@@ -1,6 +1,6 @@
 // images_list.txt: one image reference a line. A bad line is told before
 // anything is pulled, since the run may take a night.
-import { MAX_LINES, ToolError, firstLines } from './errors.ts'
+import { MAX_LINES, ToolError, firstLines } from './core/errors.ts'
 import { readReference, type ImageReference } from './image-reference.ts'
 
 /**

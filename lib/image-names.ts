@@ -4,7 +4,7 @@
 // by one engine, and seen by nobody who looked at another place.
 import * as v from 'valibot'
 
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { checkCount, MAX_ENTRIES } from './image-limits.ts'
 import { checkKeys, lengthIn, parseJson, readJson } from './json-member.ts'
 import { BLOBS, READ_KEYS, type Members, type OciLayout } from './oci-layout.ts'

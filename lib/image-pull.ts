@@ -4,13 +4,13 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { startChild, withChildren } from './child.ts'
-import { endOf, withoutCredentials } from './credentials.ts'
+import { endOf, withoutCredentials } from './core/credentials.ts'
 import { engineError } from './engine-error.ts'
 import type { EngineImage } from './engine-image.ts'
 import { inspectImage, tagImage, type Engine } from './engine.ts'
-import { ToolError, interrupted } from './errors.ts'
+import { ToolError, interrupted } from './core/errors.ts'
 import { pullName, taggedName, type ImageReference } from './image-reference.ts'
-import type { VerbContext } from './outcome.ts'
+import type { VerbContext } from './core/outcome.ts'
 
 /** What {@link pullImage} and {@link findImage} need. */
 export interface PullOptions extends VerbContext {

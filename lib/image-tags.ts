@@ -3,7 +3,7 @@
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { inspectImage, tagImage, takesParts, type Engine } from './engine.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { findPresent, isSameImage, type ReadImages } from './present-image.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
 import { hasLayers, isOtherImage, type ComparedImage } from './same-image.ts'

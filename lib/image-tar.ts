@@ -8,7 +8,7 @@ import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { startSave, type Engine } from './engine.ts'
 import { normalizeTar } from './normal-tar.ts'
-import type { VerbContext } from './outcome.ts'
+import type { VerbContext } from './core/outcome.ts'
 import type { PlainLayout } from './plain-layout.ts'
 import { learnLayout, plainTar } from './plain-tar.ts'
 

@@ -4,9 +4,9 @@ import { basename, join } from 'node:path'
 import { countShared, type HeldArchive } from './archive-sharing.ts'
 import { checkDirectory, listArchives } from './carry-directory.ts'
 import { createDelivery, type DeliveryOptions } from './delivery.ts'
-import { ToolError, toToolError } from './errors.ts'
+import { ToolError, toToolError } from './core/errors.ts'
 import { findMissingOf, missingOutcomes } from './missing-files.ts'
-import type { Outcome, VerbContext } from './outcome.ts'
+import type { Outcome, VerbContext } from './core/outcome.ts'
 import { lookAtFile } from './small-file.ts'
 
 /** What {@link inventory} takes. */

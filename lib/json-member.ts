@@ -1,7 +1,7 @@
 // Members of an image's tar that are JSON.
 import * as v from 'valibot'
 
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { findOddKey } from './json-keys.ts'
 import type { DigestedMember } from './tar-digest.ts'
 

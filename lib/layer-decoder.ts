@@ -9,7 +9,7 @@ import {
 } from 'node:zlib'
 
 import { codecOf, ZSTD_MAGIC } from './codec.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 
 type Decoder = Gunzip | ZstdDecompress
 

@@ -7,7 +7,7 @@ import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
 import { endChildren, startChild, type Child } from './child.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { compressionOf, START_BYTES, type Compression } from './layer-compression.ts'
 import { decodeLayer } from './layer-decoder.ts'
 import type { PlainLayer } from './plain-layers.ts'

@@ -1,5 +1,5 @@
 // Layers that are alike lie in a tar once; the others are links to it.
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import type { Members } from './oci-layout.ts'
 import { memberKey, type DigestedMember } from './tar-digest.ts'
 

@@ -2,8 +2,8 @@
 // next few are on their way to it already. Only the ends of their tars have to
 // wait: what the engine has by then decides whether they may be taken.
 import type { ArchivedImage } from './docker-archive.ts'
-import { ToolError } from './errors.ts'
-import type { Result, VerbContext } from './outcome.ts'
+import { ToolError } from './core/errors.ts'
+import type { Result, VerbContext } from './core/outcome.ts'
 import type { Target } from './targets.ts'
 import { beginAhead, type Ahead, type Turn } from './work-ahead.ts'
 

@@ -15,7 +15,7 @@ import {
   type EngineListener,
   type Loading,
 } from './engine-said.ts'
-import { ToolError, interrupted } from './errors.ts'
+import { ToolError, interrupted } from './core/errors.ts'
 
 /** A daemon that was asked to load a tar; it ends as a child does. */
 export interface LoadRequest extends Loading {

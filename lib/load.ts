@@ -15,7 +15,7 @@ import { areApart, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './load-queue.ts'
 import { MAX_TOLD, findMissingOf, missingOutcomes } from './missing-files.ts'
-import { attempt, type Outcome, type Result, type VerbContext } from './outcome.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from './core/outcome.ts'
 import { watchLayers } from './present-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from './targets.ts'
 

@@ -6,8 +6,8 @@ import { lstat, readdir } from 'node:fs/promises'
 import { isArchiveName, isRecordName, recordedName } from './archive-name.ts'
 import { listFiles, type ListedFile } from './checksum-file.ts'
 import type { Delivery } from './delivery.ts'
-import { ToolError, isAbsent, isSystemError, toToolError } from './errors.ts'
-import type { Outcome, VerbContext } from './outcome.ts'
+import { ToolError, isAbsent, isSystemError, toToolError } from './core/errors.ts'
+import type { Outcome, VerbContext } from './core/outcome.ts'
 import type { TargetOptions } from './targets.ts'
 
 /** A file of the delivery that is not there, or metadata that is there alone. */

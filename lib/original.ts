@@ -9,7 +9,7 @@ import type { EngineImage } from './engine-image.ts'
 import { listTags } from './engine-lists.ts'
 import { readSaved } from './engine-source.ts'
 import { inspectImage, type Engine } from './engine.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import {
   parseReference,
   pullName,

@@ -2,7 +2,7 @@
 // that an OCI manifest names has to come to the diffID that its config names.
 import * as v from 'valibot'
 
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { parseJson } from './json-member.ts'
 import { BLOBS, type Members } from './oci-layout.ts'
 import type { DigestedMember } from './tar-digest.ts'

@@ -3,7 +3,7 @@
 // what the layers are, once to be changed, and then it has to be what was learnt.
 import { createHash } from 'node:crypto'
 
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { decodeLayer } from './layer-decoder.ts'
 import { BLOBS } from './oci-layout.ts'
 import { findPlainLayers, type PlainLayer } from './plain-layers.ts'

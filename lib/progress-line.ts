@@ -1,7 +1,7 @@
 // The line that moves while an image is read or written.
-import type { Notice } from './outcome.ts'
-import { formatBytes, formatShort } from './quantity.ts'
-import { visible } from './visible-text.ts'
+import type { Notice } from './core/outcome.ts'
+import { formatBytes, formatShort } from './core/format.ts'
+import { visible } from './core/visible-text.ts'
 
 /**
  * @param progress - how far it is

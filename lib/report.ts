@@ -1,12 +1,12 @@
 // What people and programs see of a run: the lines of the original scripts and
 // the table on stdout, or JSON there; progress, warnings and errors on stderr.
-import { formatError } from './errors.ts'
-import type { Notice, Outcome } from './outcome.ts'
+import { formatError } from './core/errors.ts'
+import type { Notice, Outcome } from './core/outcome.ts'
 import { formatProgress } from './progress-line.ts'
-import { formatElapsed } from './quantity.ts'
+import { formatElapsed } from './core/format.ts'
 import { formatSpared } from './spared-work.ts'
 import { formatHoldings, formatTable } from './summary-table.ts'
-import { visible, visibleJson } from './visible-text.ts'
+import { visible, visibleJson } from './core/visible-text.ts'
 
 /** The report of one run. */
 export interface Report {

@@ -3,7 +3,7 @@ import type { ArchiveRecord } from './archive-record.ts'
 import type { Decompressors } from './compressor.ts'
 import { readBaseLayers, type BaseOptions } from './held-layers.ts'
 import { planLoad } from './load-plan.ts'
-import type { Progress, VerbContext } from './outcome.ts'
+import type { Progress, VerbContext } from './core/outcome.ts'
 import { proveLayers } from './tar-assembler.ts'
 import type { Target } from './targets.ts'
 

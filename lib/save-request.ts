@@ -7,7 +7,7 @@ import { finished } from 'node:stream/promises'
 import type { Ending } from './child.ts'
 import { describeFailure, notHttp, refusal } from './daemon.ts'
 import { engineError } from './engine-error.ts'
-import { interrupted } from './errors.ts'
+import { interrupted } from './core/errors.ts'
 
 /** What is to be saved. */
 export interface SavedImage {

@@ -1,6 +1,6 @@
 // What a run did not have to do, told at its end.
-import type { Outcome } from './outcome.ts'
-import { formatBytes } from './quantity.ts'
+import type { Outcome } from './core/outcome.ts'
+import { formatBytes } from './core/format.ts'
 
 /** @returns a line for what was reused, left out or skipped, where something was. */
 export function formatSpared(outcomes: readonly Outcome[]): string[] {

@@ -1,6 +1,6 @@
 // The tables at the end of a run.
-import type { Holding, Outcome } from './outcome.ts'
-import { formatBytes, formatShort } from './quantity.ts'
+import type { Holding, Outcome } from './core/outcome.ts'
+import { formatBytes, formatShort } from './core/format.ts'
 import { formatRows } from './text-table.ts'
 
 const HEAD = ['IMAGE', 'TAR', 'ARCHIVE', 'RATIO', 'TIME', 'RESULT']

@@ -2,7 +2,7 @@
 // the sha256 of each member, and the JSON that says what belongs together.
 import { createHash, type Hash } from 'node:crypto'
 
-import type { ToolError } from './errors.ts'
+import type { ToolError } from './core/errors.ts'
 import { START_BYTES } from './layer-compression.ts'
 import type { TarPiece } from './tar-piece.ts'
 import { TarScanner, type Treatment } from './tar-scanner.ts'

@@ -1,7 +1,7 @@
 // A tar on its way: the members are told of, and the bytes handed on as they are,
 // but for the constants where those are wanted, and for members that are to be
 // left out.
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { PieceCollector, type TarPiece } from './tar-piece.ts'
 import { MAKE_AGAIN, TarWalker, type TarListener, type TarMember } from './tar-walker.ts'
 

@@ -16,11 +16,11 @@ import {
 import { listArchives } from './carry-directory.ts'
 import { CODECS } from './codec.ts'
 import type { Delivery } from './delivery.ts'
-import { ToolError, isSystemError, nothing } from './errors.ts'
+import { ToolError, isSystemError, nothing } from './core/errors.ts'
 import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
 import { noteOffList } from './off-list.ts'
-import type { VerbContext } from './outcome.ts'
+import type { VerbContext } from './core/outcome.ts'
 import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from './small-file.ts'
 
 /** Where to look. */

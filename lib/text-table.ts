@@ -1,5 +1,5 @@
 // Cells in columns, for people.
-import { visible } from './visible-text.ts'
+import { visible } from './core/visible-text.ts'
 
 /**
  * @param rows - the head first

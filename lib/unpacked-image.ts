@@ -9,7 +9,7 @@ import * as v from 'valibot'
 import { answerTo, findSocket } from './daemon.ts'
 import type { EngineImage } from './engine-image.ts'
 import { answerError, runEngine, type Engine } from './engine.ts'
-import { interrupted, type ToolError } from './errors.ts'
+import { interrupted, type ToolError } from './core/errors.ts'
 
 /**
  * Where the daemon itself does not tell that an image is laid out, asks the engine for

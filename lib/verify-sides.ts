@@ -6,7 +6,7 @@ import type { Decompressors } from './compressor.ts'
 import type { Engine } from './engine.ts'
 import { hasSameContent, hasSameImages } from './image-comparison.ts'
 import { digestEngineImage, type EngineDigest, type Original } from './original.ts'
-import type { VerbContext } from './outcome.ts'
+import type { VerbContext } from './core/outcome.ts'
 import type { Target } from './targets.ts'
 
 /** What is verified. */

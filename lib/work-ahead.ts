@@ -1,8 +1,8 @@
 // Work that may begin before its turn: while an engine unpacks one image, the
 // way of the next one to it is begun. What it says is kept until its turn, and
 // so is the step that cannot be undone.
-import { interrupted } from './errors.ts'
-import type { Notice, VerbContext } from './outcome.ts'
+import { interrupted } from './core/errors.ts'
+import type { Notice, VerbContext } from './core/outcome.ts'
 
 /** When something may be done for good. */
 export interface Turn {

@@ -18,10 +18,10 @@ import {
   removeListed,
 } from './carry-directory.ts'
 import { lockDirectory, removeOldLockFiles } from './directory-lock.ts'
-import { nothing, toToolError } from './errors.ts'
+import { nothing, toToolError } from './core/errors.ts'
 import { hashFile } from './file-range.ts'
 import { findLost } from './missing-files.ts'
-import type { VerbContext } from './outcome.ts'
+import type { VerbContext } from './core/outcome.ts'
 
 /**
  * Makes sure that this run is the only one that writes there, and finishes or

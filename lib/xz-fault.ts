@@ -1,6 +1,6 @@
 // What can be wrong with an .xz archive that is decompressed within this
 // process, told with the place: whoever copies it again wants to know where.
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 
 /** A place in an archive. */
 export interface XzPlace {

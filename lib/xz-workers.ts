@@ -3,7 +3,7 @@
 // work for them.
 import type { Worker } from 'node:worker_threads'
 
-import { memoryError } from './errors.ts'
+import { memoryError } from './core/errors.ts'
 import type { Turns } from './turns.ts'
 import { startXzWorker } from './worker-code.ts'
 import type { BlockFault } from './xz-fault.ts'

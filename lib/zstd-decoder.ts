@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
 
 import type { Child } from './child.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 import { startTransform } from './transform-child.ts'
 import { createFrameSplitter, type FramePiece } from './zstd-frame.ts'
 

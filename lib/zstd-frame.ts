@@ -2,7 +2,7 @@
 // one without a word, so where each begins and ends is found out here. Only headers
 // are looked at, and no block is kept: what is in them is the decoder's business.
 import { isSkippable, ZSTD_MAGIC } from './codec.ts'
-import { ToolError } from './errors.ts'
+import { ToolError } from './core/errors.ts'
 
 /** Bytes of a frame. */
 export interface FramePiece {

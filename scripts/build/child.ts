@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 
-import { interrupted, type ToolError } from '../../lib/errors.ts'
+import { interrupted, type ToolError } from '../../lib/core/errors.ts'
 import { leadGroup } from '../../lib/process-group.ts'
 
 /** How to run a tool, and how to tell of its failure. */

@@ -6,7 +6,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { ToolError, nothing } from '../../lib/errors.ts'
+import { ToolError, nothing } from '../../lib/core/errors.ts'
 import type { Runtime } from './runtime.ts'
 
 /** The file with the licences, beside the executables. */

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { runTool } from './child.ts'
 import { ARCHITECTURES, explainNpm, readLock, runtimePackage } from './runtime.ts'
 

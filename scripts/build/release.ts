@@ -4,7 +4,7 @@ import { copyFile, link, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { readOrigin } from '../../lib/origin.ts'
 import { runTool } from './child.ts'
 import { runCommand, type CommandContext } from './command.ts'

@@ -6,8 +6,8 @@ import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 
-import { withoutCredentials } from '../../lib/credentials.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { withoutCredentials } from '../../lib/core/credentials.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { runTool } from './child.ts'
 
 /** The processors that executables are made for, as Node names them. */

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
 import { parseChecksums } from '../../lib/checksum-file.ts'
-import { nothing } from '../../lib/errors.ts'
+import { nothing } from '../../lib/core/errors.ts'
 
 /** The file in dist/ with the digest of the inputs. */
 export const STAMP = 'inputs.sha256'

@@ -3,7 +3,7 @@
 import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { formatBytes } from '../../lib/quantity.ts'
+import { formatBytes } from '../../lib/core/format.ts'
 import { ROOT } from '../../scripts/build/root.ts'
 import { drawChart, type ChartPoint } from './chart.ts'
 import { runPipeline, runProgram, say } from './measured-run.ts'

@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { formatBytes } from '../../lib/quantity.ts'
+import { formatBytes } from '../../lib/core/format.ts'
 import { say } from './measured-run.ts'
 import { time } from './paired-timing.ts'
 import { formatMs, type Row } from './result-table.ts'

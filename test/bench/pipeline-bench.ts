@@ -2,7 +2,7 @@
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { formatBytes } from '../../lib/quantity.ts'
+import { formatBytes } from '../../lib/core/format.ts'
 import { runPipeline, runProgram } from './measured-run.ts'
 import { formatRatio, timePairs, type Pair } from './paired-timing.ts'
 import { formatMs, type Row } from './result-table.ts'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import { sendArchive, type SendOptions } from '../../lib/archive-sender.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { requestLoad, type LoadRequest } from '../../lib/load-request.ts'
 import { COMPRESSORS, readers, write } from '../fixtures/archive-writing.ts'
 import { listen } from '../fixtures/daemon-socket.ts'

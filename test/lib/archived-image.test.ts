@@ -9,7 +9,7 @@ import {
   type ImageArchiveOptions,
 } from '../../lib/archived-image.ts'
 import { parseReference } from '../../lib/image-reference.ts'
-import type { Notice } from '../../lib/outcome.ts'
+import type { Notice } from '../../lib/core/outcome.ts'
 import { xzCoding } from '../fixtures/archive-writing.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 

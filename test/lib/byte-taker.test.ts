@@ -2,7 +2,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 
 import { createByteTaker } from '../../lib/byte-taker.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 
 const TEXT = 'a few bytes'
 

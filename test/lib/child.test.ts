@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 
 import { startChild, withChildren, type Child } from '../../lib/child.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 
 /** A shell, whose failure is told with what it said. */
 function shell(script: string, name = 'sh'): Child {

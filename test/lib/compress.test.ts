@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 
 import { formatRecord, parseRecord } from '../../lib/archive-record.ts'
 import { compress, type CompressOptions } from '../../lib/compress.ts'
-import type { Notice, Outcome } from '../../lib/outcome.ts'
+import type { Notice, Outcome } from '../../lib/core/outcome.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { xzCoding } from '../fixtures/archive-writing.ts'
 import { sh } from '../fixtures/run.ts'

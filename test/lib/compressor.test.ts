@@ -8,7 +8,7 @@ import {
   findDecompressors,
   type CompressorName,
 } from '../../lib/compressor.ts'
-import type { Notice } from '../../lib/outcome.ts'
+import type { Notice } from '../../lib/core/outcome.ts'
 import { usePrograms, useScripts } from '../fixtures/programs-on-path.ts'
 
 const ZSTD_INSIDE = { name: 'builtin', version: process.versions['zstd'] }

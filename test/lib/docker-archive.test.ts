@@ -8,7 +8,7 @@ import {
   type ArchivedImage,
   type RequiredLayer,
 } from '../../lib/docker-archive.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { dockerArchive, type ArchiveOptions } from '../fixtures/archive-builder.ts'
 import type { Layout } from '../fixtures/archive-layouts.ts'
 import { digest } from '../fixtures/digested-tar.ts'

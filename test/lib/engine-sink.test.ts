@@ -4,7 +4,7 @@ import t from 'tap'
 
 import { startChild, withChildren, type Child } from '../../lib/child.ts'
 import { sendTar } from '../../lib/engine-sink.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 
 const MIB = 1024 * 1024
 const NEVER = new AbortController().signal

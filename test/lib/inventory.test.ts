@@ -3,7 +3,7 @@ import t from 'tap'
 
 import { formatRecord } from '../../lib/archive-record.ts'
 import { inventory } from '../../lib/inventory.ts'
-import type { Notice } from '../../lib/outcome.ts'
+import type { Notice } from '../../lib/core/outcome.ts'
 import { PLAIN } from '../fixtures/plain-delivery.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 

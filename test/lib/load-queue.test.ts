@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 
 import type { ArchivedImage } from '../../lib/docker-archive.ts'
-import { ToolError, type ErrorCode } from '../../lib/errors.ts'
+import { ToolError, type ErrorCode } from '../../lib/core/errors.ts'
 import { createLoadQueue, type LoadOne, type LoadQueue } from '../../lib/load-queue.ts'
-import type { Notice } from '../../lib/outcome.ts'
+import type { Notice } from '../../lib/core/outcome.ts'
 
 const TARGETS = ['a', 'b', 'c', 'd', 'e', 'f'].map((label) => ({
   label,

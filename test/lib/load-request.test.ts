@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 
 import { startChild } from '../../lib/child.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { requestLoad, type LoadRequest } from '../../lib/load-request.ts'
 import { listen, listenRaw } from '../fixtures/daemon-socket.ts'
 

@@ -10,7 +10,7 @@ import {
   type MissingFile,
 } from '../../lib/missing-files.ts'
 import { readSums } from '../../lib/carry-directory.ts'
-import type { Notice } from '../../lib/outcome.ts'
+import type { Notice } from '../../lib/core/outcome.ts'
 import { plainDelivery } from '../fixtures/plain-delivery.ts'
 
 const SUM = '0'.repeat(64)

@@ -9,7 +9,7 @@ import t, { type Test } from 'tap'
 
 import { ask } from '../../lib/ask.ts'
 import { startChild, type Child } from '../../lib/child.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { leadGroup, signalGroups } from '../../lib/process-group.ts'
 import { until } from '../fixtures/workbench.ts'
 

@@ -3,8 +3,8 @@ import { stripVTControlCharacters } from 'node:util'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
-import { ToolError } from '../../lib/errors.ts'
-import type { Notice, Outcome } from '../../lib/outcome.ts'
+import { ToolError } from '../../lib/core/errors.ts'
+import type { Notice, Outcome } from '../../lib/core/outcome.ts'
 import { createReport, type Report } from '../../lib/report.ts'
 
 /** What was written to stdout and stderr since the call. */

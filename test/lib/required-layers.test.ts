@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import type { Notice } from '../../lib/outcome.ts'
+import type { Notice } from '../../lib/core/outcome.ts'
 import { proveRequired } from '../../lib/required-layers.ts'
 import { readers } from '../fixtures/archive-writing.ts'
 import { sha256 } from '../fixtures/digest.ts'

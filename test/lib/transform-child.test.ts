@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream'
 import t from 'tap'
 
 import { withChildren } from '../../lib/child.ts'
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { startTransform } from '../../lib/transform-child.ts'
 
 const NEVER = new AbortController().signal

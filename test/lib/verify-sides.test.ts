@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { Notice } from '../../lib/outcome.ts'
+import type { Notice } from '../../lib/core/outcome.ts'
 import { readSides, type ReadSides, type SideTools } from '../../lib/verify-sides.ts'
 import { readers, write } from '../fixtures/archive-writing.ts'
 import { sha256 } from '../fixtures/digest.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 
-import { interrupted } from '../../lib/errors.ts'
-import type { Notice, VerbContext } from '../../lib/outcome.ts'
+import { interrupted } from '../../lib/core/errors.ts'
+import type { Notice, VerbContext } from '../../lib/core/outcome.ts'
 import { beginAhead } from '../../lib/work-ahead.ts'
 
 /** A context that keeps what it is told. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import t from 'tap'
 
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { readRecords } from '../../lib/xz-index.ts'
 import { SEED, seededRandom } from '../fixtures/seeded-random.ts'
 import { layout, pixz, sampleBytes, unxz, xz } from '../fixtures/xz-archives.ts'

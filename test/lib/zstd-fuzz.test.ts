@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers'
 import { constants, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
-import { ToolError } from '../../lib/errors.ts'
+import { ToolError } from '../../lib/core/errors.ts'
 import { startZstdDecoder } from '../../lib/zstd-decoder.ts'
 import { createFrameSplitter } from '../../lib/zstd-frame.ts'
 import { startFile } from '../fixtures/run.ts'

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 
-import { ToolError, interrupted } from '../../lib/errors.ts'
-import { attempt, type Result } from '../../lib/outcome.ts'
+import { ToolError, interrupted } from '../../../lib/core/errors.ts'
+import { attempt, type Result } from '../../../lib/core/outcome.ts'
 
 function attemptTo(
   act: () => Promise<Result>,

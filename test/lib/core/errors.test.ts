@@ -10,7 +10,7 @@ import {
   isSystemError,
   nothing,
   toToolError,
-} from '../../lib/errors.ts'
+} from '../../../lib/core/errors.ts'
 
 /** An error as node makes it of what the operating system says. */
 function systemError(code: string, path?: string): Error {

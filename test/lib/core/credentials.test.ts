@@ -1,7 +1,7 @@
 // What engines really say, with secrets where they may stand.
 import t from 'tap'
 
-import { endOf, withoutCredentials } from '../../lib/credentials.ts'
+import { endOf, withoutCredentials } from '../../../lib/core/credentials.ts'
 
 const SECRET = 's3cr3tP4ss'
 const DIGEST = `sha256:${'a1'.repeat(32)}`

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { hasControls, visible, visibleJson } from '../../lib/visible-text.ts'
+import { hasControls, visible, visibleJson } from '../../../lib/core/visible-text.ts'
 
 // the text, how it is shown
 const TEXTS: [string, string][] = [

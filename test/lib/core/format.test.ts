@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { formatBytes, formatElapsed, formatShort } from '../../lib/quantity.ts'
+import { formatBytes, formatElapsed, formatShort } from '../../../lib/core/format.ts'
 
 const BYTES: [number, string][] = [
   [0, '0 B'],
