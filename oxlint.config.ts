@@ -31,7 +31,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
     pure: '{detect,formats,stored,xz/{block-index,condition,error,header,layout,worker-messages},zstd/frames}.ts',
   },
   tar: { below: ['core'], pure: '**' },
-  io: { below: ['core'], pure: '{byte-reader,hold-back,rechunk}.ts' },
+  io: { below: ['core'], pure: '{byte-reader,rechunk}.ts' },
   core: { below: [], pure: '**' },
 }
 

@@ -4,7 +4,7 @@ import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import { ToolError } from './core/errors.ts'
-import { hashFile } from './file-range.ts'
+import { hashFile } from './io/file-range.ts'
 import { familiarName, parseReference, taggedName, type ImageReference } from './image-reference.ts'
 import type { Target } from './targets.ts'
 

@@ -4,11 +4,11 @@
 import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
-import { withChildren, type Child } from './child.ts'
+import { withChildren, type Child } from './io/child.ts'
 import type { Decompressors } from './compressor.ts'
 import { startDecompressor } from './decompression.ts'
-import { streamFile, wholeFile } from './file-range.ts'
-import { holdBack } from './hold-back.ts'
+import { streamFile, wholeFile } from './io/file-range.ts'
+import { holdBack } from './io/hold-back.ts'
 import type { LoadRequest } from './load-request.ts'
 
 /** What {@link sendArchive} needs. */

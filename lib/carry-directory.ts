@@ -12,7 +12,7 @@ import {
   temporaryPath,
   writeFileAtomic,
   type AtomicFile,
-} from './atomic-file.ts'
+} from './io/atomic-file.ts'
 import { isSameCoding, type Coding } from './codec.ts'
 import {
   dropFiles,
@@ -21,9 +21,9 @@ import {
   updateChecksums,
   type ListedFile,
 } from './checksum-file.ts'
-import { checkLock } from './directory-lock.ts'
+import { checkLock } from './io/directory-lock.ts'
 import { ToolError, nothing } from './core/errors.ts'
-import { hashFile } from './file-range.ts'
+import { hashFile } from './io/file-range.ts'
 import type { VerbContext } from './core/outcome.ts'
 import {
   MAX_METADATA_BYTES,
@@ -31,7 +31,7 @@ import {
   readSmallFile,
   sha256Of,
   type SmallFile,
-} from './small-file.ts'
+} from './io/small-file.ts'
 
 /** @throws NO_DIRECTORY where there is none */
 export async function checkDirectory(dir: string): Promise<void> {

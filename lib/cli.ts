@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 
 import { formatError, interrupted, toToolError } from './core/errors.ts'
 import type { Outcome, VerbContext } from './core/outcome.ts'
-import { signalGroups } from './process-group.ts'
+import { signalGroups } from './io/process-group.ts'
 import { sizeThreadPool } from './thread-pool.ts'
 import { parseArguments, type Arguments } from './usage.ts'
 import { keepYoungHeapSmall } from './young-heap.ts'

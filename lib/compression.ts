@@ -1,7 +1,7 @@
 // Tar bytes into one segment, by a child that uses all processors.
 import { availableParallelism } from 'node:os'
 
-import { startChild, type Child } from './child.ts'
+import { startChild, type Child } from './io/child.ts'
 import type { Coding } from './codec.ts'
 import { usesProcessors, type Compressor } from './compressor.ts'
 import { ToolError } from './core/errors.ts'

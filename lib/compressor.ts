@@ -2,7 +2,7 @@
 // those are missing or slow, what is built in.
 import { availableParallelism } from 'node:os'
 
-import { ask, NOT_FOUND } from './ask.ts'
+import { ask, NOT_FOUND } from './io/run-command.ts'
 import type { Codec, Coding } from './codec.ts'
 import { ToolError, interrupted } from './core/errors.ts'
 import type { VerbContext } from './core/outcome.ts'

@@ -7,7 +7,7 @@ import { LIST_NAME, SUMS_NAME, isRecordName, recordName } from './archive-name.t
 import { parseRecord, type ArchiveRecord } from './archive-record.ts'
 import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './checksum-file.ts'
 import { ToolError } from './core/errors.ts'
-import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile } from './small-file.ts'
+import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile } from './io/small-file.ts'
 
 /** What a run takes for a delivery's own. */
 export interface DeliveryOptions {

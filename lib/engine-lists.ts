@@ -1,7 +1,7 @@
 // What a container engine has: the names of its images, and their layers.
 import * as v from 'valibot'
 
-import type { Answer } from './ask.ts'
+import type { Answer } from './io/run-command.ts'
 import { chainIds } from './chain-id.ts'
 import { answerError, askEngine, runEngine, type Engine } from './engine.ts'
 import type { ErrorCode } from './core/errors.ts'

@@ -1,7 +1,7 @@
 // The container engine, by its command: short questions by ask.ts, image
 // bytes through streams.
-import { ask, NOT_FOUND, type Answer } from './ask.ts'
-import { startChild, type Child } from './child.ts'
+import { ask, NOT_FOUND, type Answer } from './io/run-command.ts'
+import { startChild, type Child } from './io/child.ts'
 import { engineError, unpackError } from './engine-error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
 import { parseInfo, type EngineInfo } from './engine-info.ts'

@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path'
 
 import { recordName } from './archive-name.ts'
 import type { ArchiveRecord } from './archive-record.ts'
-import { isPendingName } from './atomic-file.ts'
+import { isPendingName } from './io/atomic-file.ts'
 import { readPending, readRecord } from './carry-directory.ts'
 import { ToolError, isSystemError, nothing } from './core/errors.ts'
 

@@ -10,10 +10,10 @@ import { readRecord } from './carry-directory.ts'
 import { isSameCoding, type Coding } from './codec.ts'
 import type { Delivery } from './delivery.ts'
 import { ToolError, isAbsent, toToolError } from './core/errors.ts'
-import { streamFile } from './file-range.ts'
+import { streamFile } from './io/file-range.ts'
 import type { KnownLayer } from './layer-guess.ts'
 import type { VerbContext } from './core/outcome.ts'
-import { lookAtFile } from './small-file.ts'
+import { lookAtFile } from './io/small-file.ts'
 
 /** A layer in an archive. */
 export interface HeldLayer extends KnownLayer {

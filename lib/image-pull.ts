@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { startChild, withChildren } from './child.ts'
+import { startChild, withChildren } from './io/child.ts'
 import { endOf, withoutCredentials } from './core/credentials.ts'
 import { engineError } from './engine-error.ts'
 import type { EngineImage } from './engine-image.ts'

@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream'
 
 import type { RecordedImage } from './archive-record.ts'
-import { endChildren, keepOutput, withChildren, type Child } from './child.ts'
+import { endChildren, keepOutput, withChildren, type Child } from './io/child.ts'
 import type { ArchivedImage } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { startSave, type Engine } from './engine.ts'

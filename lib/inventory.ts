@@ -7,7 +7,7 @@ import { createDelivery, type DeliveryOptions } from './delivery.ts'
 import { ToolError, toToolError } from './core/errors.ts'
 import { findMissingOf, missingOutcomes } from './missing-files.ts'
 import type { Outcome, VerbContext } from './core/outcome.ts'
-import { lookAtFile } from './small-file.ts'
+import { lookAtFile } from './io/small-file.ts'
 
 /** What {@link inventory} takes. */
 export interface InventoryOptions extends VerbContext, DeliveryOptions {

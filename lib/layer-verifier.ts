@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import { endChildren, startChild, type Child } from './child.ts'
+import { endChildren, startChild, type Child } from './io/child.ts'
 import { ToolError } from './core/errors.ts'
 import { compressionOf, START_BYTES, type Compression } from './layer-compression.ts'
 import { decodeLayer } from './layer-decoder.ts'

@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os'
 import type { FileHandle } from 'node:fs/promises'
 
 import type { Segment } from './archive-record.ts'
-import type { Child } from './child.ts'
+import type { Child } from './io/child.ts'
 import type { Coding } from './codec.ts'
 import type { Compressors } from './compressor.ts'
 import { interrupted, isInterruption, toToolError } from './core/errors.ts'

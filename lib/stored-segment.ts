@@ -2,7 +2,7 @@
 // already would take the time of a compression and become no smaller. Decoders
 // need no memory to speak of for it.
 import { codecOf, ZSTD_MAGIC } from './codec.ts'
-import { cutEqually } from './equal-pieces.ts'
+import { cutEqually } from './io/rechunk.ts'
 import { formatFooter, formatHeader, sumOf } from './xz-header.ts'
 import { formatIndex, formatNumber, type BlockRecord } from './xz-index.ts'
 

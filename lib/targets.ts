@@ -21,7 +21,7 @@ import { parseImageList } from './image-list.ts'
 import { parseReference, type ImageReference } from './image-reference.ts'
 import { noteOffList } from './off-list.ts'
 import type { VerbContext } from './core/outcome.ts'
-import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from './small-file.ts'
+import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from './io/small-file.ts'
 
 /** Where to look. */
 export interface TargetOptions {

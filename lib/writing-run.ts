@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { isRecordName, recordedName } from './archive-name.ts'
 import { formatRecord, type ArchiveRecord } from './archive-record.ts'
-import { isLockTemporary, isPendingName, isTemporaryName } from './atomic-file.ts'
+import { isLockTemporary, isPendingName, isTemporaryName } from './io/atomic-file.ts'
 import {
   checkDirectory,
   isListed,
@@ -17,9 +17,9 @@ import {
   readSums,
   removeListed,
 } from './carry-directory.ts'
-import { lockDirectory, removeOldLockFiles } from './directory-lock.ts'
+import { lockDirectory, removeOldLockFiles } from './io/directory-lock.ts'
 import { nothing, toToolError } from './core/errors.ts'
-import { hashFile } from './file-range.ts'
+import { hashFile } from './io/file-range.ts'
 import { findLost } from './missing-files.ts'
 import type { VerbContext } from './core/outcome.ts'
 

@@ -2,9 +2,9 @@
 // own: header and index around it make whoever decodes it verify all of it.
 import { basename } from 'node:path'
 
-import { createByteTaker, type ByteTaker } from './byte-taker.ts'
+import { createByteTaker, type ByteTaker } from './io/byte-reader.ts'
 import { badXz, type XzPlace } from './xz-fault.ts'
-import type { FileRange } from './file-range.ts'
+import type { FileRange } from './io/file-range.ts'
 import { readStreams } from './xz-file.ts'
 import { frameBlock, padded, readRecords, type BlockRecord } from './xz-index.ts'
 import type { XzStream } from './xz-layout.ts'

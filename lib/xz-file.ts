@@ -2,7 +2,7 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 
-import type { FileRange } from './file-range.ts'
+import type { FileRange } from './io/file-range.ts'
 import { badXz } from './xz-fault.ts'
 import { readLayout, type XzSource, type XzStream } from './xz-layout.ts'
 

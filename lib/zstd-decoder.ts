@@ -4,9 +4,9 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
 
-import type { Child } from './child.ts'
+import type { Child } from './io/child.ts'
 import { ToolError } from './core/errors.ts'
-import { startTransform } from './transform-child.ts'
+import { startTransform } from './io/in-process-child.ts'
 import { createFrameSplitter, type FramePiece } from './zstd-frame.ts'
 
 /**

@@ -5,10 +5,10 @@ import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { constants, createZstdCompress } from 'node:zlib'
 
-import type { Child } from './child.ts'
-import { cutEqually } from './equal-pieces.ts'
+import type { Child } from './io/child.ts'
+import { cutEqually } from './io/rechunk.ts'
 import { fitThreads } from './thread-memory.ts'
-import { startTransform } from './transform-child.ts'
+import { startTransform } from './io/in-process-child.ts'
 
 /** How {@link startZstdEncoder} compresses. */
 export interface ZstdOptions {

@@ -1,12 +1,12 @@
 // Runs the tools of a build to their end: npm, tar, pkg. Unlike the children of
-// lib/child.ts they carry no image bytes, but want a directory and an
+// lib/io/child.ts they carry no image bytes, but want a directory and an
 // environment of their own, and what they say is only of interest if they fail.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 
 import { interrupted, type ToolError } from '../../lib/core/errors.ts'
-import { leadGroup } from '../../lib/process-group.ts'
+import { leadGroup } from '../../lib/io/process-group.ts'
 
 /** How to run a tool, and how to tell of its failure. */
 export interface ToolOptions {

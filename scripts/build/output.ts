@@ -3,7 +3,7 @@
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { lockDirectory } from '../../lib/directory-lock.ts'
+import { lockDirectory } from '../../lib/io/directory-lock.ts'
 import { ToolError, nothing, toToolError } from '../../lib/core/errors.ts'
 
 const TEMPORARY = '.build-'

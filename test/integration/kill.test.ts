@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import { parseRecord, type ArchiveRecord } from '../../lib/archive-record.ts'
-import { isPendingName } from '../../lib/atomic-file.ts'
+import { isPendingName } from '../../lib/io/atomic-file.ts'
 import { hexOf, sha256 as sha256Of } from '../fixtures/digest.ts'
 import { sh, type Running } from '../fixtures/run.ts'
 import { GREETING, buildImage, dataLayer } from '../fixtures/sample-images.ts'

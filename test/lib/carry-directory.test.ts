@@ -4,7 +4,7 @@ import t from 'tap'
 
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
 import { formatRecord } from '../../lib/archive-record.ts'
-import { createAtomicFile, isPendingName, isTemporaryName } from '../../lib/atomic-file.ts'
+import { createAtomicFile, isPendingName, isTemporaryName } from '../../lib/io/atomic-file.ts'
 import {
   checkDirectory,
   commitArchive,
@@ -15,7 +15,7 @@ import {
   readRecord,
   removeArchive,
 } from '../../lib/carry-directory.ts'
-import { LOCK_NAME, lockDirectory } from '../../lib/directory-lock.ts'
+import { LOCK_NAME, lockDirectory } from '../../lib/io/directory-lock.ts'
 import { sh } from '../fixtures/run.ts'
 import { SAMPLE_RECORD, recordOfBytes } from '../fixtures/sample-record.ts'
 import { snapshot } from '../fixtures/workbench.ts'

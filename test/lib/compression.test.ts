@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import os from 'node:os'
 import t from 'tap'
 
-import type { Child } from '../../lib/child.ts'
+import type { Child } from '../../lib/io/child.ts'
 import type { Coding } from '../../lib/codec.ts'
 import { blockBytes, startCompressor } from '../../lib/compression.ts'
 import type { Compressor } from '../../lib/compressor.ts'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import { formatRecord } from '../../lib/archive-record.ts'
-import { temporaryPath, writeFileAtomic } from '../../lib/atomic-file.ts'
+import { temporaryPath, writeFileAtomic } from '../../lib/io/atomic-file.ts'
 import { examineArchive, examineBeside, readGoodRecord } from '../../lib/existing-archive.ts'
 import { recordOfBytes } from '../fixtures/sample-record.ts'
 

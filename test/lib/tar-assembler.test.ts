@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
 import { readRecord } from '../../lib/carry-directory.ts'
-import { startChild, type Child } from '../../lib/child.ts'
+import { startChild, type Child } from '../../lib/io/child.ts'
 import { readImages } from '../../lib/docker-archive.ts'
 import { ToolError } from '../../lib/core/errors.ts'
 import { readHeldLayers, type HeldLayer } from '../../lib/held-layers.ts'

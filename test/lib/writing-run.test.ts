@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import { formatRecord, type ArchiveRecord } from '../../lib/archive-record.ts'
-import { createAtomicFile, isTemporaryName, temporaryPath } from '../../lib/atomic-file.ts'
+import { createAtomicFile, isTemporaryName, temporaryPath } from '../../lib/io/atomic-file.ts'
 import { placeRecord } from '../../lib/carry-directory.ts'
 import type { Notice } from '../../lib/core/outcome.ts'
 import { openForWriting } from '../../lib/writing-run.ts'

@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 import t from 'tap'
 
-import { withChildren } from '../../lib/child.ts'
+import { withChildren } from '../../lib/io/child.ts'
 import { startXzDecoder } from '../../lib/xz-decoder.ts'
 import { pixz, places, sampleBytes, unxz, xz } from '../fixtures/xz-archives.ts'
 import { decode } from '../fixtures/xz-decoding.ts'

@@ -5,7 +5,7 @@ import * as zlib from 'node:zlib'
 import { constants, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
-import { withChildren } from '../../lib/child.ts'
+import { withChildren } from '../../lib/io/child.ts'
 import { startZstdDecoder } from '../../lib/zstd-decoder.ts'
 import { sh } from '../fixtures/run.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'

@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import t from 'tap'
 
-import { withChildren } from '../../lib/child.ts'
+import { withChildren } from '../../lib/io/child.ts'
 import { startZstdDecoder } from '../../lib/zstd-decoder.ts'
 import { startZstdEncoder } from '../../lib/zstd-encoder.ts'
 import { createFrameSplitter } from '../../lib/zstd-frame.ts'

@@ -1,7 +1,7 @@
 // Short questions to programs, whose answer is a text.
 import { $ } from 'zx/core'
 
-import { memoryError } from './core/errors.ts'
+import { memoryError } from '../core/errors.ts'
 import { leadGroup } from './process-group.ts'
 
 /** What a program answered. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { NOT_FOUND, ask } from '../../lib/ask.ts'
+import { NOT_FOUND, ask } from '../../../lib/io/run-command.ts'
 
 t.test('ask: arguments arrive as they are', async (t) => {
   const args = ['a b', '$(x)', "'", '', '*', 'ü\n']

@@ -6,7 +6,7 @@ import { open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { remove } from 'fs-extra/esm'
 
-import { isSystemError } from './core/errors.ts'
+import { isSystemError } from '../core/errors.ts'
 import { PROCESS_LABEL, processLabel } from './lock-holder.ts'
 
 /** A file being written. */

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 
-import { readStart, streamFile, wholeFile } from '../../lib/file-range.ts'
-import { pseudoRandom } from '../fixtures/sample-layers.ts'
+import { readStart, streamFile, wholeFile } from '../../../lib/io/file-range.ts'
+import { pseudoRandom } from '../../fixtures/sample-layers.ts'
 
 const CONTENT = pseudoRandom('file', 600_000)
 

@@ -6,8 +6,8 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 
-import { startChild, withChildren, type Child } from '../../lib/child.ts'
-import { ToolError } from '../../lib/core/errors.ts'
+import { startChild, withChildren, type Child } from '../../../lib/io/child.ts'
+import { ToolError } from '../../../lib/core/errors.ts'
 
 /** A shell, whose failure is told with what it said. */
 function shell(script: string, name = 'sh'): Child {
@@ -288,13 +288,16 @@ t.test('startChild, ask: there is no room for one more process', async (t) => {
 
 t.test('startChild: what Node throws for is how the child fails', async (t) => {
   const error = Object.assign(new Error('spawn ENOMEM'), { code: 'ENOMEM', syscall: 'spawn' })
-  const mocked = await t.mockImport<typeof import('../../lib/child.ts')>('../../lib/child.ts', {
-    'node:child_process': {
-      spawn() {
-        throw error
+  const mocked = await t.mockImport<typeof import('../../../lib/io/child.ts')>(
+    '../../../lib/io/child.ts',
+    {
+      'node:child_process': {
+        spawn() {
+          throw error
+        },
       },
     },
-  })
+  )
   const child = mocked.startChild('sh', [], { explain: () => new ToolError('ENGINE_FAILED', '') })
   await t.rejects(child.exited, { code: 'NO_MEMORY', message: 'start "sh": spawn ENOMEM' })
   t.equal(await text(child.stdout), '')
@@ -322,7 +325,7 @@ t.test('startChild: no descriptor is left for its pipes', async (t) => {
 
 /** @returns the stdout of a Node that may have few open files. */
 async function runWithFew(source: string): Promise<string> {
-  const CHILD = new URL('../../lib/child.ts', import.meta.url).href
+  const CHILD = new URL('../../../lib/io/child.ts', import.meta.url).href
   const args = ['-c', 'ulimit -n 200; exec "$0" --input-type=module -e "$1"', process.execPath]
   const { stdout } = spawn('sh', [...args, source], {
     env: { ...process.env, CHILD },
@@ -342,7 +345,7 @@ const UNPRIVILEGED = [
 
 /** @returns the stdout of a Node of another user. */
 async function runUnprivileged(source: string): Promise<string> {
-  const CHILD = new URL('../../lib/child.ts', import.meta.url).href
+  const CHILD = new URL('../../../lib/io/child.ts', import.meta.url).href
   const args = [...UNPRIVILEGED, process.execPath, '--input-type=module', '-e', source]
   const { stdout } = spawn('setpriv', args, {
     env: { ...process.env, CHILD, NODE_OPTIONS: undefined },

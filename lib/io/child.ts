@@ -5,14 +5,14 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { PassThrough, pipeline, Readable, type Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { endOf } from './core/credentials.ts'
+import { endOf } from '../core/credentials.ts'
 import {
   ToolError,
   interrupted,
   isInterruption,
   isSystemError,
   memoryError,
-} from './core/errors.ts'
+} from '../core/errors.ts'
 import { leadGroup } from './process-group.ts'
 
 /** What was started, and comes to an end. */

@@ -10,7 +10,7 @@ import {
   syncDirectory,
   temporaryPath,
   writeFileAtomic,
-} from '../../lib/atomic-file.ts'
+} from '../../../lib/io/atomic-file.ts'
 
 t.test('createAtomicFile: the old file stays until the new one is whole', async (t) => {
   const dir = t.testdir({ a: 'old' })
@@ -82,18 +82,17 @@ t.test(
 )
 
 t.test('syncDirectory: a disk that fails is told', async (t) => {
-  const { syncDirectory: sync } = await t.mockImport<typeof import('../../lib/atomic-file.ts')>(
-    '../../lib/atomic-file.ts',
-    {
-      'node:fs/promises': t.createMock(files, {
-        async open(path: string) {
-          const handle = await files.open(path)
-          handle.sync = () => Promise.reject(broken)
-          return handle
-        },
-      }),
-    },
-  )
+  const { syncDirectory: sync } = await t.mockImport<
+    typeof import('../../../lib/io/atomic-file.ts')
+  >('../../../lib/io/atomic-file.ts', {
+    'node:fs/promises': t.createMock(files, {
+      async open(path: string) {
+        const handle = await files.open(path)
+        handle.sync = () => Promise.reject(broken)
+        return handle
+      },
+    }),
+  })
   const broken = Object.assign(new Error('EIO: i/o error, fsync'), {
     code: 'EIO',
     syscall: 'fsync',

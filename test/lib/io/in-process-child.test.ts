@@ -3,9 +3,9 @@ import { pipeline } from 'node:stream/promises'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 
-import { withChildren } from '../../lib/child.ts'
-import { ToolError } from '../../lib/core/errors.ts'
-import { startTransform } from '../../lib/transform-child.ts'
+import { withChildren } from '../../../lib/io/child.ts'
+import { ToolError } from '../../../lib/core/errors.ts'
+import { startTransform } from '../../../lib/io/in-process-child.ts'
 
 const NEVER = new AbortController().signal
 

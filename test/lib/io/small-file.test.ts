@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { lookAtFile, readSmallFile } from '../../lib/small-file.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { sh } from '../fixtures/run.ts'
+import { lookAtFile, readSmallFile } from '../../../lib/io/small-file.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { sh } from '../../fixtures/run.ts'
 
 for (const size of [0, 1, 99, 100, 101]) {
   t.test(`readSmallFile: ${size} bytes, where there may be 100`, async (t) => {

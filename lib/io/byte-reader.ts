@@ -1,5 +1,5 @@
 // What a decompressor gives is one stream; its parts are told by their sizes.
-import { ToolError } from './core/errors.ts'
+import { ToolError } from '../core/errors.ts'
 
 /** Bytes of a stream, so many at a time. */
 export interface ByteTaker {

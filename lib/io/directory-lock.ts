@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { isLockTemporary, labelOf } from './atomic-file.ts'
-import { ToolError, nothing } from './core/errors.ts'
+import { ToolError, nothing } from '../core/errors.ts'
 import {
   createLock,
   fileSystemNow,

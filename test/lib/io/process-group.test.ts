@@ -7,11 +7,11 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
-import { ask } from '../../lib/ask.ts'
-import { startChild, type Child } from '../../lib/child.ts'
-import { ToolError } from '../../lib/core/errors.ts'
-import { leadGroup, signalGroups } from '../../lib/process-group.ts'
-import { until } from '../fixtures/workbench.ts'
+import { ask } from '../../../lib/io/run-command.ts'
+import { startChild, type Child } from '../../../lib/io/child.ts'
+import { ToolError } from '../../../lib/core/errors.ts'
+import { leadGroup, signalGroups } from '../../../lib/io/process-group.ts'
+import { until } from '../../fixtures/workbench.ts'
 
 function shell(script: string): Child {
   return startChild('bash', ['-c', script], {
@@ -147,7 +147,7 @@ t.test('leadGroup: the dead that nobody has asked for are not waited for', async
 
 /** @returns the stdout of a Node that is the first process of a namespace. */
 async function runAsFirst(source: string): Promise<string> {
-  const GROUP = new URL('../../lib/process-group.ts', import.meta.url).href
+  const GROUP = new URL('../../../lib/io/process-group.ts', import.meta.url).href
   const first = ['--pid', '--fork', '--kill-child', '--mount-proc', process.execPath]
   const { stdout } = spawn('unshare', [...first, '--input-type=module', '-e', source], {
     env: { ...process.env, GROUP, NODE_OPTIONS: undefined },

@@ -4,7 +4,7 @@ import { PassThrough, Readable, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 
 import type { Child } from './child.ts'
-import { interrupted } from './core/errors.ts'
+import { interrupted } from '../core/errors.ts'
 
 /**
  * @param transform - from the bytes on stdin to those on stdout; what it throws

@@ -4,7 +4,7 @@ import { createReadStream, type ReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 
-import { interrupted } from './core/errors.ts'
+import { interrupted } from '../core/errors.ts'
 
 /** Where some bytes lie. */
 export interface FileRange {

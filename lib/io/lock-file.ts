@@ -4,7 +4,7 @@ import { link, lstat, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { temporaryPath } from './atomic-file.ts'
-import { isAbsent, isSystemError, nothing } from './core/errors.ts'
+import { isAbsent, isSystemError, nothing } from '../core/errors.ts'
 import { formatHolder, parseHolder, type LockHolder } from './lock-holder.ts'
 
 const MAX_BYTES = 4096

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
 import { lstat, open, stat, type FileHandle } from 'node:fs/promises'
 
-import { ToolError, isSystemError, nothing } from './core/errors.ts'
+import { ToolError, isSystemError, nothing } from '../core/errors.ts'
 
 /** The most that metadata, SHA256SUMS and a list may have: some ten times of what is in use. */
 export const MAX_METADATA_BYTES = 8 * 1024 * 1024

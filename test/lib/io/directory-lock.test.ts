@@ -7,16 +7,16 @@ import { mock } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
-import { LOCK_NAME, checkLock, lockDirectory } from '../../lib/directory-lock.ts'
-import { openForWriting } from '../../lib/writing-run.ts'
-import { parseHolder, type LockHolder } from '../../lib/lock-holder.ts'
-import { PLACES, SECOND_HOST, startElsewhere } from '../fixtures/elsewhere.ts'
-import { sh, startFile, type Running } from '../fixtures/run.ts'
+import { LOCK_NAME, checkLock, lockDirectory } from '../../../lib/io/directory-lock.ts'
+import { openForWriting } from '../../../lib/writing-run.ts'
+import { parseHolder, type LockHolder } from '../../../lib/io/lock-holder.ts'
+import { PLACES, SECOND_HOST, startElsewhere } from '../../fixtures/elsewhere.ts'
+import { sh, startFile, type Running } from '../../fixtures/run.ts'
 
 const HINT = 'wait for its end, or use another --dir'
 // Nobody renews the locks here but the one of its own test.
 const WATCH = { watchMs: 300 }
-const LOCK_MODULE = new URL('../../lib/directory-lock.ts', import.meta.url).href
+const LOCK_MODULE = new URL('../../../lib/io/directory-lock.ts', import.meta.url).href
 
 /** A command that locks a directory, says so, and waits. */
 function locker(dir: string): string[] {
@@ -279,8 +279,8 @@ for (const code of ['EPERM', 'EOPNOTSUPP']) {
     const link = (path: string): Promise<never> =>
       Promise.reject(Object.assign(new Error(code), { code, syscall: 'link', path }))
     const { lockDirectory: lock } = await t.mockImport<
-      typeof import('../../lib/directory-lock.ts')
-    >('../../lib/directory-lock.ts', { 'node:fs/promises': t.createMock(files, { link }) })
+      typeof import('../../../lib/io/directory-lock.ts')
+    >('../../../lib/io/directory-lock.ts', { 'node:fs/promises': t.createMock(files, { link }) })
     const dir = t.testdir({})
     const unlock = await lock(dir, 'test', WATCH)
     t.strictSame(await readdir(dir), [LOCK_NAME])

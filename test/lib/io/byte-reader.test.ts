@@ -1,8 +1,8 @@
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 
-import { createByteTaker } from '../../lib/byte-taker.ts'
-import { ToolError } from '../../lib/core/errors.ts'
+import { createByteTaker } from '../../../lib/io/byte-reader.ts'
+import { ToolError } from '../../../lib/core/errors.ts'
 
 const TEXT = 'a few bytes'
 
