@@ -15,7 +15,7 @@ import { readStart, streamFile, wholeFile, type FileRange } from './io/file-rang
 import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from './core/outcome.ts'
 import { digestSegments } from './segment-digest.ts'
-import { digestTar, type TarDigest } from './tar-digest.ts'
+import { digestTar, type TarDigest } from './tar/digest.ts'
 import { readStreams } from './xz-file.ts'
 
 /** What an archive was found to be. */

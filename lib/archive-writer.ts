@@ -19,7 +19,7 @@ import type { ProgressListener } from './core/outcome.ts'
 import { createSegmentWriter, type CompressOptions } from './segment-writer.ts'
 import { WrongGuess } from './layer-guess.ts'
 import { cutTar, type LayerCut } from './tar-cutter.ts'
-import type { TarDigest } from './tar-digest.ts'
+import type { TarDigest } from './tar/digest.ts'
 
 /** What {@link writeArchive} needs. */
 export interface WriteOptions extends CompressOptions {

@@ -3,7 +3,7 @@
 import type { ArchiveRecord } from './archive-record.ts'
 import { readImages, type ArchivedImage } from './docker-archive.ts'
 import { assembleTar, type AssembleOptions } from './tar-assembler.ts'
-import type { TarDigest } from './tar-digest.ts'
+import type { TarDigest } from './tar/digest.ts'
 
 /** An archive, and what is told of it. */
 export interface RecordedArchive {

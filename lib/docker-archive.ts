@@ -13,7 +13,7 @@ import { findMember } from './linked-member.ts'
 import { checkClashes } from './member-clashes.ts'
 import { BLOBS, readLayout, readManifests, type Members, type OciImage } from './oci-layout.ts'
 import { formatPlatform } from './platform.ts'
-import { memberKey, type DecodedLayers, type DigestedMember, type TarDigest } from './tar-digest.ts'
+import { memberKey, type DecodedLayers, type DigestedMember, type TarDigest } from './tar/digest.ts'
 
 /** A layer as it lies in a tar. */
 export interface ArchivedLayer {

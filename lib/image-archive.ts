@@ -24,7 +24,7 @@ import { findTar, type ImageTar } from './image-tar.ts'
 import { bytesToSave, findKnownLayers } from './known-layers.ts'
 import type { Result } from './core/outcome.ts'
 import { compareImage } from './same-image.ts'
-import type { TarDigest } from './tar-digest.ts'
+import type { TarDigest } from './tar/digest.ts'
 
 /** What {@link saveImage} works with. */
 export interface ArchiveTools extends Compressors {

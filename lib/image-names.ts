@@ -9,7 +9,7 @@ import { checkCount, MAX_ENTRIES } from './image-limits.ts'
 import { checkKeys, lengthIn, parseJson, readJson } from './json-member.ts'
 import { BLOBS, READ_KEYS, type Members, type OciLayout } from './oci-layout.ts'
 import { formatPlatform } from './platform.ts'
-import type { DigestedMember } from './tar-digest.ts'
+import type { DigestedMember } from './tar/digest.ts'
 
 /** An image of manifest.json. */
 export interface NamedImage {

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 
 import { ToolError } from './core/errors.ts'
 import { findOddKey } from './json-keys.ts'
-import type { DigestedMember } from './tar-digest.ts'
+import type { DigestedMember } from './tar/digest.ts'
 
 // Brackets and colons: an index of 10 000 entries has some 200 000. Of millions, which
 // fit into a few MiB, the parser alone would take many seconds.

@@ -1,18 +1,15 @@
 // How a layer is compressed, told by its first bytes, as the engines tell it: whatever
 // its name or its media type says.
-import { codecOf, MAGIC_BYTES } from './codec.ts'
+import { codecOf } from './codec.ts'
 
 /** How a layer may be compressed; each is the name of a program as well. */
 export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2'
-
-/** How many bytes {@link compressionOf} looks at. */
-export const START_BYTES = MAGIC_BYTES
 
 const GZIP_MAGIC = Buffer.from('1f8b', 'hex')
 const BZIP2_MAGIC = Buffer.from('BZh')
 
 /**
- * @param start - the first bytes of a layer
+ * @param start - the first six bytes of a layer, or all of less
  * @returns how it is compressed, or undefined where it is not
  */
 export function compressionOf(start: Buffer): Compression | undefined {

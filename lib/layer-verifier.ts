@@ -8,11 +8,11 @@ import { pipeline } from 'node:stream/promises'
 
 import { endChildren, startChild, type Child } from './io/child.ts'
 import { ToolError } from './core/errors.ts'
-import { compressionOf, START_BYTES, type Compression } from './layer-compression.ts'
+import { compressionOf, type Compression } from './layer-compression.ts'
 import { decodeLayer } from './layer-decoder.ts'
 import type { PlainLayer } from './plain-layers.ts'
-import type { DecodedLayers, MemberTap } from './tar-digest.ts'
-import type { TarMember } from './tar-walker.ts'
+import { START_BYTES, type DecodedLayers, type MemberTap } from './tar/digest.ts'
+import type { TarMember } from './tar/parser.ts'
 
 /** Layers being decompressed beside a digest of their tar. */
 export interface LayerVerifier extends MemberTap {

@@ -1,7 +1,7 @@
 // Layers that are alike lie in a tar once; the others are links to it.
 import { ToolError } from './core/errors.ts'
 import type { Members } from './oci-layout.ts'
-import { memberKey, type DigestedMember } from './tar-digest.ts'
+import { memberKey, type DigestedMember } from './tar/digest.ts'
 
 /**
  * @returns the file of a path, whatever links lead to it

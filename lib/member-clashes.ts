@@ -4,7 +4,7 @@
 import { ToolError } from './core/errors.ts'
 import { followLinks } from './linked-member.ts'
 import type { Members } from './oci-layout.ts'
-import { memberKey, type TarDigest } from './tar-digest.ts'
+import { memberKey, type TarDigest } from './tar/digest.ts'
 
 /** What an engine reads, whatever manifest.json names; `blobs` with all below it. */
 const READ_FILES = ['manifest.json', 'index.json', 'oci-layout', 'repositories']

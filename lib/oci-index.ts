@@ -3,8 +3,8 @@
 import * as v from 'valibot'
 
 import { parseText } from './json-member.ts'
-import { memberKey } from './tar-digest.ts'
-import type { TarMember } from './tar-walker.ts'
+import { memberKey } from './tar/digest.ts'
+import type { TarMember } from './tar/parser.ts'
 
 // Every repository that a manifest was ever pulled from on that host.
 const OF_HOST = 'containerd.io/distribution.source.'

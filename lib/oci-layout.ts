@@ -4,7 +4,7 @@ import * as v from 'valibot'
 
 import { checkCount, MAX_ENTRIES, MAX_LAYERS } from './image-limits.ts'
 import { checkKeys, checkParts, lengthIn, parseJson } from './json-member.ts'
-import type { DigestedMember } from './tar-digest.ts'
+import type { DigestedMember } from './tar/digest.ts'
 
 /** The members of a tar by their path. */
 export type Members = ReadonlyMap<string, DigestedMember>

@@ -20,9 +20,9 @@ import {
 import { isIndex, normalizeIndex } from './oci-index.ts'
 import { findPresent, type ReadImages } from './present-image.ts'
 import { mayBeSame } from './same-image.ts'
-import { digestTar, type TarDigest } from './tar-digest.ts'
-import type { Treatment } from './tar-scanner.ts'
-import type { TarMember } from './tar-walker.ts'
+import { digestTar, type TarDigest } from './tar/digest.ts'
+import type { Treatment } from './tar/scanner.ts'
+import type { TarMember } from './tar/parser.ts'
 import type { Target } from './targets.ts'
 
 /** An engine's image to check against. */

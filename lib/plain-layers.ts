@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { ToolError } from './core/errors.ts'
 import { parseJson } from './json-member.ts'
 import { BLOBS, type Members } from './oci-layout.ts'
-import type { DigestedMember } from './tar-digest.ts'
+import type { DigestedMember } from './tar/digest.ts'
 
 /** A layer as it is uncompressed. */
 export interface PlainLayer {

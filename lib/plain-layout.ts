@@ -7,7 +7,7 @@ import * as v from 'valibot'
 import { parseJson } from './json-member.ts'
 import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
 import { findBlob, PLAIN_TYPES, type PlainLayer } from './plain-layers.ts'
-import { memberKey, type DigestedMember } from './tar-digest.ts'
+import { memberKey, type DigestedMember } from './tar/digest.ts'
 
 /** What becomes of a member of the tar. */
 export interface MemberChange {

@@ -8,10 +8,10 @@ import { decodeLayer } from './layer-decoder.ts'
 import { BLOBS } from './oci-layout.ts'
 import { findPlainLayers, type PlainLayer } from './plain-layers.ts'
 import { planLayout, type MemberChange, type PlainLayout } from './plain-layout.ts'
-import { digestTar, memberKey, type TarDigester } from './tar-digest.ts'
-import { BLOCK_BYTES, changeHeader } from './tar-header.ts'
-import type { TarMember } from './tar-walker.ts'
-import { splitTar, type SplitMember } from './tar-splitter.ts'
+import { digestTar, memberKey, type TarDigester } from './tar/digest.ts'
+import { BLOCK_BYTES, changeHeader } from './tar/header.ts'
+import type { TarMember } from './tar/parser.ts'
+import { splitTar, type SplitMember } from './tar/splitter.ts'
 
 /**
  * @param tar - of a saved image

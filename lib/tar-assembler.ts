@@ -15,8 +15,8 @@ import { sendTar } from './io/hold-back.ts'
 import { ToolError } from './core/errors.ts'
 import { readSegment, type HeldLayer } from './held-layers.ts'
 import type { PutBack } from './load-plan.ts'
-import { BLOCK_BYTES, memberHeader } from './tar-header.ts'
-import { digestTar, type TarDigest } from './tar-digest.ts'
+import { BLOCK_BYTES, memberHeader } from './tar/header.ts'
+import { digestTar, type TarDigest } from './tar/digest.ts'
 
 /** What a tar is made of. */
 export interface Assembly {

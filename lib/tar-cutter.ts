@@ -11,9 +11,9 @@ import {
   type KnownLayer,
 } from './layer-guess.ts'
 import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
-import { digestTar, type DigestedMember, type MemberTap, type TarDigest } from './tar-digest.ts'
-import type { Treatment } from './tar-scanner.ts'
-import type { TarMember } from './tar-walker.ts'
+import { digestTar, type DigestedMember, type MemberTap, type TarDigest } from './tar/digest.ts'
+import type { Treatment } from './tar/scanner.ts'
+import type { TarMember } from './tar/parser.ts'
 
 /** How to cut. */
 export interface CutOptions {

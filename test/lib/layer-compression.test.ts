@@ -1,7 +1,8 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
-import { compressionOf, START_BYTES } from '../../lib/layer-compression.ts'
+import { compressionOf } from '../../lib/layer-compression.ts'
+import { START_BYTES } from '../../lib/tar/digest.ts'
 import { sh } from '../fixtures/run.ts'
 import { GREETING } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'

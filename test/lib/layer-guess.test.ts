@@ -7,7 +7,7 @@ import {
   looksLikeLayer,
   WrongGuess,
 } from '../../lib/layer-guess.ts'
-import type { TarMember } from '../../lib/tar-walker.ts'
+import type { TarMember } from '../../lib/tar/parser.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 
 const [A, B] = [sha256('a'), sha256('b')]

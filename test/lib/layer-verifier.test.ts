@@ -2,7 +2,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
 import { createLayerVerifier } from '../../lib/layer-verifier.ts'
-import { digestTar, type DecodedLayers } from '../../lib/tar-digest.ts'
+import { digestTar, type DecodedLayers } from '../../lib/tar/digest.ts'
 import { sha256 } from '../fixtures/digest.ts'
 import { pathOf } from '../fixtures/oci-tar.ts'
 import { sh } from '../fixtures/run.ts'

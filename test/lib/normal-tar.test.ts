@@ -4,7 +4,7 @@ import t from 'tap'
 
 import { normalizeTar } from '../../lib/normal-tar.ts'
 import { normalizeIndex } from '../../lib/oci-index.ts'
-import { digestTar } from '../../lib/tar-digest.ts'
+import { digestTar } from '../../lib/tar/digest.ts'
 import { json } from '../fixtures/oci-tar.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { chunked, tar, type TarEntry } from '../fixtures/tar-builder.ts'

@@ -2,10 +2,10 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { TarScanner, type Treatment } from '../../lib/tar-scanner.ts'
-import type { TarMember } from '../../lib/tar-walker.ts'
-import { sh } from '../fixtures/run.ts'
-import { chunked, padding, tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
+import { TarScanner, type Treatment } from '../../../lib/tar/scanner.ts'
+import type { TarMember } from '../../../lib/tar/parser.ts'
+import { sh } from '../../fixtures/run.ts'
+import { chunked, padding, tar, tarHeader, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 interface Scan {
   readonly members: (TarMember & { content: Buffer })[]

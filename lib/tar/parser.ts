@@ -1,8 +1,8 @@
 // Walks a tar as its bytes go past: which of them are header, content or padding,
 // and what each member is, long names and pax records applied.
-import { ToolError } from './core/errors.ts'
-import { MAX_NAME_BYTES, META_TYPES, readMeta, type Overrides } from './tar-meta.ts'
-import { BLOCK_BYTES, readHeader, setConstants, type TarHeader } from './tar-header.ts'
+import { ToolError } from '../core/errors.ts'
+import { MAX_NAME_BYTES, META_TYPES, readMeta, type Overrides } from './pax.ts'
+import { BLOCK_BYTES, readHeader, setConstants, type TarHeader } from './header.ts'
 
 /** A member of a tar, long names and pax records applied. */
 export interface TarMember {

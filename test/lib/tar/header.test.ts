@@ -6,9 +6,9 @@ import {
   memberHeader,
   readHeader,
   setConstants,
-} from '../../lib/tar-header.ts'
-import { sh } from '../fixtures/run.ts'
-import { tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
+} from '../../../lib/tar/header.ts'
+import { sh } from '../../fixtures/run.ts'
+import { tar, tarHeader, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 // what, the entry, what is read of it
 const HEADERS: [string, TarEntry, object][] = [

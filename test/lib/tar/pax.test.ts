@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { MAX_NAME_BYTES, readMeta } from '../../lib/tar-meta.ts'
+import { MAX_NAME_BYTES, readMeta } from '../../../lib/tar/pax.ts'
 
 // what, type, content, what it says
 const METAS: [string, string, string, object][] = [

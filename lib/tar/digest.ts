@@ -2,11 +2,13 @@
 // the sha256 of each member, and the JSON that says what belongs together.
 import { createHash, type Hash } from 'node:crypto'
 
-import type { ToolError } from './core/errors.ts'
-import { START_BYTES } from './layer-compression.ts'
-import type { TarPiece } from './tar-piece.ts'
-import { TarScanner, type Treatment } from './tar-scanner.ts'
-import type { TarMember } from './tar-walker.ts'
+import type { ToolError } from '../core/errors.ts'
+import type { TarPiece } from './pieces.ts'
+import { TarScanner, type Treatment } from './scanner.ts'
+import type { TarMember } from './parser.ts'
+
+/** How many of a member's first bytes are kept: they tell how it is compressed. */
+export const START_BYTES = 6
 
 /** One member of a tar, digested. */
 export interface DigestedMember extends TarMember {

@@ -1,8 +1,8 @@
 // Some members of a tar by themselves, each as a stream, and all bytes between
 // them as they are: so that a member can be given another content on the way.
-import { BLOCK_BYTES } from './tar-header.ts'
-import { TarScanner } from './tar-scanner.ts'
-import type { TarMember } from './tar-walker.ts'
+import { BLOCK_BYTES } from './header.ts'
+import { TarScanner } from './scanner.ts'
+import type { TarMember } from './parser.ts'
 
 /** A member that is wanted by itself. */
 export interface SplitMember {

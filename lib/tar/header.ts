@@ -1,6 +1,6 @@
 // One 512-byte tar header: read, and where wanted its times and owners set to
 // constants, the only fields in which two saves of one image differ.
-import { ToolError } from './core/errors.ts'
+import { ToolError } from '../core/errors.ts'
 
 /** The size of a tar block, in bytes. */
 export const BLOCK_BYTES = 512

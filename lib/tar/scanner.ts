@@ -1,9 +1,9 @@
 // A tar on its way: the members are told of, and the bytes handed on as they are,
 // but for the constants where those are wanted, and for members that are to be
 // left out.
-import { ToolError } from './core/errors.ts'
-import { PieceCollector, type TarPiece } from './tar-piece.ts'
-import { MAKE_AGAIN, TarWalker, type TarListener, type TarMember } from './tar-walker.ts'
+import { ToolError } from '../core/errors.ts'
+import { PieceCollector, type TarPiece } from './pieces.ts'
+import { MAKE_AGAIN, TarWalker, type TarListener, type TarMember } from './parser.ts'
 
 /**
  * How a member is handed on: `together` with what is around it; its content

@@ -1,7 +1,7 @@
 // What a tar scanner hands on of a chunk: as few pieces as can be, since each
 // of them costs a write. Only the content of a member that is wanted apart, or
 // something that is left out, ends one.
-import type { TarMember } from './tar-walker.ts'
+import type { TarMember } from './parser.ts'
 
 /** Bytes of a tar, in their order. */
 export interface TarPiece {

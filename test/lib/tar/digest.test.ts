@@ -3,11 +3,11 @@ import { mkdir, readFile, symlink, link, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { digestTar, memberKey, type DigestedMember } from '../../lib/tar-digest.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { digest } from '../fixtures/digested-tar.ts'
-import { sh } from '../fixtures/run.ts'
-import { chunked, tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
+import { digestTar, memberKey, type DigestedMember } from '../../../lib/tar/digest.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { digest } from '../../fixtures/digested-tar.ts'
+import { sh } from '../../fixtures/run.ts'
+import { chunked, tar, tarHeader, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 /** What `tar xO` of GNU tar gives of a tar, as md5. */
 async function md5OfTar(bytes: Buffer): Promise<string> {

@@ -2,9 +2,9 @@ import { buffer } from 'node:stream/consumers'
 import { Readable } from 'node:stream'
 import t from 'tap'
 
-import { readHeader } from '../../lib/tar-header.ts'
-import { splitTar } from '../../lib/tar-splitter.ts'
-import { chunked, padding, tar, tarHeader, type TarEntry } from '../fixtures/tar-builder.ts'
+import { readHeader } from '../../../lib/tar/header.ts'
+import { splitTar } from '../../../lib/tar/splitter.ts'
+import { chunked, padding, tar, tarHeader, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 const SIZES = [0, 1, 511, 512, 513, 5000]
 const LONG = `${'directory/'.repeat(20)}file`

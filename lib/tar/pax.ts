@@ -1,5 +1,5 @@
 // Members that speak of the next member: GNU long names and pax records.
-import { ToolError } from './core/errors.ts'
+import { ToolError } from '../core/errors.ts'
 
 /** The type flags of members that describe the one after them. */
 export const META_TYPES: ReadonlySet<string> = new Set(['x', 'g', 'L', 'K'])
