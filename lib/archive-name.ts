@@ -1,6 +1,6 @@
 // The names of what lies in a carry directory, as the original scripts chose
 // them: `/` → `_` and `:` → `-`.
-import { CODECS, ENDINGS, type Codec } from './codec.ts'
+import { CODECS, ENDINGS, type Codec } from './codec/formats.ts'
 import { ToolError } from './core/errors.ts'
 import { taggedName, type ImageReference } from './image-reference.ts'
 

@@ -5,9 +5,9 @@ import { pipeline } from 'node:stream/promises'
 
 import type { Segment } from './archive-record.ts'
 import { allWork, withChildren, type Child } from './io/child.ts'
-import { codecOf, MAGIC_BYTES } from './codec.ts'
-import type { Decompressors } from './compressor.ts'
-import { startDecompressor } from './decompression.ts'
+import { codecOf, MAGIC_BYTES } from './codec/formats.ts'
+import type { Decompressors } from './codec/programs.ts'
+import { startDecompressor } from './codec/decompress.ts'
 import { readImages, type ArchivedImage, type RequiredLayer } from './docker-archive.ts'
 import { sendTar } from './io/hold-back.ts'
 import { ToolError } from './core/errors.ts'
@@ -16,7 +16,7 @@ import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from './core/outcome.ts'
 import { digestSegments } from './segment-digest.ts'
 import { digestTar, type TarDigest } from './tar/digest.ts'
-import { readStreams } from './xz-file.ts'
+import { readStreams } from './codec/xz/file.ts'
 
 /** What an archive was found to be. */
 export interface ReadArchive {

@@ -2,7 +2,7 @@
 // came on a disk from elsewhere, so it is input to be validated.
 import * as v from 'valibot'
 
-import { CODECS } from './codec.ts'
+import { CODECS } from './codec/formats.ts'
 import { PLATFORM, TIME, type ArchivedImage } from './docker-archive.ts'
 import { ToolError } from './core/errors.ts'
 import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'

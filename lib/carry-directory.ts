@@ -13,7 +13,7 @@ import {
   writeFileAtomic,
   type AtomicFile,
 } from './io/atomic-file.ts'
-import { isSameCoding, type Coding } from './codec.ts'
+import { isSameCoding, type Coding } from './codec/formats.ts'
 import {
   dropFiles,
   parseChecksums,

@@ -14,7 +14,7 @@ import {
 import type { ArchiveRecord } from './archive-record.ts'
 import { checkDirectory, forgetArchive, readChecksums } from './carry-directory.ts'
 import type { Checksums } from './checksum-file.ts'
-import { CODECS, ENDINGS } from './codec.ts'
+import { CODECS, ENDINGS } from './codec/formats.ts'
 import { takeOffList } from './delivered-list.ts'
 import { ToolError, toToolError } from './core/errors.ts'
 import { examineBeside, type ExistingArchive } from './existing-archive.ts'

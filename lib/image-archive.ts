@@ -12,7 +12,7 @@ import {
   type ImageArchiveOptions,
 } from './archived-image.ts'
 import { listChecksums } from './carry-directory.ts'
-import type { Compressors } from './compressor.ts'
+import type { Compressors } from './codec/programs.ts'
 import { readImages } from './docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import type { Engine } from './engine.ts'

@@ -8,7 +8,7 @@ import {
   type ZstdDecompress,
 } from 'node:zlib'
 
-import { codecOf, ZSTD_MAGIC } from './codec.ts'
+import { codecOf, ZSTD_MAGIC } from './codec/formats.ts'
 import { ToolError } from './core/errors.ts'
 
 type Decoder = Gunzip | ZstdDecompress

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 
 import { endChildren, startChild, type Child } from './io/child.ts'
 import { ToolError } from './core/errors.ts'
-import { compressionOf, type Compression } from './layer-compression.ts'
+import { compressionOf, type Compression } from './codec/detect.ts'
 import { decodeLayer } from './layer-decoder.ts'
 import type { PlainLayer } from './plain-layers.ts'
 import { START_BYTES, type DecodedLayers, type MemberTap } from './tar/digest.ts'

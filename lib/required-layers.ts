@@ -1,6 +1,6 @@
 // The layers that an increment leaves to earlier archives: it is whole with them.
 import type { ArchiveRecord } from './archive-record.ts'
-import type { Decompressors } from './compressor.ts'
+import type { Decompressors } from './codec/programs.ts'
 import { readBaseLayers, type BaseOptions } from './held-layers.ts'
 import { planLoad } from './load-plan.ts'
 import type { Progress, VerbContext } from './core/outcome.ts'

@@ -3,7 +3,7 @@
 import { archiveName } from './archive-name.ts'
 import { archiveSizes } from './archive-sizes.ts'
 import { checkDirectory } from './carry-directory.ts'
-import { findCompressors } from './compressor.ts'
+import { findCompressors } from './codec/programs.ts'
 import type { EngineImage } from './engine-image.ts'
 import { noteLeftOut, placeList } from './delivered-list.ts'
 import { findEngine, inspectImage, type EngineName } from './engine.ts'

@@ -2,11 +2,11 @@
 // that it has no block for any more are the next one's. Blocks are written in their
 // order, so one of the last may be done while that of before still hides it: its
 // processor is taken to be free.
-import type { Coding } from './codec.ts'
-import { blockBytes } from './compression.ts'
-import type { Compressor } from './compressor.ts'
+import type { Coding } from './codec/formats.ts'
+import { blockBytes } from './codec/compress.ts'
+import type { Compressor } from './codec/programs.ts'
 import type { Slots } from './slots.ts'
-import { watchXz } from './xz-progress.ts'
+import { watchXz } from './codec/xz/progress.ts'
 
 /** The processors that a segment holds. */
 export interface HeldSlots {

@@ -14,7 +14,7 @@ import {
   isArchiveName,
 } from './archive-name.ts'
 import { listArchives } from './carry-directory.ts'
-import { CODECS } from './codec.ts'
+import { CODECS } from './codec/formats.ts'
 import type { Delivery } from './delivery.ts'
 import { ToolError, isSystemError, nothing } from './core/errors.ts'
 import { parseImageList } from './image-list.ts'

@@ -2,7 +2,7 @@
 // engine's own image where it is checked against that.
 import { readArchive, type ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
-import type { Decompressors } from './compressor.ts'
+import type { Decompressors } from './codec/programs.ts'
 import type { Engine } from './engine.ts'
 import { hasSameContent, hasSameImages } from './image-comparison.ts'
 import { digestEngineImage, type EngineDigest, type Original } from './original.ts'

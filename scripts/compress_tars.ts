@@ -45,8 +45,8 @@ void main({
       return
     }
     const { compress } = await import('../lib/compress.ts')
-    const { FORMATS, chooseCoding } = await import('../lib/codec.ts')
-    const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
+    const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
+    const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* compress({
       ...context,
       ...shared,

@@ -33,7 +33,7 @@ void main({
   async *run(args, context) {
     const { load } = await import('../lib/load.ts')
     const { ENGINE_NAMES } = await import('../lib/engine.ts')
-    const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
+    const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* load({
       ...context,
       names: args.names,

@@ -51,8 +51,8 @@ void main({
     }
     const { save } = await import('../lib/save.ts')
     const { ENGINE_NAMES } = await import('../lib/engine.ts')
-    const { FORMATS, chooseCoding } = await import('../lib/codec.ts')
-    const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
+    const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
+    const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* save({
       ...context,
       ...shared,

@@ -45,7 +45,7 @@ void main({
     }
     const { verify } = await import('../lib/verify.ts')
     const { ENGINE_NAMES } = await import('../lib/engine.ts')
-    const { COMPRESSOR_NAMES } = await import('../lib/compressor.ts')
+    const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* verify({
       ...context,
       names: args.names,

@@ -39,9 +39,9 @@ export async function bundleEntry(
   texts: Readonly<Record<string, string>> = {},
 ): Promise<Bundle> {
   const wasm = await readFile(join(root, LIBLZMA), 'base64')
-  const thread = await bundleFile(root, 'lib/xz-worker.ts', { BUILD_LIBLZMA: wasm })
+  const thread = await bundleFile(root, 'lib/codec/xz/worker.ts', { BUILD_LIBLZMA: wasm })
   const main = await bundleFile(root, entry, { ...texts, BUILD_XZ_WORKER: thread.code })
-  const inputs = main.inputs.includes('lib/worker-code.ts')
+  const inputs = main.inputs.includes('lib/codec/xz/worker-pool.ts')
     ? [...main.inputs, ...thread.inputs]
     : main.inputs
   return { code: main.code, packages: packagesOf(inputs) }

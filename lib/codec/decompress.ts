@@ -1,0 +1,143 @@
+// Segments into tar bytes, each by what reads its codec. Which that is, its
+// first bytes tell, whatever names and records say.
+import { basename } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import type { Writable } from 'node:stream'
+
+import { createByteTaker } from '../io/byte-reader.ts'
+import { endChildren, startChild, type Child } from '../io/child.ts'
+import { codecOf, MAGIC_BYTES, type Codec } from './formats.ts'
+import { NOISE, PIXZ_AHEAD_BYTES, programEnvironment } from './compress.ts'
+import { builtin, usesProcessors, type Compressor, type Decompressors } from './programs.ts'
+import { ToolError } from '../core/errors.ts'
+import { readStart, type FileRange } from '../io/file-range.ts'
+import { startTransform } from '../io/in-process-child.ts'
+import { startXzDecoder } from './xz/decoder.ts'
+import { readStreams } from './xz/file.ts'
+import { readRecords } from './xz/block-index.ts'
+import { startZstdDecoder } from './zstd/decoder.ts'
+
+/** How to decompress. */
+export interface DecompressionOptions {
+  readonly decompressors: Decompressors
+  /** All processors without it. */
+  readonly threads?: number | undefined
+  /** Another child's stdin, or a socket, to write to. */
+  readonly output?: Writable
+}
+
+interface Run {
+  readonly codec: Codec
+  readonly parts: FileRange[]
+}
+
+/**
+ * @param parts - whose bytes it will get, one after the other
+ * @returns a child that turns those bytes into what was compressed
+ */
+export async function startDecompressor(
+  parts: readonly FileRange[],
+  options: DecompressionOptions,
+): Promise<Child> {
+  const runs = await divide(parts)
+  const [only] = runs
+  if (only && runs.length === 1) return start(only, options)
+  return startTransform((chunks) => readRuns(chunks, runs, options), options.output)
+}
+
+// What is neither is given to xz, which will say so.
+async function divide(parts: readonly FileRange[]): Promise<Run[]> {
+  const runs: Run[] = []
+  for (const part of parts) {
+    const codec = codecOf(await readStart(part, MAGIC_BYTES)) ?? 'xz'
+    const run = runs.at(-1)
+    if (run?.codec === codec) run.parts.push(part)
+    else runs.push({ codec, parts: [part] })
+  }
+  return runs
+}
+
+async function* readRuns(
+  chunks: AsyncIterable<Buffer>,
+  runs: readonly Run[],
+  options: DecompressionOptions,
+): AsyncGenerator<Buffer> {
+  const bytes = createByteTaker(chunks)
+  for (const run of runs) {
+    const sizeBytes = run.parts.reduce((sum, part) => sum + part.sizeBytes, 0)
+    const { decompressors, threads } = options
+    const child = await start(run, { decompressors, threads })
+    const feeding = pipeline(() => bytes.take(sizeBytes), child.stdin)
+    feeding.catch(() => {})
+    try {
+      yield* child.stdout as AsyncIterable<Buffer>
+      await child.exited
+      await feeding
+    } finally {
+      await endChildren([child])
+    }
+  }
+}
+
+async function start({ codec, parts }: Run, options: DecompressionOptions): Promise<Child> {
+  const { decompressors, threads, output } = options
+  const [path = '', ...others] = new Set(parts.map((part) => part.path))
+  // One is known by its name; of several, some may have the same.
+  const archive = others.length === 0 ? basename(path) : [path, ...others].join('", "')
+  const { onSlow } = decompressors
+  const mayFail = decompressors[codec].name === 'pixz' && (await beginSmall(parts))
+  if (mayFail) onSlow?.(`"${archive}" is read by what is built in: pixz may fail on a small stream`)
+  const decompressor = mayFail ? builtin(codec) : decompressors[codec]
+  if (decompressor.name !== 'builtin') return startProgram(decompressor, archive, options)
+  const built = { archive, ...(output && { output }) }
+  return codec === 'xz'
+    ? startXzDecoder({ parts, threads, onSlow, ...built })
+    : startZstdDecoder(built)
+}
+
+// Whether a stream right behind another one begins with a small block. What is no
+// .xz, or damaged, is for a decompressor to tell.
+async function beginSmall(parts: readonly FileRange[]): Promise<boolean> {
+  const streams = (await Promise.all(parts.map(readStreams)).catch(() => [])).flat()
+  return streams.some(({ index, offsetBytes }, at) => {
+    const { paddingBytes = Infinity } = streams[at - 1] ?? {}
+    if (paddingBytes >= PIXZ_AHEAD_BYTES) return false
+    const [first] = readRecords(index, { archive: '', offsetBytes })
+    // Twice, to be on the safe side.
+    return first !== undefined && first.unpaddedBytes < 2 * PIXZ_AHEAD_BYTES
+  })
+}
+
+function startProgram(
+  decompressor: Compressor,
+  archive: string,
+  { threads, output }: DecompressionOptions,
+): Child {
+  const { name } = decompressor
+  return startChild(name, commandArguments(decompressor, threads), {
+    env: programEnvironment(),
+    noise: NOISE,
+    stdout: output ?? 'pipe',
+    explain: (stderr) =>
+      new ToolError('BAD_ARCHIVE', `decompress "${archive}": ${name}: ${stderr}`, {
+        // As zstd says it; it allows as much here as any can take.
+        hint: /window (size|log)/i.test(stderr)
+          ? 'compress it again with a window of at most 2 GiB'
+          : 'it is damaged or was cut off: copy it again from where it was made',
+      }),
+  })
+}
+
+function commandArguments(decompressor: Compressor, threads: number | undefined): string[] {
+  switch (decompressor.name) {
+    case 'pixz':
+      return ['-d', ...(threads === undefined ? [] : ['-p', `${threads}`])]
+    case 'xz':
+      return ['-dc', ...(usesProcessors(decompressor) ? [`-T${threads ?? 0}`] : [])]
+    default:
+      return ['-qdc', `--long=${MOST_WINDOW_LOG}`]
+  }
+}
+
+/** More than this no zstd takes. */
+const MOST_WINDOW_LOG = 31

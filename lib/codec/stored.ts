@@ -1,0 +1,92 @@
+// Bytes as they are, in the form of a compressed stream: a layer that is compressed
+// already would take the time of a compression and become no smaller. Decoders
+// need no memory to speak of for it.
+import { codecOf, ZSTD_MAGIC } from './formats.ts'
+import { cutEqually } from '../io/rechunk.ts'
+import { formatFooter, formatHeader, sumOf } from './xz/header.ts'
+import { formatIndex, formatNumber, type BlockRecord } from './xz/block-index.ts'
+
+/**
+ * @param firstBytes - of a layer
+ * @returns whether it is compressed as those of a containerd store are: by gzip or zstd
+ */
+export function isCompressed(firstBytes: Buffer): boolean {
+  const isGzip = GZIP_MAGIC.equals(firstBytes.subarray(0, GZIP_MAGIC.length))
+  return isGzip || codecOf(firstBytes) === 'zstd'
+}
+
+const GZIP_MAGIC = Buffer.from('1f8b08', 'hex')
+
+/**
+ * @returns a zstd frame of raw blocks
+ * @see https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1
+ */
+export async function* storeZstd(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  // Neither the size nor a checksum; the window that blocks of 128 KiB need.
+  yield Buffer.concat([ZSTD_MAGIC, Buffer.of(0, 7 << 3)])
+  for await (const bytes of cutEqually(chunks, ZSTD_BLOCK_BYTES)) {
+    yield littleEndian(bytes.length << 3, 3)
+    yield bytes
+  }
+  yield littleEndian(1, 3) // the last block, of no bytes
+}
+
+const ZSTD_BLOCK_BYTES = 128 * 1024
+
+/**
+ * @returns an .xz stream of uncompressed LZMA2 chunks; its blocks tell their sizes,
+ *   so that decoders read several at a time
+ * @see https://tukaani.org/xz/xz-file-format.txt
+ */
+export async function* storeXz(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const records: BlockRecord[] = []
+  yield formatHeader(XZ_CHECK)
+  for await (const content of cutEqually(chunks, XZ_BLOCK_BYTES)) {
+    const data = [...lzma2Chunks(content)]
+    const sizeBytes = data.reduce((sum, { length }) => sum + length, 0)
+    const header = blockHeader(sizeBytes, content.length)
+    const check = sumOf(content)
+    yield header
+    yield* data
+    yield Buffer.concat([padding(sizeBytes), check])
+    const unpaddedBytes = header.length + sizeBytes + check.length
+    records.push({ unpaddedBytes, sizeBytes: content.length })
+  }
+  const index = formatIndex(records)
+  yield index
+  yield formatFooter(XZ_CHECK, index.length)
+}
+
+const XZ_CHECK = 1 // each block has a CRC32
+const XZ_BLOCK_BYTES = 16 * 1024 * 1024
+const LZMA2_CHUNK_BYTES = 64 * 1024
+
+// Both sizes are told, and one filter: LZMA2 with a dictionary of 4 KiB.
+function blockHeader(sizeBytes: number, contentBytes: number): Buffer {
+  const sizes = [...formatNumber(sizeBytes), ...formatNumber(contentBytes)]
+  const fields = Buffer.of(0, 0xc0, ...sizes, 0x21, 1, 0)
+  const header = Buffer.concat([fields, padding(fields.length)])
+  header[0] = header.length / 4 // its own size with the CRC, in fours, less one
+  return Buffer.concat([header, sumOf(header)])
+}
+
+// The first one resets the dictionary.
+function* lzma2Chunks(content: Buffer): Generator<Buffer> {
+  for (let at = 0; at < content.length; at += LZMA2_CHUNK_BYTES) {
+    const bytes = content.subarray(at, at + LZMA2_CHUNK_BYTES)
+    const size = bytes.length - 1
+    yield Buffer.of(at === 0 ? 1 : 2, size >> 8, size & 0xff)
+    yield bytes
+  }
+  yield Buffer.of(0)
+}
+
+function padding(sizeBytes: number): Buffer {
+  return Buffer.alloc(-sizeBytes & 3)
+}
+
+function littleEndian(value: number, sizeBytes: number): Buffer {
+  const bytes = Buffer.alloc(sizeBytes)
+  bytes.writeUIntLE(value, 0, sizeBytes)
+  return bytes
+}

@@ -1,0 +1,121 @@
+// Where the blocks of .xz streams lie, read from the end of a file backwards:
+// padding, footer, index, header, and again, until the start. A few small reads
+// a stream, and no byte of a block.
+import { badXz } from './error.ts'
+import { HEADER_BYTES, parseFooter, parseHeader } from './header.ts'
+import { checkIndex } from './block-index.ts'
+
+/** One stream. */
+export interface XzStream {
+  /** Of its header, from the start of the file. */
+  readonly offsetBytes: number
+  readonly header: Buffer
+  readonly index: Buffer
+  readonly footer: Buffer
+  /** The number of its kind of check. */
+  readonly check: number
+  /** How many it has. */
+  readonly blocks: number
+  /** Where its index begins, from the start of the file. */
+  readonly indexOffsetBytes: number
+  /** Zeros after it. */
+  readonly paddingBytes: number
+}
+
+/** Part of a file that is whole streams. */
+export interface XzSource {
+  /** Name of the file. */
+  readonly archive: string
+  readonly offsetBytes: number
+  readonly sizeBytes: number
+  /** @returns exactly those bytes of the file. */
+  read(offsetBytes: number, sizeBytes: number): Promise<Buffer>
+}
+
+// What is kept of all streams together. A layer of a tar, in blocks of 24 MiB,
+// needs some hundred bytes: what has more than this was made to harm.
+const MOST_INDEX_BYTES = 64 * 1024 ** 2
+const MOST_STREAMS = 100_000
+const PADDING_BYTES = 4096
+
+/**
+ * @returns the streams in the order of the file
+ * @throws BAD_ARCHIVE where it is anything but whole streams
+ */
+export async function readLayout(source: XzSource): Promise<XzStream[]> {
+  const { archive, offsetBytes: start, sizeBytes } = source
+  const streams: XzStream[] = []
+  let indexBytes = 0
+  let end = start + sizeBytes
+  do {
+    const stream = await readStream(source, end)
+    streams.push(stream)
+    indexBytes += stream.index.length
+    end = stream.offsetBytes
+    if (indexBytes > MOST_INDEX_BYTES || streams.length > MOST_STREAMS) {
+      const place = { archive, offsetBytes: end }
+      throw badXz(place, 'it is in more streams and blocks than are supported here', BY_HAND)
+    }
+  } while (end > start)
+  return streams.toReversed()
+}
+
+const BY_HAND = 'if it is meant to be so, install xz or pixz, which take it'
+
+async function readStream(source: XzSource, paddedEnd: number): Promise<XzStream> {
+  const { archive, offsetBytes: start } = source
+  const at = (offsetBytes: number) => ({ archive, offsetBytes })
+  const paddingBytes = await countPadding(source, paddedEnd)
+  const end = paddedEnd - paddingBytes
+  if (end - start < 2 * HEADER_BYTES) {
+    throw badXz(at(start), `got ${end - start} bytes, want a stream`)
+  }
+  if (paddingBytes % 4 !== 0) {
+    throw badXz(at(end), `stream padding: got ${paddingBytes} bytes, want a multiple of 4`)
+  }
+  const footerOffset = end - HEADER_BYTES
+  const footer = await source.read(footerOffset, HEADER_BYTES)
+  const { check, indexBytes } = parseFooter(footer, at(footerOffset))
+  const room = footerOffset - start - HEADER_BYTES
+  if (indexBytes > Math.min(room, MOST_INDEX_BYTES)) {
+    throw badXz(at(footerOffset), `stream footer: got an index of ${indexBytes} bytes, want less`)
+  }
+  const indexOffsetBytes = footerOffset - indexBytes
+  const index = await source.read(indexOffsetBytes, indexBytes)
+  const { blocks, blocksBytes } = checkIndex(index, at(indexOffsetBytes))
+  const offsetBytes = indexOffsetBytes - blocksBytes - HEADER_BYTES
+  if (offsetBytes < start) {
+    const most = room - indexBytes
+    throw badXz(
+      at(indexOffsetBytes),
+      `index: got ${blocksBytes} bytes of blocks, want at most ${most}`,
+    )
+  }
+  const header = await source.read(offsetBytes, HEADER_BYTES)
+  const checkBefore = parseHeader(header, at(offsetBytes))
+  if (checkBefore !== check) {
+    throw badXz(at(footerOffset), `stream footer: got check ${check}, want ${checkBefore}`)
+  }
+  return {
+    offsetBytes,
+    // Copies, lest each keep all that was read with it.
+    header: Buffer.from(header),
+    index: Buffer.from(index),
+    footer: Buffer.from(footer),
+    check,
+    blocks,
+    indexOffsetBytes,
+    paddingBytes,
+  }
+}
+
+async function countPadding(source: XzSource, end: number): Promise<number> {
+  for (let from = end; from > source.offsetBytes;) {
+    const size = Math.min(PADDING_BYTES, from - source.offsetBytes)
+    const bytes = await source.read(from - size, size)
+    const last = bytes.findLastIndex((byte) => byte !== 0)
+    if (last !== -1) return end - (from - size + last + 1)
+    from -= size
+  }
+  return end - source.offsetBytes
+}

@@ -1,0 +1,102 @@
+// zstd without any program: the frames of an archive, each through a decoder of
+// its own of the runtime, which checks the sums in them.
+import type { Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
+
+import type { Child } from '../../io/child.ts'
+import { ToolError } from '../../core/errors.ts'
+import { startTransform } from '../../io/in-process-child.ts'
+import { createFrameSplitter, type FramePiece } from './frames.ts'
+
+/**
+ * @param options - `archive`: its name, for errors; `output`: another child's stdin, or a socket, to write to
+ * @returns a child that turns zstd frames, one after the other, into what was
+ *   compressed; it fails with BAD_ARCHIVE
+ */
+export function startZstdDecoder(options: { archive: string; output?: Writable }): Child {
+  const { archive, output } = options
+  return startTransform((chunks) => decode(chunks, archive), output)
+}
+
+async function* decode(chunks: AsyncIterable<Buffer>, archive: string): AsyncGenerator<Buffer> {
+  const pieces = split(chunks, archive)
+  for (;;) {
+    const { done, value: first } = await pieces.next()
+    if (done === true) return
+    yield* decodeFrame(first, pieces, archive)
+  }
+}
+
+async function* split(chunks: AsyncIterable<Buffer>, archive: string): AsyncGenerator<FramePiece> {
+  const splitter = createFrameSplitter(archive)
+  for await (const chunk of chunks) yield* splitter.write(chunk)
+  splitter.end()
+}
+
+async function* decodeFrame(
+  first: FramePiece,
+  pieces: AsyncGenerator<FramePiece>,
+  archive: string,
+): AsyncGenerator<Buffer> {
+  const bytes = first.isLast ? decodeAtOnce(first.bytes) : undefined
+  if (bytes) {
+    yield bytes
+    return
+  }
+  const decoder = createZstdDecompress(OPTIONS)
+  const feeding = pipeline(frameBytes(first, pieces), decoder)
+  // The decoder is destroyed by what goes wrong there, and tells it.
+  feeding.catch(() => {})
+  try {
+    yield* decoder as AsyncIterable<Buffer>
+  } catch (error) {
+    throw isOfZstd(error) ? badFrame(archive, first, error) : error
+  }
+}
+
+async function* frameBytes(
+  first: FramePiece,
+  pieces: AsyncGenerator<FramePiece>,
+): AsyncGenerator<Buffer> {
+  let piece = first
+  while (!piece.isLast) {
+    yield piece.bytes
+    // Within a frame there is a next one, or an error.
+    const { value } = await pieces.next()
+    piece = value
+  }
+  yield piece.bytes
+}
+
+// Where frames are small, most of the time would go into beginning with them.
+function decodeAtOnce(frame: Buffer): Buffer | undefined {
+  try {
+    return zstdDecompressSync(frame, { ...OPTIONS, maxOutputLength: AT_ONCE_BYTES })
+  } catch {
+    return undefined // it is large, or bad: the other way tells
+  }
+}
+
+const AT_ONCE_BYTES = 1024 * 1024
+
+// Larger parts than Node's 16 KiB: each goes through the thread pool.
+const OPTIONS = {
+  chunkSize: 128 * 1024,
+  params: { [constants.ZSTD_d_windowLogMax]: 31 },
+}
+
+function isOfZstd(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('ZSTD_error')
+}
+
+function badFrame(archive: string, { offsetBytes }: FramePiece, cause: Error): ToolError {
+  const message = `decompress "${archive}": in the frame at byte ${offsetBytes}: ${cause.message}`
+  const isMemory = /memory/i.test(cause.message)
+  return new ToolError('BAD_ARCHIVE', message, {
+    hint: isMemory
+      ? 'its window is larger than the memory that is free here: end other programs'
+      : 'it is damaged or was cut off: copy it again from where it was made',
+    cause,
+  })
+}

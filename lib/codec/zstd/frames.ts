@@ -1,0 +1,173 @@
+// .zst bytes into their frames: the runtime's decoder stops at the end of the first
+// one without a word, so where each begins and ends is found out here. Only headers
+// are looked at, and no block is kept: what is in them is the decoder's business.
+import { isSkippable, ZSTD_MAGIC } from '../formats.ts'
+import { ToolError } from '../../core/errors.ts'
+
+/** Bytes of a frame. */
+export interface FramePiece {
+  /** Where its frame begins. */
+  readonly offsetBytes: number
+  readonly bytes: Buffer
+  /** Whether the frame ends with it. */
+  readonly isLast: boolean
+}
+
+/** What cuts bytes into frames. */
+export interface FrameSplitter {
+  /**
+   * @param chunk - of any size
+   * @returns the frames' pieces in it, without skippable frames; each is found when
+   *   it is asked for, so what is before a fault comes before its error
+   * @throws BAD_ARCHIVE where something is no frame, or needs too much memory
+   */
+  write(chunk: Buffer): Generator<FramePiece>
+  /** @throws BAD_ARCHIVE where a frame is not whole, or where there was none. */
+  end(): void
+}
+
+// What the reader of headers wants next: bytes to look at, or to let pass; or
+// it tells that a frame has begun or ended.
+interface Want {
+  readonly what: 'magic' | 'header' | 'content' | 'begin' | 'end'
+  readonly sizeBytes: number
+}
+
+interface Frame {
+  readonly offsetBytes: number
+  readonly isFirst: boolean
+}
+
+type Fail = (what: string, hint?: string) => ToolError
+
+const MAX_WINDOW_BYTES = 2 ** 31
+const MAX_BLOCK_BYTES = 128 * 1024
+
+/**
+ * @param archive - its name, for errors
+ * @see https://www.rfc-editor.org/rfc/rfc8878
+ */
+export function createFrameSplitter(archive: string): FrameSplitter {
+  let wantedAt = 0
+  let header = Buffer.alloc(0)
+  let passedBytes = 0
+  let frame: Frame | undefined
+  let frames = 0
+  const fail = (what: string, hint = DAMAGED, at = wantedAt): ToolError =>
+    new ToolError('BAD_ARCHIVE', `decompress "${archive}": at byte ${at}: ${what}`, { hint })
+  const reader = readHeaders(fail)
+  let want = reader.next(header).value
+
+  function advance(): void {
+    const next = reader.next(header).value
+    wantedAt += passedBytes
+    passedBytes = 0
+    header = Buffer.alloc(0)
+    want = next
+    if (want.what !== 'begin') return
+    frame = { offsetBytes: wantedAt - ZSTD_MAGIC.length, isFirst: true }
+    frames++
+  }
+  function piece({ offsetBytes, isFirst }: Frame, bytes: Buffer, isLast: boolean): FramePiece {
+    frame = isLast ? undefined : { offsetBytes, isFirst: false }
+    return { offsetBytes, bytes: isFirst ? Buffer.concat([ZSTD_MAGIC, bytes]) : bytes, isLast }
+  }
+
+  return {
+    *write(chunk) {
+      let from = 0
+      let at = 0
+      const takeAll = (): boolean => {
+        const bytes = chunk.subarray(at, at + want.sizeBytes - passedBytes)
+        if (want.what !== 'content') header = Buffer.concat([header, bytes])
+        at += bytes.length
+        passedBytes += bytes.length
+        return passedBytes === want.sizeBytes
+      }
+      for (; takeAll(); advance()) {
+        if (want.what === 'begin') from = at
+        if (frame && want.what === 'end') yield piece(frame, chunk.subarray(from, at), true)
+      }
+      if (frame && at > from) yield piece(frame, chunk.subarray(from, at), false)
+    },
+    end() {
+      if (want.what !== 'magic' || passedBytes > 0) {
+        throw fail('got the end, want the rest of a frame', DAMAGED, wantedAt + passedBytes)
+      }
+      if (frames === 0) throw fail('got the end, want a frame')
+    },
+  }
+}
+
+const DAMAGED = 'it is damaged or was cut off: copy it again from where it was made'
+const AGAIN = 'decompress it where it was made, and compress it again with'
+
+// Reads what is wanted in its turn, as the specification has it.
+function* readHeaders(fail: Fail): Generator<Want, never, Buffer> {
+  for (;;) {
+    const magic = yield { what: 'magic', sizeBytes: ZSTD_MAGIC.length }
+    if (magic.equals(ZSTD_MAGIC)) {
+      yield { what: 'begin', sizeBytes: 0 }
+      yield* readFrame(fail)
+      yield { what: 'end', sizeBytes: 0 }
+    } else if (isSkippable(magic)) {
+      const size = yield { what: 'header', sizeBytes: 4 }
+      yield { what: 'content', sizeBytes: size.readUInt32LE() }
+    } else {
+      throw fail(`frame: got ${magic.toString('hex')}, want ${ZSTD_MAGIC.toString('hex')}`)
+    }
+  }
+}
+
+function* readFrame(fail: Fail): Generator<Want, void, Buffer> {
+  const flags = (yield { what: 'header', sizeBytes: 1 }).readUInt8()
+  if ((flags & 0x08) !== 0) throw fail('reserved bit: got 1, want 0')
+  const maxBlockBytes = Math.min(MAX_BLOCK_BYTES, yield* readWindow(flags, fail))
+  for (let isLast = false; !isLast;) {
+    const block = (yield { what: 'header', sizeBytes: 3 }).readUIntLE(0, 3)
+    isLast = (block & 1) === 1
+    const type = (block >> 1) & 3
+    const sizeBytes = block >> 3
+    if (type === RESERVED) throw fail('block type: got 3, want at most 2')
+    if (sizeBytes > maxBlockBytes) {
+      throw fail(`block: got ${sizeBytes} bytes, want at most ${maxBlockBytes}`)
+    }
+    yield { what: 'content', sizeBytes: type === RUN ? 1 : sizeBytes }
+  }
+  if ((flags & 0x04) !== 0) yield { what: 'content', sizeBytes: CHECKSUM_BYTES }
+}
+
+const RUN = 1
+const RESERVED = 3
+const CHECKSUM_BYTES = 4
+
+// The bytes that a decoder has to keep; where all is one segment, the whole content.
+function* readWindow(flags: number, fail: Fail): Generator<Want, number, Buffer> {
+  const isSegment = (flags & 0x20) !== 0
+  const idBytes = (1 << (flags & 3)) >> 1
+  const contentBytes = flags >> 6 === 0 ? Number(isSegment) : 1 << (flags >> 6)
+  const sizeBytes = (isSegment ? 0 : 1) + idBytes + contentBytes
+  const header = yield { what: 'header', sizeBytes }
+  const id = header.subarray(isSegment ? 0 : 1, sizeBytes - contentBytes)
+  if (id.some((byte) => byte !== 0)) {
+    throw fail('dictionary: got one that is needed, want none', `${AGAIN}out one`)
+  }
+  const content = header.subarray(sizeBytes - contentBytes)
+  const windowBytes = isSegment ? readContentSize(content) : readWindowSize(header.readUInt8())
+  if (windowBytes > MAX_WINDOW_BYTES) {
+    throw fail(
+      `window: got ${windowBytes} bytes, want at most ${MAX_WINDOW_BYTES}`,
+      `${AGAIN} a window of at most 2 GiB`,
+    )
+  }
+  return windowBytes
+}
+
+function readWindowSize(descriptor: number): number {
+  return 2 ** (10 + (descriptor >> 3)) * (1 + (descriptor & 7) / 8)
+}
+
+function readContentSize(field: Buffer): number {
+  if (field.length === 8) return Number(field.readBigUInt64LE())
+  return field.readUIntLE(0, field.length) + (field.length === 2 ? 256 : 0)
+}
