@@ -2,10 +2,10 @@
 import { isIncrementName } from './archive-name.ts'
 import type { ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './archive-record.ts'
-import type { ArchivedImage } from './docker-archive.ts'
+import type { ArchivedImage } from './image/docker-archive.ts'
 import { ToolError } from './core/errors.ts'
 import { hashFile } from './io/file-range.ts'
-import { familiarName, parseReference, taggedName, type ImageReference } from './image-reference.ts'
+import { familiarName, parseReference, taggedName, type ImageReference } from './image/reference.ts'
 import type { Target } from './targets.ts'
 
 /** @throws MISMATCH where it is not what its record says */

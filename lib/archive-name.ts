@@ -2,7 +2,7 @@
 // them: `/` → `_` and `:` → `-`.
 import { CODECS, ENDINGS, type Codec } from './codec/formats.ts'
 import { ToolError } from './core/errors.ts'
-import { taggedName, type ImageReference } from './image-reference.ts'
+import { taggedName, type ImageReference } from './image/reference.ts'
 
 const RECORD_ENDING = '.json'
 

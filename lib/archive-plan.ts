@@ -1,7 +1,7 @@
 // What of an archive has to be sent: planned from what the engine has, what it
 // will have, and the archives that are at hand.
 import type { ArchiveRecord } from './archive-record.ts'
-import type { ArchivedImage, RequiredLayer } from './docker-archive.ts'
+import type { ArchivedImage, RequiredLayer } from './image/docker-archive.ts'
 import { ToolError } from './core/errors.ts'
 import { readBaseLayers, type BaseOptions, type HeldLayer } from './held-layers.ts'
 import { planLoad, type LoadPlan } from './load-plan.ts'

@@ -3,11 +3,11 @@
 import * as v from 'valibot'
 
 import { CODECS } from './codec/formats.ts'
-import { PLATFORM, TIME, type ArchivedImage } from './docker-archive.ts'
+import { PLATFORM, TIME, type ArchivedImage } from './image/docker-archive.ts'
 import { ToolError } from './core/errors.ts'
-import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
-import { readReference } from './image-reference.ts'
-import { hasTooManyParts } from './json-member.ts'
+import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image/limits.ts'
+import { readReference } from './image/reference.ts'
+import { hasTooManyParts } from './image/members.ts'
 import { hasControls } from './core/visible-text.ts'
 
 /** The version of the record that this tool writes, and the newest it reads. */

@@ -1,6 +1,6 @@
 // How much of some archives is in several of them.
 import type { ArchiveRecord } from './archive-record.ts'
-import { layerDigest } from './docker-archive.ts'
+import { layerDigest } from './image/docker-archive.ts'
 import type { Holding, Outcome } from './core/outcome.ts'
 
 /** An archive in a directory. */

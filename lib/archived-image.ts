@@ -10,7 +10,7 @@ import type { CompressorName } from './codec/programs.ts'
 import type { EngineImage } from './engine-image.ts'
 import { ToolError } from './core/errors.ts'
 import { examineArchive, examineBeside, readGoodRecord } from './existing-archive.ts'
-import type { ImageReference } from './image-reference.ts'
+import type { ImageReference } from './image/reference.ts'
 import { findDelivered } from './known-layers.ts'
 import type { VerbContext } from './core/outcome.ts'
 

@@ -10,7 +10,7 @@ import { checkDirectory, forgetArchive, isUpToDate, listChecksums } from './carr
 import { CODECS, ENDINGS, type Coding } from './codec/formats.ts'
 import { findCompressors, type CompressorName, type Compressors } from './codec/programs.ts'
 import { noteLeftOut } from './delivered-list.ts'
-import { readImages } from './docker-archive.ts'
+import { readImages } from './image/docker-archive.ts'
 import { ToolError, nothing, type ErrorCode } from './core/errors.ts'
 import { examineArchive, type ExistingArchive } from './existing-archive.ts'
 import { streamFile } from './io/file-range.ts'

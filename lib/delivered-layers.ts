@@ -2,7 +2,7 @@
 // same place of the same chain: that is how a graph-driver store knows it, so
 // that a tar without it loads there by hand as well.
 import type { ArchiveRecord } from './archive-record.ts'
-import { layerDigest } from './docker-archive.ts'
+import { layerDigest } from './image/docker-archive.ts'
 import type { KnownLayer } from './layer-guess.ts'
 
 /** A layer that was delivered. */

@@ -2,7 +2,7 @@
 import * as v from 'valibot'
 
 import type { Answer } from './io/run-command.ts'
-import { chainIds } from './chain-id.ts'
+import { chainIds } from './image/chain-id.ts'
 import { answerError, askEngine, runEngine, type Engine } from './engine.ts'
 import type { ErrorCode } from './core/errors.ts'
 

@@ -2,7 +2,7 @@
 // engine reads in another way than was done here, this is where it shows.
 import type { Child } from './io/child.ts'
 import { ToolError } from './core/errors.ts'
-import { familiarName } from './image-reference.ts'
+import { familiarName } from './image/reference.ts'
 
 /** What an engine said of its images, up to some thousands of them. */
 export interface EngineSaid {

@@ -19,7 +19,7 @@ import { takeOffList } from './delivered-list.ts'
 import { ToolError, toToolError } from './core/errors.ts'
 import { examineBeside, type ExistingArchive } from './existing-archive.ts'
 import { readHeldLayers, readRecords, type FoundRecord, type HeldLayer } from './held-layers.ts'
-import { parseReference, type ImageReference } from './image-reference.ts'
+import { parseReference, type ImageReference } from './image/reference.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './core/outcome.ts'
 import { openForWriting } from './writing-run.ts'
 

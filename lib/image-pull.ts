@@ -9,7 +9,7 @@ import { engineError } from './engine-error.ts'
 import type { EngineImage } from './engine-image.ts'
 import { inspectImage, tagImage, type Engine } from './engine.ts'
 import { ToolError, interrupted } from './core/errors.ts'
-import { pullName, taggedName, type ImageReference } from './image-reference.ts'
+import { pullName, taggedName, type ImageReference } from './image/reference.ts'
 import type { VerbContext } from './core/outcome.ts'
 
 /** What {@link pullImage} and {@link findImage} need. */

@@ -1,6 +1,6 @@
 // What the engine has of the images of an archive, by their tags: before a load
 // it tells what need not be loaded, after it that it is there.
-import type { ArchivedImage } from './docker-archive.ts'
+import type { ArchivedImage } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { inspectImage, tagImage, takesParts, type Engine } from './engine.ts'
 import { ToolError } from './core/errors.ts'

@@ -4,13 +4,13 @@ import { Readable } from 'node:stream'
 
 import type { RecordedImage } from './archive-record.ts'
 import { endChildren, keepOutput, withChildren, type Child } from './io/child.ts'
-import type { ArchivedImage } from './docker-archive.ts'
+import type { ArchivedImage } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { startSave, type Engine } from './engine.ts'
-import { normalizeTar } from './normal-tar.ts'
+import { normalizeTar } from './image/normal-tar.ts'
 import type { VerbContext } from './core/outcome.ts'
-import type { PlainLayout } from './plain-layout.ts'
-import { learnLayout, plainTar } from './plain-tar.ts'
+import type { PlainLayout } from './image/uncompress/layout.ts'
+import { learnLayout, plainTar } from './image/uncompress/tar.ts'
 
 /** A tar that can be had any number of times. */
 export interface ImageTar {

@@ -7,7 +7,7 @@ import type { WriteOptions } from './archive-writer.ts'
 import { deliveredLayers, type DeliveredLayer } from './delivered-layers.ts'
 import type { EngineImage } from './engine-image.ts'
 import { findReusable, readRecords, type FoundRecord, type ReuseOptions } from './held-layers.ts'
-import type { ImageReference } from './image-reference.ts'
+import type { ImageReference } from './image/reference.ts'
 import { sum } from './archive-sizes.ts'
 
 /** Where to look. */

@@ -1,9 +1,9 @@
 // Which layers of an archive an engine has to be sent, and from where: those
 // that it has can stay behind, those that an increment lacks come from earlier
 // archives.
-import { chainIds } from './chain-id.ts'
+import { chainIds } from './image/chain-id.ts'
 import type { ArchiveRecord } from './archive-record.ts'
-import { layerDigest, type RequiredLayer } from './docker-archive.ts'
+import { layerDigest, type RequiredLayer } from './image/docker-archive.ts'
 import type { HeldLayer } from './held-layers.ts'
 
 /** A layer that goes into the tar from another archive. */

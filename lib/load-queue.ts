@@ -1,7 +1,7 @@
 // Archives are loaded one after the other, but while the engine unpacks one the
 // next few are on their way to it already. Only the ends of their tars have to
 // wait: what the engine has by then decides whether they may be taken.
-import type { ArchivedImage } from './docker-archive.ts'
+import type { ArchivedImage } from './image/docker-archive.ts'
 import { ToolError } from './core/errors.ts'
 import type { Result, VerbContext } from './core/outcome.ts'
 import type { Target } from './targets.ts'

@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 
 import { archiveNames } from './archive-name.ts'
 import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
-import { readImages, type ArchivedImage } from './docker-archive.ts'
+import { readImages, type ArchivedImage } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { listTags } from './engine-lists.ts'
 import { readSaved } from './engine-source.ts'
@@ -16,8 +16,8 @@ import {
   readReference,
   taggedName,
   type ImageReference,
-} from './image-reference.ts'
-import { isIndex, normalizeIndex } from './oci-index.ts'
+} from './image/reference.ts'
+import { isIndex, normalizeIndex } from './image/oci-index.ts'
 import { findPresent, type ReadImages } from './present-image.ts'
 import { mayBeSame } from './same-image.ts'
 import { digestTar, type TarDigest } from './tar/digest.ts'

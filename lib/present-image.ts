@@ -1,6 +1,6 @@
 // Looks for an archived image in the engine by what it is, whatever name it has
 // there, or none.
-import type { ArchivedImage } from './docker-archive.ts'
+import type { ArchivedImage } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { listUntagged } from './engine-lists.ts'
 import { inspectImage, type Engine } from './engine.ts'

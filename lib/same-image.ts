@@ -1,7 +1,7 @@
 // Whether an engine's image is the one in an archive. Identity is shown by digests,
 // or by a comparison of the whole configuration; what neither shows is not known.
 import type { RecordedImage } from './archive-record.ts'
-import type { ArchivedImage } from './docker-archive.ts'
+import type { ArchivedImage } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import type { Engine } from './engine.ts'
 

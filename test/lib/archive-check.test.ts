@@ -13,7 +13,7 @@ import {
 } from '../../lib/archive-check.ts'
 import type { ReadArchive } from '../../lib/archive-reader.ts'
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
-import { parseReference } from '../../lib/image-reference.ts'
+import { parseReference } from '../../lib/image/reference.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 

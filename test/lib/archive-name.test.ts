@@ -10,7 +10,7 @@ import {
   recordName,
   recordedName,
 } from '../../lib/archive-name.ts'
-import { parseReference } from '../../lib/image-reference.ts'
+import { parseReference } from '../../lib/image/reference.ts'
 
 const DIGEST = '0f'.repeat(32)
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 
 import { formatRecord, parseRecord } from '../../lib/archive-record.ts'
-import type { RequiredLayer } from '../../lib/docker-archive.ts'
+import type { RequiredLayer } from '../../lib/image/docker-archive.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
 

@@ -8,7 +8,7 @@ import {
   removeReplaced,
   type ImageArchiveOptions,
 } from '../../lib/archived-image.ts'
-import { parseReference } from '../../lib/image-reference.ts'
+import { parseReference } from '../../lib/image/reference.ts'
 import type { Notice } from '../../lib/core/outcome.ts'
 import { xzCoding } from '../fixtures/archive-writing.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 
 import type { ArchiveRecord } from '../../lib/archive-record.ts'
-import { chainIds } from '../../lib/chain-id.ts'
+import { chainIds } from '../../lib/image/chain-id.ts'
 import type { HeldLayer } from '../../lib/held-layers.ts'
 import { planLoad } from '../../lib/load-plan.ts'
 import { sha256 } from '../fixtures/digest.ts'

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 
-import type { ArchivedImage } from '../../lib/docker-archive.ts'
+import type { ArchivedImage } from '../../lib/image/docker-archive.ts'
 import { ToolError, type ErrorCode } from '../../lib/core/errors.ts'
 import { createLoadQueue, type LoadOne, type LoadQueue } from '../../lib/load-queue.ts'
 import type { Notice } from '../../lib/core/outcome.ts'

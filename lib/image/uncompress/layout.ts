@@ -2,12 +2,13 @@
 // name other layers, so their own digests change, and with them the indexes
 // above. Configs stay, and so do the image's identity and all of its diffIDs.
 import { createHash } from 'node:crypto'
+
 import * as v from 'valibot'
 
-import { parseJson } from './json-member.ts'
-import { BLOBS, readManifests, type Members, type OciImage } from './oci-layout.ts'
-import { findBlob, PLAIN_TYPES, type PlainLayer } from './plain-layers.ts'
-import { memberKey, type DigestedMember } from './tar/digest.ts'
+import { memberKey, type DigestedMember } from '../../tar/digest.ts'
+import { parseJson, type Members } from '../members.ts'
+import { BLOBS, readManifests, type OciImage } from '../oci-layout.ts'
+import { findBlob, PLAIN_TYPES, type PlainLayer } from './layers.ts'
 
 /** What becomes of a member of the tar. */
 export interface MemberChange {

@@ -1,7 +1,7 @@
 import t from 'tap'
 
-import { isIndex, normalizeIndex } from '../../lib/oci-index.ts'
-import { json } from '../fixtures/oci-tar.ts'
+import { isIndex, normalizeIndex } from '../../../lib/image/oci-index.ts'
+import { json } from '../../fixtures/oci-tar.ts'
 
 const OF_HOST = { 'containerd.io/distribution.source.r.io': 'team/secret,other/repo' }
 const NAMED = { 'io.containerd.image.name': 'r.io/a:1' }

@@ -1,6 +1,6 @@
 // How much an image may have: some ten times of what is in use. What holds more was
 // made to take time, and is refused before the time is taken.
-import { ToolError } from './core/errors.ts'
+import { ToolError } from '../core/errors.ts'
 
 /** As many images, names and manifests of each, and layers a tar may have. */
 export const MAX_IMAGES = 1000

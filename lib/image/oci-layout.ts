@@ -2,12 +2,8 @@
 // newer engines write it beside docker's own manifest.json.
 import * as v from 'valibot'
 
-import { checkCount, MAX_ENTRIES, MAX_LAYERS } from './image-limits.ts'
-import { checkKeys, checkParts, lengthIn, parseJson } from './json-member.ts'
-import type { DigestedMember } from './tar/digest.ts'
-
-/** The members of a tar by their path. */
-export type Members = ReadonlyMap<string, DigestedMember>
+import { checkCount, MAX_ENTRIES, MAX_LAYERS } from './limits.ts'
+import { checkKeys, checkParts, lengthIn, parseJson, type Members } from './members.ts'
 
 /** Where the blobs lie, each named by its digest. */
 export const BLOBS = 'blobs/sha256/'

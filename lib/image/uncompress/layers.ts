@@ -2,10 +2,10 @@
 // that an OCI manifest names has to come to the diffID that its config names.
 import * as v from 'valibot'
 
-import { ToolError } from './core/errors.ts'
-import { parseJson } from './json-member.ts'
-import { BLOBS, type Members } from './oci-layout.ts'
-import type { DigestedMember } from './tar/digest.ts'
+import { ToolError } from '../../core/errors.ts'
+import type { DigestedMember } from '../../tar/digest.ts'
+import { parseJson, type Members } from '../members.ts'
+import { BLOBS } from '../oci-layout.ts'
 
 /** A layer as it is uncompressed. */
 export interface PlainLayer {

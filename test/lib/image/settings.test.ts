@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { formatSettings } from '../../lib/image-settings.ts'
+import { formatSettings } from '../../../lib/image/settings.ts'
 
 const CONFIG = {
   Env: ['PATH=/bin', 'A='],

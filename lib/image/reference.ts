@@ -1,8 +1,8 @@
 // Image references as `docker pull` takes them. They end up on command lines
 // and in file names, so what the grammar does not know is refused here.
-import { withoutCredentials } from './core/credentials.ts'
-import { ToolError } from './core/errors.ts'
-import { shorten, visible } from './core/visible-text.ts'
+import { withoutCredentials } from '../core/credentials.ts'
+import { ToolError } from '../core/errors.ts'
+import { shorten, visible } from '../core/visible-text.ts'
 
 /** A parsed image reference. */
 export interface ImageReference {

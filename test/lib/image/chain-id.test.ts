@@ -1,7 +1,7 @@
 import t from 'tap'
 
-import { chainIds } from '../../lib/chain-id.ts'
-import { sh } from '../fixtures/run.ts'
+import { chainIds } from '../../../lib/image/chain-id.ts'
+import { sh } from '../../fixtures/run.ts'
 
 const [A, B] = ['a', 'b'].map((digit) => `sha256:${digit.repeat(64)}`)
 

@@ -4,10 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
-import { decodeLayer } from '../../lib/layer-decoder.ts'
-import { sh } from '../fixtures/run.ts'
-import { pseudoRandom } from '../fixtures/sample-layers.ts'
-import { chunked } from '../fixtures/tar-builder.ts'
+import { decodeLayer } from '../../../../lib/image/uncompress/layer-decoder.ts'
+import { sh } from '../../../fixtures/run.ts'
+import { pseudoRandom } from '../../../fixtures/sample-layers.ts'
+import { chunked } from '../../../fixtures/tar-builder.ts'
 
 const COMPRESS = { gzip: gzipSync, zstd: zstdCompressSync }
 const LAYER = Buffer.concat([pseudoRandom('layer', 3000), Buffer.alloc(300_000, 'layer')])

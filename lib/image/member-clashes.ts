@@ -1,10 +1,9 @@
 // Docker unpacks a tar into a directory, podman looks its members up, containerd reads
 // them one after the other: where two stand at one path, or one below a link, each sees
 // another image. What an engine reads of a saved image has to be there once.
-import { ToolError } from './core/errors.ts'
-import { followLinks } from './linked-member.ts'
-import type { Members } from './oci-layout.ts'
-import { memberKey, type TarDigest } from './tar/digest.ts'
+import { ToolError } from '../core/errors.ts'
+import { memberKey, type TarDigest } from '../tar/digest.ts'
+import { followLinks, type Members } from './members.ts'
 
 /** What an engine reads, whatever manifest.json names; `blobs` with all below it. */
 const READ_FILES = ['manifest.json', 'index.json', 'oci-layout', 'repositories']

@@ -2,8 +2,8 @@
 // size stands before its content, so that has to be changed before the tar is digested
 // and cut; times and owners, which keep their size, are set where it is.
 import { isIndex, normalizeIndex } from './oci-index.ts'
-import { BLOCK_BYTES, changeHeader } from './tar/header.ts'
-import { splitTar } from './tar/splitter.ts'
+import { BLOCK_BYTES, changeHeader } from '../tar/header.ts'
+import { splitTar } from '../tar/splitter.ts'
 
 /**
  * @param tar - of a saved image

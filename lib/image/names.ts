@@ -4,12 +4,12 @@
 // by one engine, and seen by nobody who looked at another place.
 import * as v from 'valibot'
 
-import { ToolError } from './core/errors.ts'
-import { checkCount, MAX_ENTRIES } from './image-limits.ts'
-import { checkKeys, lengthIn, parseJson, readJson } from './json-member.ts'
-import { BLOBS, READ_KEYS, type Members, type OciLayout } from './oci-layout.ts'
+import { ToolError } from '../core/errors.ts'
+import type { DigestedMember } from '../tar/digest.ts'
+import { checkCount, MAX_ENTRIES } from './limits.ts'
+import { checkKeys, lengthIn, parseJson, readJson, type Members } from './members.ts'
+import { BLOBS, READ_KEYS, type OciLayout } from './oci-layout.ts'
 import { formatPlatform } from './platform.ts'
-import type { DigestedMember } from './tar/digest.ts'
 
 /** An image of manifest.json. */
 export interface NamedImage {

@@ -2,12 +2,12 @@ import { buffer } from 'node:stream/consumers'
 import { Readable } from 'node:stream'
 import t from 'tap'
 
-import { normalizeTar } from '../../lib/normal-tar.ts'
-import { normalizeIndex } from '../../lib/oci-index.ts'
-import { digestTar } from '../../lib/tar/digest.ts'
-import { json } from '../fixtures/oci-tar.ts'
-import { pseudoRandom } from '../fixtures/sample-layers.ts'
-import { chunked, tar, type TarEntry } from '../fixtures/tar-builder.ts'
+import { normalizeTar } from '../../../lib/image/normal-tar.ts'
+import { normalizeIndex } from '../../../lib/image/oci-index.ts'
+import { digestTar } from '../../../lib/tar/digest.ts'
+import { json } from '../../fixtures/oci-tar.ts'
+import { pseudoRandom } from '../../fixtures/sample-layers.ts'
+import { chunked, tar, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 const normal = (bytes: Buffer, size = bytes.length): Promise<Buffer> =>
   buffer(normalizeTar(Readable.from(chunked(Buffer.from(bytes), size))))

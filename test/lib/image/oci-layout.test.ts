@@ -1,9 +1,9 @@
 import t from 'tap'
 
-import { BLOBS, readManifests } from '../../lib/oci-layout.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { digest } from '../fixtures/digested-tar.ts'
-import { tar } from '../fixtures/tar-builder.ts'
+import { BLOBS, readManifests } from '../../../lib/image/oci-layout.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { digest } from '../../fixtures/digested-tar.ts'
+import { tar } from '../../fixtures/tar-builder.ts'
 
 const config = { digest: sha256('config') }
 const manifests = ['amd64', 'arm64'].map((name) =>

@@ -1,10 +1,10 @@
 import t from 'tap'
 
-import { readImages } from '../../lib/docker-archive.ts'
-import { dockerArchive } from '../fixtures/archive-builder.ts'
-import type { Layout } from '../fixtures/archive-layouts.ts'
-import { digest } from '../fixtures/digested-tar.ts'
-import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
+import { readImages } from '../../../lib/image/docker-archive.ts'
+import { dockerArchive } from '../../fixtures/archive-builder.ts'
+import type { Layout } from '../../fixtures/archive-layouts.ts'
+import { digest } from '../../fixtures/digested-tar.ts'
+import { tar, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 const LAYERS = ['base', 'top'].map((content) => tar([{ path: content, content }]))
 

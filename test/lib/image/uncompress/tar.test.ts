@@ -3,12 +3,12 @@ import { buffer } from 'node:stream/consumers'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
-import { readImages } from '../../lib/docker-archive.ts'
-import { BLOBS } from '../../lib/oci-layout.ts'
-import { learnLayout, plainTar } from '../../lib/plain-tar.ts'
-import { dockerArchive } from '../fixtures/archive-builder.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { digest } from '../fixtures/digested-tar.ts'
+import { readImages } from '../../../../lib/image/docker-archive.ts'
+import { BLOBS } from '../../../../lib/image/oci-layout.ts'
+import { learnLayout, plainTar } from '../../../../lib/image/uncompress/tar.ts'
+import { dockerArchive } from '../../../fixtures/archive-builder.ts'
+import { hexOf, sha256 } from '../../../fixtures/digest.ts'
+import { digest } from '../../../fixtures/digested-tar.ts'
 import {
   describe,
   json,
@@ -19,9 +19,9 @@ import {
   pathOf,
   type OciImage,
   type OciLayer,
-} from '../fixtures/oci-tar.ts'
-import { pseudoRandom } from '../fixtures/sample-layers.ts'
-import { chunked, tar } from '../fixtures/tar-builder.ts'
+} from '../../../fixtures/oci-tar.ts'
+import { pseudoRandom } from '../../../fixtures/sample-layers.ts'
+import { chunked, tar } from '../../../fixtures/tar-builder.ts'
 
 const OCI_LAYER = `${OCI}.layer.v1.tar`
 const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar'

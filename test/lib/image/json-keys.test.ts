@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { findOddKey } from '../../lib/json-keys.ts'
+import { findOddKey } from '../../../lib/image/json-keys.ts'
 
 const KNOWN = ['RepoTags', 'size']
 

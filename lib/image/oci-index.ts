@@ -2,9 +2,9 @@
 // made of it, so what a store writes into it about its own host can be left out.
 import * as v from 'valibot'
 
-import { parseText } from './json-member.ts'
-import { memberKey } from './tar/digest.ts'
-import type { TarMember } from './tar/parser.ts'
+import { parseText } from './members.ts'
+import { memberKey } from '../tar/digest.ts'
+import type { TarMember } from '../tar/parser.ts'
 
 // Every repository that a manifest was ever pulled from on that host.
 const OF_HOST = 'containerd.io/distribution.source.'

@@ -3,15 +3,15 @@
 // what the layers are, once to be changed, and then it has to be what was learnt.
 import { createHash } from 'node:crypto'
 
-import { ToolError } from './core/errors.ts'
+import { ToolError } from '../../core/errors.ts'
 import { decodeLayer } from './layer-decoder.ts'
-import { BLOBS } from './oci-layout.ts'
-import { findPlainLayers, type PlainLayer } from './plain-layers.ts'
-import { planLayout, type MemberChange, type PlainLayout } from './plain-layout.ts'
-import { digestTar, memberKey, type TarDigester } from './tar/digest.ts'
-import { BLOCK_BYTES, changeHeader } from './tar/header.ts'
-import type { TarMember } from './tar/parser.ts'
-import { splitTar, type SplitMember } from './tar/splitter.ts'
+import { BLOBS } from '../oci-layout.ts'
+import { findPlainLayers, type PlainLayer } from './layers.ts'
+import { planLayout, type MemberChange, type PlainLayout } from './layout.ts'
+import { digestTar, memberKey, type TarDigester } from '../../tar/digest.ts'
+import { BLOCK_BYTES, changeHeader } from '../../tar/header.ts'
+import type { TarMember } from '../../tar/parser.ts'
+import { splitTar, type SplitMember } from '../../tar/splitter.ts'
 
 /**
  * @param tar - of a saved image

@@ -2,18 +2,30 @@
 // of a tar's members to the images in it, each proven whole.
 import * as v from 'valibot'
 
-import { ToolError } from './core/errors.ts'
-import { checkCount, MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image-limits.ts'
-import { checkNames } from './image-names.ts'
-import { readReference } from './image-reference.ts'
-import { formatSettings } from './image-settings.ts'
-import { checkKeys, checkParts, lengthIn, parseJson, readJson } from './json-member.ts'
-import { compressionOf } from './codec/detect.ts'
-import { findMember } from './linked-member.ts'
+import { compressionOf } from '../codec/detect.ts'
+import { ToolError } from '../core/errors.ts'
+import {
+  memberKey,
+  type DecodedLayers,
+  type DigestedMember,
+  type TarDigest,
+} from '../tar/digest.ts'
+import { checkCount, MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './limits.ts'
 import { checkClashes } from './member-clashes.ts'
-import { BLOBS, readLayout, readManifests, type Members, type OciImage } from './oci-layout.ts'
+import {
+  checkKeys,
+  checkParts,
+  lengthIn,
+  parseJson,
+  readJson,
+  findMember,
+  type Members,
+} from './members.ts'
+import { checkNames } from './names.ts'
+import { BLOBS, readLayout, readManifests, type OciImage } from './oci-layout.ts'
 import { formatPlatform } from './platform.ts'
-import { memberKey, type DecodedLayers, type DigestedMember, type TarDigest } from './tar/digest.ts'
+import { readReference } from './reference.ts'
+import { formatSettings } from './settings.ts'
 
 /** A layer as it lies in a tar. */
 export interface ArchivedLayer {

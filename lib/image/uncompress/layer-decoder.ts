@@ -8,8 +8,8 @@ import {
   type ZstdDecompress,
 } from 'node:zlib'
 
-import { codecOf, ZSTD_MAGIC } from './codec/formats.ts'
-import { ToolError } from './core/errors.ts'
+import { codecOf, ZSTD_MAGIC } from '../../codec/formats.ts'
+import { ToolError } from '../../core/errors.ts'
 
 type Decoder = Gunzip | ZstdDecompress
 

@@ -7,14 +7,14 @@ import {
   readImages,
   type ArchivedImage,
   type RequiredLayer,
-} from '../../lib/docker-archive.ts'
-import { ToolError } from '../../lib/core/errors.ts'
-import { dockerArchive, type ArchiveOptions } from '../fixtures/archive-builder.ts'
-import type { Layout } from '../fixtures/archive-layouts.ts'
-import { digest } from '../fixtures/digested-tar.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { OCI, ociImage, ociIndex, ociTar } from '../fixtures/oci-tar.ts'
-import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
+} from '../../../lib/image/docker-archive.ts'
+import { ToolError } from '../../../lib/core/errors.ts'
+import { dockerArchive, type ArchiveOptions } from '../../fixtures/archive-builder.ts'
+import type { Layout } from '../../fixtures/archive-layouts.ts'
+import { digest } from '../../fixtures/digested-tar.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { OCI, ociImage, ociIndex, ociTar } from '../../fixtures/oci-tar.ts'
+import { tar, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman', 'crane']
 const LAYERS = ['base', 'middle', 'top'].map((content) => tar([{ path: content, content }]))

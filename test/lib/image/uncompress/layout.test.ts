@@ -1,11 +1,11 @@
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 
-import { planLayout } from '../../lib/plain-layout.ts'
-import { sha256 } from '../fixtures/digest.ts'
-import { digest } from '../fixtures/digested-tar.ts'
-import { json, pathOf } from '../fixtures/oci-tar.ts'
-import { tar } from '../fixtures/tar-builder.ts'
+import { planLayout } from '../../../../lib/image/uncompress/layout.ts'
+import { sha256 } from '../../../fixtures/digest.ts'
+import { digest } from '../../../fixtures/digested-tar.ts'
+import { json, pathOf } from '../../../fixtures/oci-tar.ts'
+import { tar } from '../../../fixtures/tar-builder.ts'
 
 const PLAIN = { digest: sha256('layer'), sizeBytes: 'layer'.length }
 const LAYER = gzipSync('layer')
