@@ -23,7 +23,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
   },
   delivery: {
     below: ['image', 'codec', 'tar', 'io', 'core'],
-    pure: '{delivered-layers,image-list,layer-plan,metadata,name,off-list,sha256sums}.ts',
+    pure: '{delivered-layers,image-list,metadata,name,off-list,sha256sums}.ts',
   },
   image: { below: ['codec', 'tar', 'core'], pure: '**' },
   codec: {

@@ -1,7 +1,8 @@
 // What was read of an archive against what its record and SHA256SUMS say.
-import { isIncrementName } from './archive-name.ts'
+import { expectEqual } from './delivery/expect-equal.ts'
+import { isIncrementName } from './delivery/name.ts'
 import type { ReadArchive } from './archive-reader.ts'
-import type { ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
 import type { ArchivedImage } from './image/docker-archive.ts'
 import { ToolError } from './core/errors.ts'
 import { hashFile } from './io/file-range.ts'
@@ -11,11 +12,11 @@ import type { Target } from './targets.ts'
 /** @throws MISMATCH where it is not what its record says */
 export function checkAgainstRecord(read: ReadArchive, record: ArchiveRecord): void {
   const { archive, tar } = record
-  same('sha256 of the archive', read.archive.sha256, archive.sha256)
-  same('size of the archive', read.archive.sizeBytes, archive.sizeBytes)
-  same('size of the tar', read.tar.sizeBytes, tar.sizeBytes)
+  expectEqual('sha256 of the archive', read.archive.sha256, archive.sha256)
+  expectEqual('size of the archive', read.archive.sizeBytes, archive.sizeBytes)
+  expectEqual('size of the tar', read.tar.sizeBytes, tar.sizeBytes)
   if (read.tar.contentMd5 !== undefined && tar.contentMd5 !== undefined) {
-    same('content md5', read.tar.contentMd5, tar.contentMd5)
+    expectEqual('content md5', read.tar.contentMd5, tar.contentMd5)
   }
   checkImages(read.images, record)
   checkSegments(read, record)
@@ -27,9 +28,9 @@ function checkSegments(read: ReadArchive, { segments }: ArchiveRecord): void {
     [...(read.tar.members?.values() ?? [])].map((member) => [member.offsetBytes, member.sha256]),
   )
   for (const [index, { sha256, tarOffsetBytes, layerDigest }] of segments.entries()) {
-    same(`sha256 of segment ${index}`, read.segments[index] ?? 'none', sha256)
+    expectEqual(`sha256 of segment ${index}`, read.segments[index] ?? 'none', sha256)
     if (layerDigest === undefined) continue
-    same(`layer in segment ${index}`, `sha256:${members.get(tarOffsetBytes)}`, layerDigest)
+    expectEqual(`layer in segment ${index}`, `sha256:${members.get(tarOffsetBytes)}`, layerDigest)
   }
 }
 
@@ -38,7 +39,7 @@ export function checkImages(
   images: readonly ArchivedImage[],
   record: Pick<ArchiveRecord, 'images'>,
 ): void {
-  same('images', describe(images), describe(record.images))
+  expectEqual('images', describe(images), describe(record.images))
 }
 
 function describe(images: readonly ArchivedImage[]): string {
@@ -129,13 +130,13 @@ export async function quickCheck(
     )
   }
   const sha256 = await hashFile(archive, signal)
-  if (record) same('sha256 of the archive', sha256, record.archive.sha256)
+  if (record) expectEqual('sha256 of the archive', sha256, record.archive.sha256)
   checkListed(sha256, listed)
 }
 
 /** @throws MISMATCH where the sha256 of an archive is not the one of SHA256SUMS */
 export function checkListed(sha256: string, listed: string | undefined): void {
-  if (listed !== undefined) same('sha256 of the archive, by SHA256SUMS', sha256, listed)
+  if (listed !== undefined) expectEqual('sha256 of the archive, by SHA256SUMS', sha256, listed)
 }
 
 /** @throws NO_RECORD for an increment, which means nothing without one */
@@ -145,19 +146,3 @@ export function checkNotIncrement(action: string, archive: string): void {
     hint: 'an increment needs its record to say what it lacks: copy its .json as well',
   })
 }
-
-/** @throws MISMATCH where they differ */
-export function same(
-  what: string,
-  got: string | number,
-  want: string | number,
-  hint: string = COPY_AGAIN,
-): void {
-  if (got === want) return
-  throw new ToolError('MISMATCH', `check ${what}: got ${got}, want ${want}`, {
-    hint,
-  })
-}
-
-const COPY_AGAIN =
-  'it was changed or damaged: copy the archive and its record again from where they were made'

@@ -1,10 +1,10 @@
 // What of an archive has to be sent: planned from what the engine has, what it
 // will have, and the archives that are at hand.
-import type { ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
 import type { ArchivedImage, RequiredLayer } from './image/docker-archive.ts'
 import { ToolError } from './core/errors.ts'
-import { readBaseLayers, type BaseOptions, type HeldLayer } from './held-layers.ts'
-import { planLoad, type LoadPlan } from './load-plan.ts'
+import { readBaseLayers, type BaseOptions, type HeldLayer } from './delivery/layer-index.ts'
+import { planLoad, type LoadPlan } from './delivery/layer-plan.ts'
 import { imageChains, type PresentLayers } from './present-layers.ts'
 import { formatBytes } from './core/format.ts'
 import type { Target } from './targets.ts'

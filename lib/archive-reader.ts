@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
-import type { Segment } from './archive-record.ts'
+import type { Segment } from './delivery/metadata.ts'
 import { allWork, withChildren, type Child } from './io/child.ts'
 import { codecOf, MAGIC_BYTES } from './codec/formats.ts'
 import type { Decompressors } from './codec/programs.ts'

@@ -1,5 +1,5 @@
 // How much of some archives is in several of them.
-import type { ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
 import { layerDigest } from './image/docker-archive.ts'
 import type { Holding, Outcome } from './core/outcome.ts'
 

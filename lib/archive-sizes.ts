@@ -1,7 +1,6 @@
 // What an outcome tells of an archive's size, and of the work that was spared.
-import type { ArchiveRecord } from './archive-record.ts'
-import type { KnownLayer } from './layer-guess.ts'
 import type { Result } from './core/outcome.ts'
+import type { ArchiveRecord, KnownLayer } from './delivery/metadata.ts'
 
 /** @returns the sizes of tar and archive. */
 export function archiveSizes(record: ArchiveRecord): Pick<Result, 'tarBytes' | 'archiveBytes'> {

@@ -2,14 +2,14 @@
 // under its name.
 import { basename, join } from 'node:path'
 
-import { archiveName, archiveNames, incrementName } from './archive-name.ts'
-import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
-import { forgetArchive, isUpToDate } from './carry-directory.ts'
+import { archiveName, archiveNames, incrementName } from './delivery/name.ts'
+import type { ArchiveRecord, RecordedImage } from './delivery/metadata.ts'
+import { forgetArchive, isUpToDate } from './delivery/directory.ts'
 import type { Coding } from './codec/formats.ts'
 import type { CompressorName } from './codec/programs.ts'
 import type { EngineImage } from './engine-image.ts'
 import { ToolError } from './core/errors.ts'
-import { examineArchive, examineBeside, readGoodRecord } from './existing-archive.ts'
+import { examineArchive, examineBeside, readGoodRecord } from './delivery/existing-archive.ts'
 import type { ImageReference } from './image/reference.ts'
 import { findDelivered } from './known-layers.ts'
 import type { VerbContext } from './core/outcome.ts'

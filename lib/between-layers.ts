@@ -1,6 +1,6 @@
 // What lies between the layers of an archive: soon read, and it tells which images
 // the archive holds, with their configs.
-import type { ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
 import { readImages, type ArchivedImage } from './image/docker-archive.ts'
 import { assembleTar, type AssembleOptions } from './tar-assembler.ts'
 import type { TarDigest } from './tar/digest.ts'

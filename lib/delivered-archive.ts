@@ -1,11 +1,12 @@
 // An archive as its delivery tells of it: metadata whose sum was checked, the sum of
 // the archive itself, and whether that is what was asked for.
+import { expectEqual } from './delivery/expect-equal.ts'
 import { basename, dirname } from 'node:path'
 
-import { checkNamed, checkReference, same } from './archive-check.ts'
-import { recordName } from './archive-name.ts'
-import type { ArchiveRecord } from './archive-record.ts'
-import type { Delivery } from './delivery.ts'
+import { checkNamed, checkReference } from './archive-check.ts'
+import { recordName } from './delivery/name.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
+import type { Delivery } from './delivery/delivery.ts'
 import { ToolError } from './core/errors.ts'
 import { checkExists, type Target } from './targets.ts'
 
@@ -38,9 +39,9 @@ export async function findDelivered(target: Target, delivery: Delivery): Promise
   if (sums && listed === undefined) unlisted.push('SHA256SUMS does not list it')
   if (record) {
     // Nobody waits for 40 GB to hear of it.
-    same('size of the archive', archiveBytes, record.archive.sizeBytes)
+    expectEqual('size of the archive', archiveBytes, record.archive.sizeBytes)
     if (listed !== undefined) {
-      same('sha256 in the record, by SHA256SUMS', record.archive.sha256, listed)
+      expectEqual('sha256 in the record, by SHA256SUMS', record.archive.sha256, listed)
     }
     if (sums && !isRecordListed) unlisted.push('SHA256SUMS does not list its metadata')
     checkReference(archive, record)

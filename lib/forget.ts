@@ -10,15 +10,20 @@ import {
   isArchiveName,
   isIncrementName,
   recordName,
-} from './archive-name.ts'
-import type { ArchiveRecord } from './archive-record.ts'
-import { checkDirectory, forgetArchive, readChecksums } from './carry-directory.ts'
-import type { Checksums } from './checksum-file.ts'
+} from './delivery/name.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
+import { checkDirectory, forgetArchive, readChecksums } from './delivery/directory.ts'
+import type { Checksums } from './delivery/sha256sums.ts'
 import { CODECS, ENDINGS } from './codec/formats.ts'
-import { takeOffList } from './delivered-list.ts'
+import { takeOffList } from './delivery/delivered-list.ts'
 import { ToolError, toToolError } from './core/errors.ts'
-import { examineBeside, type ExistingArchive } from './existing-archive.ts'
-import { readHeldLayers, readRecords, type FoundRecord, type HeldLayer } from './held-layers.ts'
+import { examineBeside, type ExistingArchive } from './delivery/existing-archive.ts'
+import {
+  readHeldLayers,
+  readRecords,
+  type FoundRecord,
+  type HeldLayer,
+} from './delivery/layer-index.ts'
 import { parseReference, type ImageReference } from './image/reference.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './core/outcome.ts'
 import { openForWriting } from './writing-run.ts'

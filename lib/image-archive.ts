@@ -1,8 +1,8 @@
 // One image of the engine into its archive, unless it is there already.
 import { basename, join } from 'node:path'
 
-import { archiveName } from './archive-name.ts'
-import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
+import { archiveName } from './delivery/name.ts'
+import type { ArchiveRecord, RecordedImage } from './delivery/metadata.ts'
 import { archiveSizes, spared, uncomparedNote } from './archive-sizes.ts'
 import { writeArchive } from './archive-writer.ts'
 import {
@@ -11,13 +11,13 @@ import {
   removeReplaced,
   type ImageArchiveOptions,
 } from './archived-image.ts'
-import { listChecksums } from './carry-directory.ts'
+import { listChecksums } from './delivery/directory.ts'
 import type { Compressors } from './codec/programs.ts'
 import { readImages } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import type { Engine } from './engine.ts'
 import { ToolError } from './core/errors.ts'
-import { checkSpace } from './free-space.ts'
+import { checkSpace } from './delivery/free-space.ts'
 import { nameForSave } from './image-pull.ts'
 import type { ImageReference } from './image/reference.ts'
 import { findTar, type ImageTar } from './image-tar.ts'

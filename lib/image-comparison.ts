@@ -2,7 +2,7 @@
 // content tells most; an engine of another version lays the same image out
 // differently, and then the digests of config and layers decide.
 import type { ReadArchive } from './archive-reader.ts'
-import type { ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
 import { ToolError } from './core/errors.ts'
 import type { EngineDigest } from './original.ts'
 

@@ -2,7 +2,7 @@
 // it, or with its compressed layers plain, for which it is saved twice.
 import { Readable } from 'node:stream'
 
-import type { RecordedImage } from './archive-record.ts'
+import type { RecordedImage } from './delivery/metadata.ts'
 import { endChildren, keepOutput, withChildren, type Child } from './io/child.ts'
 import type { ArchivedImage } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'

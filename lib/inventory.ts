@@ -2,8 +2,8 @@
 import { basename, join } from 'node:path'
 
 import { countShared, type HeldArchive } from './archive-sharing.ts'
-import { checkDirectory, listArchives } from './carry-directory.ts'
-import { createDelivery, type DeliveryOptions } from './delivery.ts'
+import { checkDirectory, listArchives } from './delivery/directory.ts'
+import { createDelivery, type DeliveryOptions } from './delivery/delivery.ts'
 import { ToolError, toToolError } from './core/errors.ts'
 import { findMissingOf, missingOutcomes } from './missing-files.ts'
 import type { Outcome, VerbContext } from './core/outcome.ts'

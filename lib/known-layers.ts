@@ -2,11 +2,16 @@
 // compressed again, and which need not go over again.
 import { basename } from 'node:path'
 
-import { archiveNames, incrementName } from './archive-name.ts'
+import { archiveNames, incrementName } from './delivery/name.ts'
 import type { WriteOptions } from './archive-writer.ts'
-import { deliveredLayers, type DeliveredLayer } from './delivered-layers.ts'
+import { deliveredLayers, type DeliveredLayer } from './delivery/delivered-layers.ts'
 import type { EngineImage } from './engine-image.ts'
-import { findReusable, readRecords, type FoundRecord, type ReuseOptions } from './held-layers.ts'
+import {
+  findReusable,
+  readRecords,
+  type FoundRecord,
+  type ReuseOptions,
+} from './delivery/layer-index.ts'
 import type { ImageReference } from './image/reference.ts'
 import { sum } from './archive-sizes.ts'
 

@@ -1,10 +1,11 @@
 // One archive into the engine, by the way that its record allows: all of it, as
 // fast as the decompressor gives it; only the layers that the engine lacks; or,
 // where no record tells of segments, with every byte of its tar looked at.
-import { checkAgainstRecord, checkListed, checkNotIncrement, same } from './archive-check.ts'
+import { expectEqual } from './delivery/expect-equal.ts'
+import { checkAgainstRecord, checkListed, checkNotIncrement } from './archive-check.ts'
 import { readArchive, type ReadArchive } from './archive-reader.ts'
 import { planArchive, planWhole, type PlanOptions } from './archive-plan.ts'
-import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
+import type { ArchiveRecord, RecordedImage } from './delivery/metadata.ts'
 import { sendArchive } from './archive-sender.ts'
 import type { ReadBetween } from './between-layers.ts'
 import { sum } from './archive-sizes.ts'
@@ -16,7 +17,7 @@ import { startLoad, type Engine } from './engine.ts'
 import { checkSaid, type Loading } from './engine-said.ts'
 import { ToolError, interrupted } from './core/errors.ts'
 import type { LoadTurn } from './load-queue.ts'
-import type { LoadPlan } from './load-plan.ts'
+import type { LoadPlan } from './delivery/layer-plan.ts'
 import { requestLoad } from './load-request.ts'
 import type { Progress, VerbContext } from './core/outcome.ts'
 import type { PresentLayers } from './present-layers.ts'
@@ -143,14 +144,14 @@ async function send(
   const finding = findSocket(engine)
   // It tells whether the record speaks of this archive at all.
   const { tar } = await readBetween()
-  same('size of the tar', tar.sizeBytes, record.tar.sizeBytes)
+  expectEqual('size of the tar', tar.sizeBytes, record.tar.sizeBytes)
   // An engine may be gone when it has the end, and what comes then fails.
   if (tar.sizeBytes - tar.endBytes > MOST_TRAILING_BYTES) return sendParts()
   const socketPath = await finding
   if (socketPath === undefined) return sendParts()
   const prove = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
-    same('size of the archive', got.sizeBytes, record.archive.sizeBytes)
-    same('sha256 of the archive', got.sha256, record.archive.sha256)
+    expectEqual('size of the archive', got.sizeBytes, record.archive.sizeBytes)
+    expectEqual('sha256 of the archive', got.sha256, record.archive.sha256)
     await release()
   }
   const onBytes = (archiveBytes: number): void => {

@@ -3,9 +3,9 @@
 // that lies there alone.
 import { lstat, readdir } from 'node:fs/promises'
 
-import { isArchiveName, isRecordName, recordedName } from './archive-name.ts'
-import { listFiles, type ListedFile } from './checksum-file.ts'
-import type { Delivery } from './delivery.ts'
+import { isArchiveName, isRecordName, recordedName } from './delivery/name.ts'
+import { listFiles, type ListedFile } from './delivery/sha256sums.ts'
+import type { Delivery } from './delivery/delivery.ts'
 import { ToolError, isAbsent, isSystemError, toToolError } from './core/errors.ts'
 import type { Outcome, VerbContext } from './core/outcome.ts'
 import type { TargetOptions } from './targets.ts'

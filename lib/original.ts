@@ -2,8 +2,8 @@
 // of, where the engine has it, and a fresh save of it.
 import { basename } from 'node:path'
 
-import { archiveNames } from './archive-name.ts'
-import type { ArchiveRecord, RecordedImage } from './archive-record.ts'
+import { archiveNames } from './delivery/name.ts'
+import type { ArchiveRecord, RecordedImage } from './delivery/metadata.ts'
 import { readImages, type ArchivedImage } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import { listTags } from './engine-lists.ts'

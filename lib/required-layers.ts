@@ -1,8 +1,8 @@
 // The layers that an increment leaves to earlier archives: it is whole with them.
-import type { ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
 import type { Decompressors } from './codec/programs.ts'
-import { readBaseLayers, type BaseOptions } from './held-layers.ts'
-import { planLoad } from './load-plan.ts'
+import { readBaseLayers, type BaseOptions } from './delivery/layer-index.ts'
+import { planLoad } from './delivery/layer-plan.ts'
 import type { Progress, VerbContext } from './core/outcome.ts'
 import { proveLayers } from './tar-assembler.ts'
 import type { Target } from './targets.ts'

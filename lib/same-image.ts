@@ -1,6 +1,6 @@
 // Whether an engine's image is the one in an archive. Identity is shown by digests,
 // or by a comparison of the whole configuration; what neither shows is not known.
-import type { RecordedImage } from './archive-record.ts'
+import type { RecordedImage } from './delivery/metadata.ts'
 import type { ArchivedImage } from './image/docker-archive.ts'
 import type { EngineImage } from './engine-image.ts'
 import type { Engine } from './engine.ts'

@@ -12,14 +12,14 @@ import {
   incrementName,
   incrementNames,
   isArchiveName,
-} from './archive-name.ts'
-import { listArchives } from './carry-directory.ts'
+} from './delivery/name.ts'
+import { listArchives } from './delivery/directory.ts'
 import { CODECS } from './codec/formats.ts'
-import type { Delivery } from './delivery.ts'
+import type { Delivery } from './delivery/delivery.ts'
 import { ToolError, isSystemError, nothing } from './core/errors.ts'
-import { parseImageList } from './image-list.ts'
+import { parseImageList } from './delivery/image-list.ts'
 import { parseReference, type ImageReference } from './image/reference.ts'
-import { noteOffList } from './off-list.ts'
+import { noteOffList } from './delivery/off-list.ts'
 import type { VerbContext } from './core/outcome.ts'
 import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from './io/small-file.ts'
 

@@ -1,7 +1,7 @@
 // The two sides of a verification, read at the same time: the archive, and the
 // engine's own image where it is checked against that.
 import { readArchive, type ReadArchive } from './archive-reader.ts'
-import type { ArchiveRecord } from './archive-record.ts'
+import type { ArchiveRecord } from './delivery/metadata.ts'
 import type { Decompressors } from './codec/programs.ts'
 import type { Engine } from './engine.ts'
 import { hasSameContent, hasSameImages } from './image-comparison.ts'

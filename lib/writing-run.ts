@@ -4,8 +4,8 @@
 import { lstat, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { isRecordName, recordedName } from './archive-name.ts'
-import { formatRecord, type ArchiveRecord } from './archive-record.ts'
+import { isRecordName, recordedName } from './delivery/name.ts'
+import { formatRecord, type ArchiveRecord } from './delivery/metadata.ts'
 import { isLockTemporary, isPendingName, isTemporaryName } from './io/atomic-file.ts'
 import {
   checkDirectory,
@@ -16,7 +16,7 @@ import {
   readRecord,
   readSums,
   removeListed,
-} from './carry-directory.ts'
+} from './delivery/directory.ts'
 import { lockDirectory, removeOldLockFiles } from './io/directory-lock.ts'
 import { nothing, toToolError } from './core/errors.ts'
 import { hashFile } from './io/file-range.ts'

@@ -4,7 +4,7 @@
 import { chmod, mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { updateChecksums } from '../../lib/checksum-file.ts'
+import { updateChecksums } from '../../lib/delivery/sha256sums.ts'
 import { ToolError } from '../../lib/core/errors.ts'
 import { readOrigin } from '../../lib/origin.ts'
 import { bundlePrograms, type Bundle } from './bundle.ts'

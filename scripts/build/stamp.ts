@@ -6,7 +6,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-import { parseChecksums } from '../../lib/checksum-file.ts'
+import { parseChecksums } from '../../lib/delivery/sha256sums.ts'
 import { nothing } from '../../lib/core/errors.ts'
 
 /** The file in dist/ with the digest of the inputs. */

@@ -4,7 +4,7 @@ import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { ArchiveRecord } from '../../lib/archive-record.ts'
+import type { ArchiveRecord } from '../../lib/delivery/metadata.ts'
 import { READ_ONLY, complaint, runMounted, wrapCommand } from '../fixtures/faults.ts'
 import { startRegistry } from '../fixtures/registry.ts'
 import { run, sh, type Program, type RunOptions, type RunResult } from '../fixtures/run.ts'

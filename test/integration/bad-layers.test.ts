@@ -5,7 +5,7 @@ import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { ArchiveRecord, Segment } from '../../lib/archive-record.ts'
+import type { ArchiveRecord, Segment } from '../../lib/delivery/metadata.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { run, type Program } from '../fixtures/run.ts'
 import { buildImage, busyboxLayer, dataLayer } from '../fixtures/sample-images.ts'

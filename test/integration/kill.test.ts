@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { parseRecord, type ArchiveRecord } from '../../lib/archive-record.ts'
+import { parseRecord, type ArchiveRecord } from '../../lib/delivery/metadata.ts'
 import { isPendingName } from '../../lib/io/atomic-file.ts'
 import { hexOf, sha256 as sha256Of } from '../fixtures/digest.ts'
 import { sh, type Running } from '../fixtures/run.ts'

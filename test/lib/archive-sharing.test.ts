@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import type { ArchiveRecord } from '../../lib/archive-record.ts'
+import type { ArchiveRecord } from '../../lib/delivery/metadata.ts'
 import { countShared } from '../../lib/archive-sharing.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'

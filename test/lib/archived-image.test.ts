@@ -2,7 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord } from '../../lib/archive-record.ts'
+import { formatRecord } from '../../lib/delivery/metadata.ts'
 import {
   checkReplaced,
   removeReplaced,

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord, parseRecord } from '../../lib/archive-record.ts'
+import { formatRecord, parseRecord } from '../../lib/delivery/metadata.ts'
 import { compress, type CompressOptions } from '../../lib/compress.ts'
 import type { Notice, Outcome } from '../../lib/core/outcome.ts'
 import { dockerArchive } from '../fixtures/archive-builder.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord } from '../../lib/archive-record.ts'
+import { formatRecord } from '../../lib/delivery/metadata.ts'
 import { inventory } from '../../lib/inventory.ts'
 import type { Notice } from '../../lib/core/outcome.ts'
 import { PLAIN } from '../fixtures/plain-delivery.ts'

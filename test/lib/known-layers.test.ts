@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord, type ArchiveRecord } from '../../lib/archive-record.ts'
+import { formatRecord, type ArchiveRecord } from '../../lib/delivery/metadata.ts'
 import { parseReference } from '../../lib/image/reference.ts'
 import { findDelivered } from '../../lib/known-layers.ts'
 import { sha256 } from '../fixtures/digest.ts'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
-import type { Segment } from '../../lib/archive-record.ts'
+import type { Segment } from '../../lib/delivery/metadata.ts'
 import { createBetweenReader } from '../../lib/between-layers.ts'
 import { findDelivered } from '../../lib/delivered-archive.ts'
 import type { ArchivedImage } from '../../lib/image/docker-archive.ts'

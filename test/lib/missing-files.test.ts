@@ -9,7 +9,7 @@ import {
   type LostFile,
   type MissingFile,
 } from '../../lib/missing-files.ts'
-import { readSums } from '../../lib/carry-directory.ts'
+import { readSums } from '../../lib/delivery/directory.ts'
 import type { Notice } from '../../lib/core/outcome.ts'
 import { plainDelivery } from '../fixtures/plain-delivery.ts'
 

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 
 import type { Child } from '../../lib/io/child.ts'
 import { withChildren } from '../../lib/io/child.ts'
-import type { HeldLayer } from '../../lib/held-layers.ts'
+import type { HeldLayer } from '../../lib/delivery/layer-index.ts'
 import { WrongGuess } from '../../lib/layer-guess.ts'
 import { createSegmentWriter, type SegmentWriter } from '../../lib/segment-writer.ts'
 import { readers, xzCoding } from '../fixtures/archive-writing.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord } from '../../lib/archive-record.ts'
+import { formatRecord } from '../../lib/delivery/metadata.ts'
 import {
   checkExists,
   findReferences,

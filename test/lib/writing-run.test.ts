@@ -2,9 +2,9 @@ import { mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promis
 import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord, type ArchiveRecord } from '../../lib/archive-record.ts'
+import { formatRecord, type ArchiveRecord } from '../../lib/delivery/metadata.ts'
 import { createAtomicFile, isTemporaryName, temporaryPath } from '../../lib/io/atomic-file.ts'
-import { placeRecord } from '../../lib/carry-directory.ts'
+import { placeRecord } from '../../lib/delivery/directory.ts'
 import type { Notice } from '../../lib/core/outcome.ts'
 import { openForWriting } from '../../lib/writing-run.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'

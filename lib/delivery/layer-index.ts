@@ -1,19 +1,18 @@
 // The layers that lie in the archives of some directories, each as a segment
 // that can be read on its own, as their records tell.
-import { readdir } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 
-import { isRecordName, recordedName } from './archive-name.ts'
-import type { ArchiveRecord, Segment } from './archive-record.ts'
-import { readRecord } from './carry-directory.ts'
-import { isSameCoding, type Coding } from './codec/formats.ts'
+import { isSameCoding, type Coding } from '../codec/formats.ts'
+import { ToolError, isAbsent, toToolError } from '../core/errors.ts'
+import type { VerbContext } from '../core/outcome.ts'
+import { streamFile } from '../io/file-range.ts'
+import { lookAtFile } from '../io/small-file.ts'
 import type { Delivery } from './delivery.ts'
-import { ToolError, isAbsent, toToolError } from './core/errors.ts'
-import { streamFile } from './io/file-range.ts'
-import type { KnownLayer } from './layer-guess.ts'
-import type { VerbContext } from './core/outcome.ts'
-import { lookAtFile } from './io/small-file.ts'
+import { readRecord } from './directory.ts'
+import type { ArchiveRecord, Segment, KnownLayer } from './metadata.ts'
+import { isRecordName, recordedName } from './name.ts'
 
 /** A layer in an archive. */
 export interface HeldLayer extends KnownLayer {

@@ -2,9 +2,9 @@ import { readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import type { ArchiveRecord } from '../../lib/archive-record.ts'
-import { formatRecord } from '../../lib/archive-record.ts'
-import { createAtomicFile, isPendingName, isTemporaryName } from '../../lib/io/atomic-file.ts'
+import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
+import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import { createAtomicFile, isPendingName, isTemporaryName } from '../../../lib/io/atomic-file.ts'
 import {
   checkDirectory,
   commitArchive,
@@ -14,11 +14,11 @@ import {
   readChecksums,
   readRecord,
   removeArchive,
-} from '../../lib/carry-directory.ts'
-import { LOCK_NAME, lockDirectory } from '../../lib/io/directory-lock.ts'
-import { sh } from '../fixtures/run.ts'
-import { SAMPLE_RECORD, recordOfBytes } from '../fixtures/sample-record.ts'
-import { snapshot } from '../fixtures/workbench.ts'
+} from '../../../lib/delivery/directory.ts'
+import { LOCK_NAME, lockDirectory } from '../../../lib/io/directory-lock.ts'
+import { sh } from '../../fixtures/run.ts'
+import { SAMPLE_RECORD, recordOfBytes } from '../../fixtures/sample-record.ts'
+import { snapshot } from '../../fixtures/workbench.ts'
 
 const NAME = 'a.tar.xz'
 

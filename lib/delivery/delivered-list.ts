@@ -3,14 +3,14 @@
 import { join } from 'node:path'
 import { rm } from 'node:fs/promises'
 
-import { LIST_NAME } from './archive-name.ts'
-import { writeFileAtomic } from './io/atomic-file.ts'
-import { changeSums, listArchives, readChecksums } from './carry-directory.ts'
-import { checkLock } from './io/directory-lock.ts'
-import { ToolError } from './core/errors.ts'
+import { LIST_NAME } from './name.ts'
+import { writeFileAtomic } from '../io/atomic-file.ts'
+import { changeSums, listArchives, readChecksums } from './directory.ts'
+import { checkLock } from '../io/directory-lock.ts'
+import { ToolError } from '../core/errors.ts'
 import { entryOf, parseImageList } from './image-list.ts'
 import { noteOffList } from './off-list.ts'
-import { MAX_LIST_BYTES, readSmallFile, sha256Of, type SmallFile } from './io/small-file.ts'
+import { MAX_LIST_BYTES, readSmallFile, sha256Of, type SmallFile } from '../io/small-file.ts'
 
 /**
  * @param list - what a save followed

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { parseImageList } from '../../lib/image-list.ts'
+import { parseImageList } from '../../../lib/delivery/image-list.ts'
 
 // what, text, the references
 const LISTS: [string, string, string[]][] = [

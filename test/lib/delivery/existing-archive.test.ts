@@ -2,10 +2,14 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord } from '../../lib/archive-record.ts'
-import { temporaryPath, writeFileAtomic } from '../../lib/io/atomic-file.ts'
-import { examineArchive, examineBeside, readGoodRecord } from '../../lib/existing-archive.ts'
-import { recordOfBytes } from '../fixtures/sample-record.ts'
+import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import { temporaryPath, writeFileAtomic } from '../../../lib/io/atomic-file.ts'
+import {
+  examineArchive,
+  examineBeside,
+  readGoodRecord,
+} from '../../../lib/delivery/existing-archive.ts'
+import { recordOfBytes } from '../../fixtures/sample-record.ts'
 
 const NAME = 'a.tar.xz'
 const GOOD = recordOfBytes(NAME, 'first')

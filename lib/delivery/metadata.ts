@@ -2,13 +2,13 @@
 // came on a disk from elsewhere, so it is input to be validated.
 import * as v from 'valibot'
 
-import { CODECS } from './codec/formats.ts'
-import { PLATFORM, TIME, type ArchivedImage } from './image/docker-archive.ts'
-import { ToolError } from './core/errors.ts'
-import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './image/limits.ts'
-import { readReference } from './image/reference.ts'
-import { hasTooManyParts } from './image/members.ts'
-import { hasControls } from './core/visible-text.ts'
+import { CODECS } from '../codec/formats.ts'
+import { PLATFORM, TIME, type ArchivedImage } from '../image/docker-archive.ts'
+import { ToolError } from '../core/errors.ts'
+import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from '../image/limits.ts'
+import { readReference } from '../image/reference.ts'
+import { hasTooManyParts } from '../image/members.ts'
+import { hasControls } from '../core/visible-text.ts'
 
 /** The version of the record that this tool writes, and the newest it reads. */
 export const RECORD_SCHEMA = 1
@@ -103,6 +103,13 @@ const Record = v.object({
 
 /** A part of an archive that was compressed on its own; `layerDigest` is that of the layer that it is. */
 export type Segment = v.InferOutput<typeof Segment>
+
+/** A layer that is known to be somewhere else. */
+export interface KnownLayer {
+  /** `sha256:…` of its content as it lies in a tar. */
+  readonly digest: string
+  readonly sizeBytes: number
+}
 
 /** An image as a record knows it: what is in the tar, what was asked for, what the engine called it. */
 export interface RecordedImage extends ArchivedImage {

@@ -3,8 +3,8 @@ import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { noteLeftOut, placeList, takeOffList } from '../../lib/delivered-list.ts'
-import { sh } from '../fixtures/run.ts'
+import { noteLeftOut, placeList, takeOffList } from '../../../lib/delivery/delivered-list.ts'
+import { sh } from '../../fixtures/run.ts'
 
 const NAME = 'images_list.txt'
 

@@ -1,9 +1,9 @@
 // Whether a delivery can fit at all, asked before a night is spent on it.
 import { statfs } from 'node:fs/promises'
 
-import { ToolError } from './core/errors.ts'
-import { formatBytes } from './core/format.ts'
-import type { Notice } from './core/outcome.ts'
+import { ToolError } from '../core/errors.ts'
+import { formatBytes } from '../core/format.ts'
+import type { Notice } from '../core/outcome.ts'
 
 // Of its tar, xz left 24 % of CUDA libraries and programs. What is mostly
 // trained weights stays near 90 %; nothing that is of use falls below 5 %.

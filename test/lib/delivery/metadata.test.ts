@@ -1,9 +1,9 @@
 import t from 'tap'
 
-import { formatRecord, parseRecord } from '../../lib/archive-record.ts'
-import type { RequiredLayer } from '../../lib/image/docker-archive.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+import { formatRecord, parseRecord } from '../../../lib/delivery/metadata.ts'
+import type { RequiredLayer } from '../../../lib/image/docker-archive.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
 /** The record as JSON with one value changed, or taken out. */
 function changed(path: string, value: unknown): string {

@@ -4,34 +4,34 @@
 import { lstat, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
-import { SUMS_NAME, isArchiveName, recordName } from './archive-name.ts'
-import { formatRecord, parseRecord, type ArchiveRecord } from './archive-record.ts'
+import { SUMS_NAME, isArchiveName, recordName } from './name.ts'
+import { formatRecord, parseRecord, type ArchiveRecord } from './metadata.ts'
 import {
   createAtomicFile,
   syncDirectory,
   temporaryPath,
   writeFileAtomic,
   type AtomicFile,
-} from './io/atomic-file.ts'
-import { isSameCoding, type Coding } from './codec/formats.ts'
+} from '../io/atomic-file.ts'
+import { isSameCoding, type Coding } from '../codec/formats.ts'
 import {
   dropFiles,
   parseChecksums,
   SUMS_ENCODING,
   updateChecksums,
   type ListedFile,
-} from './checksum-file.ts'
-import { checkLock } from './io/directory-lock.ts'
-import { ToolError, nothing } from './core/errors.ts'
-import { hashFile } from './io/file-range.ts'
-import type { VerbContext } from './core/outcome.ts'
+} from './sha256sums.ts'
+import { checkLock } from '../io/directory-lock.ts'
+import { ToolError, nothing } from '../core/errors.ts'
+import { hashFile } from '../io/file-range.ts'
+import type { VerbContext } from '../core/outcome.ts'
 import {
   MAX_METADATA_BYTES,
   MAX_SUMS_BYTES,
   readSmallFile,
   sha256Of,
   type SmallFile,
-} from './io/small-file.ts'
+} from '../io/small-file.ts'
 
 /** @throws NO_DIRECTORY where there is none */
 export async function checkDirectory(dir: string): Promise<void> {

@@ -1,9 +1,8 @@
 // What earlier deliveries carried, by their records. A layer counts only at the
 // same place of the same chain: that is how a graph-driver store knows it, so
 // that a tar without it loads there by hand as well.
-import type { ArchiveRecord } from './archive-record.ts'
-import { layerDigest } from './image/docker-archive.ts'
-import type { KnownLayer } from './layer-guess.ts'
+import { layerDigest } from '../image/docker-archive.ts'
+import type { ArchiveRecord, KnownLayer } from './metadata.ts'
 
 /** A layer that was delivered. */
 export interface DeliveredLayer extends KnownLayer {

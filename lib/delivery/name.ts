@@ -1,8 +1,8 @@
 // The names of what lies in a carry directory, as the original scripts chose
 // them: `/` → `_` and `:` → `-`.
-import { CODECS, ENDINGS, type Codec } from './codec/formats.ts'
-import { ToolError } from './core/errors.ts'
-import { taggedName, type ImageReference } from './image/reference.ts'
+import { CODECS, ENDINGS, type Codec } from '../codec/formats.ts'
+import { ToolError } from '../core/errors.ts'
+import { taggedName, type ImageReference } from '../image/reference.ts'
 
 const RECORD_ENDING = '.json'
 

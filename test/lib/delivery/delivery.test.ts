@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord } from '../../lib/archive-record.ts'
-import { createDelivery } from '../../lib/delivery.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { PLAIN, plainDelivery } from '../fixtures/plain-delivery.ts'
-import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import { createDelivery } from '../../../lib/delivery/delivery.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { PLAIN, plainDelivery } from '../../fixtures/plain-delivery.ts'
+import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
 const METADATA = formatRecord(SAMPLE_RECORD)
 const OTHER = 'f'.repeat(64)

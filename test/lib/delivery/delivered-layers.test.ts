@@ -1,9 +1,9 @@
 import t from 'tap'
 
-import type { ArchiveRecord } from '../../lib/archive-record.ts'
-import { deliveredLayers, type DeliveredLayer } from '../../lib/delivered-layers.ts'
-import { sha256 } from '../fixtures/digest.ts'
-import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
+import { deliveredLayers, type DeliveredLayer } from '../../../lib/delivery/delivered-layers.ts'
+import { sha256 } from '../../fixtures/digest.ts'
+import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
 /** A record of images, each of the layers of these names. */
 function recordOf(file: string, ...images: string[]): ArchiveRecord {

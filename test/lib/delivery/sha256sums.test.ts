@@ -9,9 +9,9 @@ import {
   parseChecksums,
   SUMS_ENCODING,
   updateChecksums,
-} from '../../lib/checksum-file.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { sh } from '../fixtures/run.ts'
+} from '../../../lib/delivery/sha256sums.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { sh } from '../../fixtures/run.ts'
 
 const A = hexOf(sha256('a'))
 const B = hexOf(sha256('b'))

@@ -2,7 +2,7 @@ import { appendFile, mkdir, rm, symlink, truncate, writeFile } from 'node:fs/pro
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord } from '../../lib/archive-record.ts'
+import { formatRecord } from '../../../lib/delivery/metadata.ts'
 import {
   checkReusable,
   findReusable,
@@ -10,12 +10,12 @@ import {
   readRecords,
   readSegment,
   type HeldLayer,
-} from '../../lib/held-layers.ts'
-import { dockerArchive } from '../fixtures/archive-builder.ts'
-import { write, xzCoding } from '../fixtures/archive-writing.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { sh } from '../fixtures/run.ts'
-import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+} from '../../../lib/delivery/layer-index.ts'
+import { dockerArchive } from '../../fixtures/archive-builder.ts'
+import { write, xzCoding } from '../../fixtures/archive-writing.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { sh } from '../../fixtures/run.ts'
+import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
 const MIB = 1024 * 1024
 const LAYERS = ['a', 'b'].map((letter) => Buffer.alloc(MIB, letter))

@@ -1,10 +1,10 @@
 // Which layers of an archive an engine has to be sent, and from where: those
 // that it has can stay behind, those that an increment lacks come from earlier
 // archives.
-import { chainIds } from './image/chain-id.ts'
-import type { ArchiveRecord } from './archive-record.ts'
-import { layerDigest, type RequiredLayer } from './image/docker-archive.ts'
-import type { HeldLayer } from './held-layers.ts'
+import { chainIds } from '../image/chain-id.ts'
+import type { ArchiveRecord } from './metadata.ts'
+import { layerDigest, type RequiredLayer } from '../image/docker-archive.ts'
+import type { HeldLayer } from './layer-index.ts'
 
 /** A layer that goes into the tar from another archive. */
 export interface PutBack {

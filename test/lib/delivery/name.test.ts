@@ -9,8 +9,8 @@ import {
   isRecordName,
   recordName,
   recordedName,
-} from '../../lib/archive-name.ts'
-import { parseReference } from '../../lib/image/reference.ts'
+} from '../../../lib/delivery/name.ts'
+import { parseReference } from '../../../lib/image/reference.ts'
 
 const DIGEST = '0f'.repeat(32)
 

@@ -1,6 +1,6 @@
 // Archives that a list does not name: a load by that list passes them over, which is told.
-import { archiveNames, incrementName } from './archive-name.ts'
-import type { ImageReference } from './image/reference.ts'
+import { archiveNames, incrementName } from './name.ts'
+import type { ImageReference } from '../image/reference.ts'
 
 /**
  * @param archives - file names of those that lie in a delivery

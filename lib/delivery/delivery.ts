@@ -2,12 +2,12 @@
 // only what it lists counts, and nothing is believed before its sum was checked.
 import { basename, dirname, join, resolve } from 'node:path'
 
-import { same } from './archive-check.ts'
-import { LIST_NAME, SUMS_NAME, isRecordName, recordName } from './archive-name.ts'
-import { parseRecord, type ArchiveRecord } from './archive-record.ts'
-import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './checksum-file.ts'
-import { ToolError } from './core/errors.ts'
-import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile } from './io/small-file.ts'
+import { expectEqual } from './expect-equal.ts'
+import { LIST_NAME, SUMS_NAME, isRecordName, recordName } from './name.ts'
+import { parseRecord, type ArchiveRecord } from './metadata.ts'
+import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './sha256sums.ts'
+import { ToolError } from '../core/errors.ts'
+import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile } from '../io/small-file.ts'
 
 /** What a run takes for a delivery's own. */
 export interface DeliveryOptions {
@@ -77,7 +77,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     const want = found && (await listedSum(file))
     const what = isRecordName(file) ? 'the record' : `"${basename(file)}"`
     if (want !== undefined) {
-      same(`sha256 of ${what}, by SHA256SUMS`, found?.sha256 ?? '', want, hintFor(file))
+      expectEqual(`sha256 of ${what}, by SHA256SUMS`, found?.sha256 ?? '', want, hintFor(file))
     }
     return found?.bytes
   }

@@ -4,11 +4,11 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
-import { recordName } from './archive-name.ts'
-import type { ArchiveRecord } from './archive-record.ts'
-import { isPendingName } from './io/atomic-file.ts'
-import { readPending, readRecord } from './carry-directory.ts'
-import { ToolError, isSystemError, nothing } from './core/errors.ts'
+import { recordName } from './name.ts'
+import type { ArchiveRecord } from './metadata.ts'
+import { isPendingName } from '../io/atomic-file.ts'
+import { readPending, readRecord } from './directory.ts'
+import { ToolError, isSystemError, nothing } from '../core/errors.ts'
 
 /** What lies there. */
 export interface ExistingArchive {

@@ -1,11 +1,11 @@
 import t from 'tap'
 
-import type { ArchiveRecord } from '../../lib/archive-record.ts'
-import { chainIds } from '../../lib/image/chain-id.ts'
-import type { HeldLayer } from '../../lib/held-layers.ts'
-import { planLoad } from '../../lib/load-plan.ts'
-import { sha256 } from '../fixtures/digest.ts'
-import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
+import { chainIds } from '../../../lib/image/chain-id.ts'
+import type { HeldLayer } from '../../../lib/delivery/layer-index.ts'
+import { planLoad } from '../../../lib/delivery/layer-plan.ts'
+import { sha256 } from '../../fixtures/digest.ts'
+import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
 const [SEGMENT] = SAMPLE_RECORD.segments
 const [IMAGE] = SAMPLE_RECORD.images

@@ -1,7 +1,7 @@
 // images_list.txt: one image reference a line. A bad line is told before
 // anything is pulled, since the run may take a night.
-import { MAX_LINES, ToolError, firstLines } from './core/errors.ts'
-import { readReference, type ImageReference } from './image/reference.ts'
+import { MAX_LINES, ToolError, firstLines } from '../core/errors.ts'
+import { readReference, type ImageReference } from '../image/reference.ts'
 
 /**
  * @param text - the list; blank lines, `#` comments, trailing blanks, CRLF and a BOM are accepted
