@@ -19,7 +19,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
   },
   engine: {
     below: ['image', 'codec', 'tar', 'io', 'core'],
-    pure: '{error,info,inspect,match,said}.ts',
+    pure: '{error,info,inspect}.ts',
   },
   delivery: {
     below: ['image', 'codec', 'tar', 'io', 'core'],

@@ -5,7 +5,7 @@ import type { ArchivedImage, RequiredLayer } from './image/docker-archive.ts'
 import { ToolError } from './core/errors.ts'
 import { readBaseLayers, type BaseOptions, type HeldLayer } from './delivery/layer-index.ts'
 import { planLoad, type LoadPlan } from './delivery/layer-plan.ts'
-import { imageChains, type PresentLayers } from './present-layers.ts'
+import { imageChains, type PresentLayers } from './engine/present-layers.ts'
 import { formatBytes } from './core/format.ts'
 import type { Target } from './targets.ts'
 

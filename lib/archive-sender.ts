@@ -9,7 +9,7 @@ import type { Decompressors } from './codec/programs.ts'
 import { startDecompressor } from './codec/decompress.ts'
 import { streamFile, wholeFile } from './io/file-range.ts'
 import { holdBack } from './io/hold-back.ts'
-import type { LoadRequest } from './load-request.ts'
+import type { LoadRequest } from './engine/docker-api/load.ts'
 
 /** What {@link sendArchive} needs. */
 export interface SendOptions {

@@ -1,13 +1,19 @@
 // What the engine has of the images of an archive, by their tags: before a load
 // it tells what need not be loaded, after it that it is there.
-import type { ArchivedImage } from './image/docker-archive.ts'
-import type { EngineImage } from './engine-image.ts'
-import { inspectImage, tagImage, takesParts, type Engine } from './engine.ts'
 import { ToolError } from './core/errors.ts'
-import { findPresent, isSameImage, type ReadImages } from './present-image.ts'
-import { imageChains, type PresentLayers } from './present-layers.ts'
-import { hasLayers, isOtherImage, type ComparedImage } from './same-image.ts'
-import { checkUnpacked, isUnpacked } from './unpacked-image.ts'
+import { inspectImage, tagImage, takesParts, type Engine } from './engine/engine.ts'
+import type { EngineImage } from './engine/inspect.ts'
+import {
+  findPresent,
+  isSameImage,
+  type ReadImages,
+  hasLayers,
+  isOtherImage,
+  type ComparedImage,
+} from './engine/match.ts'
+import { imageChains, type PresentLayers } from './engine/present-layers.ts'
+import { checkUnpacked, isUnpacked } from './engine/unpacked.ts'
+import type { ArchivedImage } from './image/docker-archive.ts'
 
 /** An image of a record, and what its tags mean in the engine so far. */
 export interface KnownImage {

@@ -10,13 +10,13 @@ import { describeDecompressors, findDecompressors, type CompressorName } from '.
 import { findDelivered } from './delivered-archive.ts'
 import { createDelivery, type Delivery, type DeliveryOptions } from './delivery/delivery.ts'
 import type { ArchivedImage } from './image/docker-archive.ts'
-import { findEngine, takesParts, type EngineName } from './engine.ts'
+import { findEngine, takesParts, type EngineName } from './engine/engine.ts'
 import { areApart, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './image-tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './load-queue.ts'
 import { MAX_TOLD, findMissingOf, missingOutcomes } from './missing-files.ts'
 import { attempt, type Outcome, type Result, type VerbContext } from './core/outcome.ts'
-import { watchLayers } from './present-layers.ts'
+import { watchLayers } from './engine/present-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from './targets.ts'
 
 /** What {@link load} takes. */

@@ -2,14 +2,16 @@
 // of, where the engine has it, and a fresh save of it.
 import { basename } from 'node:path'
 
-import { archiveNames } from './delivery/name.ts'
-import type { ArchiveRecord, RecordedImage } from './delivery/metadata.ts'
-import { readImages, type ArchivedImage } from './image/docker-archive.ts'
-import type { EngineImage } from './engine-image.ts'
-import { listTags } from './engine-lists.ts'
-import { readSaved } from './engine-source.ts'
-import { inspectImage, type Engine } from './engine.ts'
 import { ToolError } from './core/errors.ts'
+import type { ArchiveRecord, RecordedImage } from './delivery/metadata.ts'
+import { archiveNames } from './delivery/name.ts'
+import { inspectImage, type Engine } from './engine/engine.ts'
+import type { EngineImage } from './engine/inspect.ts'
+import { listTags } from './engine/lists.ts'
+import { findPresent, type ReadImages, mayBeSame } from './engine/match.ts'
+import { readSaved } from './engine/read-image.ts'
+import { readImages, type ArchivedImage } from './image/docker-archive.ts'
+import { isIndex, normalizeIndex } from './image/oci-index.ts'
 import {
   parseReference,
   pullName,
@@ -17,12 +19,9 @@ import {
   taggedName,
   type ImageReference,
 } from './image/reference.ts'
-import { isIndex, normalizeIndex } from './image/oci-index.ts'
-import { findPresent, type ReadImages } from './present-image.ts'
-import { mayBeSame } from './same-image.ts'
 import { digestTar, type TarDigest } from './tar/digest.ts'
-import type { Treatment } from './tar/scanner.ts'
 import type { TarMember } from './tar/parser.ts'
+import type { Treatment } from './tar/scanner.ts'
 import type { Target } from './targets.ts'
 
 /** An engine's image to check against. */

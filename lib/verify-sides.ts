@@ -3,7 +3,7 @@
 import { readArchive, type ReadArchive } from './archive-reader.ts'
 import type { ArchiveRecord } from './delivery/metadata.ts'
 import type { Decompressors } from './codec/programs.ts'
-import type { Engine } from './engine.ts'
+import type { Engine } from './engine/engine.ts'
 import { hasSameContent, hasSameImages } from './image-comparison.ts'
 import { digestEngineImage, type EngineDigest, type Original } from './original.ts'
 import type { VerbContext } from './core/outcome.ts'

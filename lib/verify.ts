@@ -18,7 +18,7 @@ import { describeDecompressors, findDecompressors, type CompressorName } from '.
 import { findDelivered } from './delivered-archive.ts'
 import { createDelivery, type Delivery, type DeliveryOptions } from './delivery/delivery.ts'
 import { countUncompared, type ArchivedImage } from './image/docker-archive.ts'
-import { findEngine, type Engine, type EngineName } from './engine.ts'
+import { findEngine, type Engine, type EngineName } from './engine/engine.ts'
 import { ToolError, isInterruption } from './core/errors.ts'
 import { compareImages, engineMd5 } from './image-comparison.ts'
 import { findMissingOf, missingOutcomes } from './missing-files.ts'

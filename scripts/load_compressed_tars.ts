@@ -32,7 +32,7 @@ void main({
   usage: USAGE,
   async *run(args, context) {
     const { load } = await import('../lib/load.ts')
-    const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* load({
       ...context,

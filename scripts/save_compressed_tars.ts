@@ -50,7 +50,7 @@ void main({
       return
     }
     const { save } = await import('../lib/save.ts')
-    const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* save({

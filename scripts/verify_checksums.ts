@@ -44,7 +44,7 @@ void main({
       return
     }
     const { verify } = await import('../lib/verify.ts')
-    const { ENGINE_NAMES } = await import('../lib/engine.ts')
+    const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* verify({
       ...context,

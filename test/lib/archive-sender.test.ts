@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 
 import { sendArchive, type SendOptions } from '../../lib/archive-sender.ts'
 import { ToolError } from '../../lib/core/errors.ts'
-import { requestLoad, type LoadRequest } from '../../lib/load-request.ts'
+import { requestLoad, type LoadRequest } from '../../lib/engine/docker-api/load.ts'
 import { COMPRESSORS, readers, write } from '../fixtures/archive-writing.ts'
 import { listen } from '../fixtures/daemon-socket.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'

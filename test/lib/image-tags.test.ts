@@ -9,7 +9,7 @@ import {
   notePlatform,
   tagLoaded,
 } from '../../lib/image-tags.ts'
-import { watchLayers } from '../../lib/present-layers.ts'
+import { watchLayers } from '../../lib/engine/present-layers.ts'
 import { formatSettings } from '../../lib/image/settings.ts'
 import { GRAPH } from '../fixtures/graph-engine.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'

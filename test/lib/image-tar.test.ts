@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
-import type { Engine } from '../../lib/engine.ts'
+import type { Engine } from '../../lib/engine/engine.ts'
 import { beginTar, findTar, type ImageTar } from '../../lib/image-tar.ts'
 import { useScripts } from '../fixtures/programs-on-path.ts'
 

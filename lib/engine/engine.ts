@@ -1,12 +1,12 @@
 // The container engine, by its command: short questions by ask.ts, image
 // bytes through streams.
-import { ask, NOT_FOUND, type Answer } from './io/run-command.ts'
-import { startChild, type Child } from './io/child.ts'
-import { engineError, unpackError } from './engine-error.ts'
-import { parseInspection, type EngineImage, type Inspection } from './engine-image.ts'
-import { parseInfo, type EngineInfo } from './engine-info.ts'
-import { createListener, type Loading } from './engine-said.ts'
-import { ToolError, interrupted } from './core/errors.ts'
+import { ask, NOT_FOUND, type Answer } from '../io/run-command.ts'
+import { startChild, type Child } from '../io/child.ts'
+import { engineError, unpackError } from './error.ts'
+import { parseInspection, type EngineImage, type Inspection } from './inspect.ts'
+import { parseInfo, type EngineInfo } from './info.ts'
+import { createListener, type Loading } from './said.ts'
+import { ToolError, interrupted } from '../core/errors.ts'
 
 /** The commands that are known, most preferred first. */
 export const ENGINE_NAMES = ['docker', 'podman', 'nerdctl'] as const

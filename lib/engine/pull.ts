@@ -3,14 +3,14 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { startChild, withChildren } from './io/child.ts'
-import { endOf, withoutCredentials } from './core/credentials.ts'
-import { engineError } from './engine-error.ts'
-import type { EngineImage } from './engine-image.ts'
+import { startChild, withChildren } from '../io/child.ts'
+import { endOf, withoutCredentials } from '../core/credentials.ts'
+import { engineError } from './error.ts'
+import type { EngineImage } from './inspect.ts'
 import { inspectImage, tagImage, type Engine } from './engine.ts'
-import { ToolError, interrupted } from './core/errors.ts'
-import { pullName, taggedName, type ImageReference } from './image/reference.ts'
-import type { VerbContext } from './core/outcome.ts'
+import { ToolError, interrupted } from '../core/errors.ts'
+import { pullName, taggedName, type ImageReference } from '../image/reference.ts'
+import type { VerbContext } from '../core/outcome.ts'
 
 /** What {@link pullImage} and {@link findImage} need. */
 export interface PullOptions extends VerbContext {

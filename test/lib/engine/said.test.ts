@@ -1,7 +1,7 @@
 import t from 'tap'
 
-import { checkSaid, createListener, MAX_LINE_LENGTH } from '../../lib/engine-said.ts'
-import { sha256 } from '../fixtures/digest.ts'
+import { checkSaid, createListener, MAX_LINE_LENGTH } from '../../../lib/engine/said.ts'
+import { sha256 } from '../../fixtures/digest.ts'
 
 /** Hears a text in pieces of so many characters. */
 function hear(text: string, length = text.length) {

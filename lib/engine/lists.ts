@@ -1,10 +1,10 @@
 // What a container engine has: the names of its images, and their layers.
 import * as v from 'valibot'
 
-import type { Answer } from './io/run-command.ts'
-import { chainIds } from './image/chain-id.ts'
+import type { Answer } from '../io/run-command.ts'
+import { chainIds } from '../image/chain-id.ts'
 import { answerError, askEngine, runEngine, type Engine } from './engine.ts'
-import type { ErrorCode } from './core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
 
 /** @returns the names, with tags, of all images that the engine has. */
 export async function listTags(engine: Engine): Promise<string[]> {

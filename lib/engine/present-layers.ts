@@ -1,9 +1,9 @@
 // The layers that an engine has, and that it can be spared. It is asked for them
 // once a run, and what is loaded since is added. What somebody else removed or
 // added shows where an image is not taken, or lacks a layer: then it is asked again.
-import { chainIds } from './image/chain-id.ts'
-import type { ArchivedImage } from './image/docker-archive.ts'
-import { listChains } from './engine-lists.ts'
+import { chainIds } from '../image/chain-id.ts'
+import type { ArchivedImage } from '../image/docker-archive.ts'
+import { listChains } from './lists.ts'
 import { takesParts, type Engine } from './engine.ts'
 
 /** The layers of an engine whose store takes an image without those that it has; of another none. */

@@ -2,10 +2,10 @@
 // from the daemon's own socket where that is on this machine, else by the client.
 import { pipeline } from 'node:stream/promises'
 
-import { withChildren } from './io/child.ts'
-import { findSocket } from './daemon.ts'
+import { withChildren } from '../io/child.ts'
+import { findSocket } from './docker-api/daemon.ts'
 import { platformToSave, startSave, type Engine } from './engine.ts'
-import { requestSave, type Take } from './save-request.ts'
+import { requestSave, type Take } from './docker-api/save.ts'
 
 /**
  * @param name - of the image

@@ -1,8 +1,8 @@
 import t from 'tap'
 
-import { findSocket } from '../../lib/daemon.ts'
-import { listen, listenRaw } from '../fixtures/daemon-socket.ts'
-import { GRAPH } from '../fixtures/graph-engine.ts'
+import { findSocket } from '../../../../lib/engine/docker-api/daemon.ts'
+import { listen, listenRaw } from '../../../fixtures/daemon-socket.ts'
+import { GRAPH } from '../../../fixtures/graph-engine.ts'
 
 function asking(socketPath: string, id = 'one', name = 'here'): typeof GRAPH {
   return { ...GRAPH, daemon: { socketPath, id, name } }

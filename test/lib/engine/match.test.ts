@@ -1,8 +1,13 @@
 import t from 'tap'
 
-import type { EngineImage } from '../../lib/engine-image.ts'
-import type { Engine } from '../../lib/engine.ts'
-import { compareImage, hasLayers, mayBeSame, type ComparedImage } from '../../lib/same-image.ts'
+import type { EngineImage } from '../../../lib/engine/inspect.ts'
+import type { Engine } from '../../../lib/engine/engine.ts'
+import {
+  compareImage,
+  hasLayers,
+  mayBeSame,
+  type ComparedImage,
+} from '../../../lib/engine/match.ts'
 
 const LEGACY: ComparedImage = {
   repoTags: [],

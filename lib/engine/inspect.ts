@@ -1,8 +1,8 @@
 // What `image inspect` of an engine says, as far as it is needed here.
 import * as v from 'valibot'
 
-import { formatSettings } from './image/settings.ts'
-import { formatPlatform } from './image/platform.ts'
+import { formatSettings } from '../image/settings.ts'
+import { formatPlatform } from '../image/platform.ts'
 
 /** An image as the engine knows it. */
 export interface EngineImage {

@@ -2,12 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { chainIds } from '../../lib/image/chain-id.ts'
-import type { ArchivedImage } from '../../lib/image/docker-archive.ts'
-import { imageChains, watchLayers } from '../../lib/present-layers.ts'
-import { sha256 } from '../fixtures/digest.ts'
-import { useScripts } from '../fixtures/programs-on-path.ts'
-import { GRAPH } from '../fixtures/graph-engine.ts'
+import { chainIds } from '../../../lib/image/chain-id.ts'
+import type { ArchivedImage } from '../../../lib/image/docker-archive.ts'
+import { imageChains, watchLayers } from '../../../lib/engine/present-layers.ts'
+import { sha256 } from '../../fixtures/digest.ts'
+import { useScripts } from '../../fixtures/programs-on-path.ts'
+import { GRAPH } from '../../fixtures/graph-engine.ts'
 
 const [BASE = '', TOP = '', OTHER = ''] = ['base', 'top', 'other'].map((each) =>
   sha256(Buffer.from(each)),

@@ -1,8 +1,8 @@
 // What an engine says that it loaded, against what it was to load: of a tar that an
 // engine reads in another way than was done here, this is where it shows.
-import type { Child } from './io/child.ts'
-import { ToolError } from './core/errors.ts'
-import { familiarName } from './image/reference.ts'
+import type { Child } from '../io/child.ts'
+import { ToolError } from '../core/errors.ts'
+import { familiarName } from '../image/reference.ts'
 
 /** What an engine said of its images, up to some thousands of them. */
 export interface EngineSaid {

@@ -8,14 +8,9 @@ import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 import { answerTo, describeFailure, failureIn, refusal, textIn } from './daemon.ts'
-import { engineError, unpackError } from './engine-error.ts'
-import {
-  createLineCutter,
-  createListener,
-  type EngineListener,
-  type Loading,
-} from './engine-said.ts'
-import { ToolError, interrupted } from './core/errors.ts'
+import { engineError, unpackError } from '../error.ts'
+import { createLineCutter, createListener, type EngineListener, type Loading } from '../said.ts'
+import { ToolError, interrupted } from '../../core/errors.ts'
 
 /** A daemon that was asked to load a tar; it ends as a child does. */
 export interface LoadRequest extends Loading {

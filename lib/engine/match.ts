@@ -1,12 +1,15 @@
-// Whether an engine's image is the one in an archive. Identity is shown by digests,
+// Whether an engine's image is the one in an archive, and which of them is, whatever
+// name it has there. Identity is shown by digests,
 // or by a comparison of the whole configuration; what neither shows is not known.
-import type { RecordedImage } from './delivery/metadata.ts'
-import type { ArchivedImage } from './image/docker-archive.ts'
-import type { EngineImage } from './engine-image.ts'
-import type { Engine } from './engine.ts'
+import type { ArchivedImage } from '../image/docker-archive.ts'
+import { inspectImage, type Engine } from './engine.ts'
+import type { EngineImage } from './inspect.ts'
+import { listUntagged } from './lists.ts'
 
 /** An image in an archive, and whether its layers were compressed before. */
-export type ComparedImage = ArchivedImage & Pick<RecordedImage, 'recompressed'>
+export interface ComparedImage extends ArchivedImage {
+  readonly recompressed?: true
+}
 
 /**
  * A graph driver tells the config's digest. A containerd store tells the manifest's:
@@ -65,4 +68,50 @@ function compareConfig(own: EngineImage, archived: ArchivedImage): boolean | und
 // Not every engine tells a variant.
 function isSamePlatform(own: string, archived: string): boolean {
   return `${own}/`.startsWith(`${archived}/`) || `${archived}/`.startsWith(`${own}/`)
+}
+
+/** Reads the images of an archive from its tar, with their settings. */
+export type ReadImages = () => Promise<readonly ArchivedImage[]>
+
+/**
+ * @param readImages - asked only where nothing else tells
+ * @returns whether the engine's image is the archived one; false where that is in doubt
+ * @throws what `readImages` throws
+ */
+export async function isSameImage(
+  engine: Engine,
+  own: EngineImage,
+  archived: ComparedImage,
+  readImages: ReadImages,
+): Promise<boolean> {
+  const known = compareImage(engine, own, archived)
+  if (known !== undefined) return known
+  const images = await readImages()
+  const read = images.find(({ configDigest }) => configDigest === archived.configDigest)
+  return read !== undefined && compareImage(engine, own, { ...archived, ...read }) === true
+}
+
+/**
+ * Looks by what the image is, whatever name it has there, or none.
+ *
+ * @param readImages - as for {@link isSameImage}
+ * @returns the engine's own of an archived image, or undefined where it has none for certain
+ */
+export async function findPresent(
+  engine: Engine,
+  archived: ComparedImage,
+  readImages: ReadImages,
+): Promise<EngineImage | undefined> {
+  for (const id of await possibleIds(engine, archived)) {
+    const own = await inspectImage(engine, id, archived.platform)
+    if (own && (await isSameImage(engine, own, archived, readImages))) return own
+  }
+  return undefined
+}
+
+// A containerd store gives an image that comes without a manifest one of its
+// own making, whose digest nobody knows beforehand.
+async function possibleIds(engine: Engine, archived: ArchivedImage): Promise<readonly string[]> {
+  if (engine.idIsConfig) return [archived.configDigest]
+  return archived.manifestDigests.length > 0 ? archived.manifestDigests : listUntagged(engine)
 }

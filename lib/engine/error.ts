@@ -1,7 +1,7 @@
 // What engines and registries say on stderr, told as one of our errors. The
 // texts are those of docker 20.10 to 29, podman and nerdctl.
-import { endOf, withoutCredentials } from './core/credentials.ts'
-import { ToolError, type ErrorCode } from './core/errors.ts'
+import { endOf, withoutCredentials } from '../core/credentials.ts'
+import { ToolError, type ErrorCode } from '../core/errors.ts'
 
 interface Kind {
   readonly code: ErrorCode

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { parseInspection } from '../../lib/engine-image.ts'
+import { parseInspection } from '../../../lib/engine/inspect.ts'
 
 const DOCKER_20 = {
   Id: 'sha256:0f',

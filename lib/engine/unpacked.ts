@@ -6,10 +6,10 @@ import { request } from 'node:http'
 import { json } from 'node:stream/consumers'
 import * as v from 'valibot'
 
-import { answerTo, findSocket } from './daemon.ts'
-import type { EngineImage } from './engine-image.ts'
+import { answerTo, findSocket } from './docker-api/daemon.ts'
+import type { EngineImage } from './inspect.ts'
 import { answerError, runEngine, type Engine } from './engine.ts'
-import { interrupted, type ToolError } from './core/errors.ts'
+import { interrupted, type ToolError } from '../core/errors.ts'
 
 /**
  * Where the daemon itself does not tell that an image is laid out, asks the engine for

@@ -4,10 +4,10 @@
 import { connect, type Socket } from 'node:net'
 import { finished } from 'node:stream/promises'
 
-import type { Ending } from './io/child.ts'
+import type { Ending } from '../../io/child.ts'
 import { describeFailure, notHttp, refusal } from './daemon.ts'
-import { engineError } from './engine-error.ts'
-import { interrupted } from './core/errors.ts'
+import { engineError } from '../error.ts'
+import { interrupted } from '../../core/errors.ts'
 
 /** What is to be saved. */
 export interface SavedImage {
