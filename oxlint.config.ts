@@ -15,7 +15,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
   commands: { below: ['archive', 'delivery', 'engine', 'image', 'codec', 'tar', 'io', 'core'] },
   archive: {
     below: ['delivery', 'engine', 'image', 'codec', 'tar', 'io', 'core'],
-    pure: '{cutter,layer-match,segment-digest}.ts',
+    pure: '{layer-match,segment-digest}.ts',
   },
   engine: {
     below: ['image', 'codec', 'tar', 'io', 'core'],

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 
 import type { ArchiveRecord } from './delivery/metadata.ts'
 import { archiveSizes, spared, uncomparedNote } from './archive-sizes.ts'
-import { writeArchive } from './archive-writer.ts'
+import { writeArchive } from './archive/writer.ts'
 import { checkDirectory, forgetArchive, isUpToDate, listChecksums } from './delivery/directory.ts'
 import { CODECS, ENDINGS, type Coding } from './codec/formats.ts'
 import { findCompressors, type CompressorName, type Compressors } from './codec/programs.ts'

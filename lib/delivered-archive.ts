@@ -3,7 +3,7 @@
 import { expectEqual } from './delivery/expect-equal.ts'
 import { basename, dirname } from 'node:path'
 
-import { checkNamed, checkReference } from './archive-check.ts'
+import { checkNamed, checkReference } from './archive-names.ts'
 import { recordName } from './delivery/name.ts'
 import type { ArchiveRecord } from './delivery/metadata.ts'
 import type { Delivery } from './delivery/delivery.ts'

@@ -3,7 +3,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 
-import { checkNamed } from './archive-check.ts'
+import { checkNamed } from './archive-names.ts'
 import {
   archiveNames,
   incrementName,

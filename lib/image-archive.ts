@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import { archiveName } from './delivery/name.ts'
 import type { ArchiveRecord, RecordedImage } from './delivery/metadata.ts'
 import { archiveSizes, spared, uncomparedNote } from './archive-sizes.ts'
-import { writeArchive } from './archive-writer.ts'
+import { writeArchive } from './archive/writer.ts'
 import {
   checkReplaced,
   findArchived,

@@ -1,7 +1,7 @@
 // What was read of an archive against the image that the engine has. The same
 // content tells most; an engine of another version lays the same image out
 // differently, and then the digests of config and layers decide.
-import type { ReadArchive } from './archive-reader.ts'
+import type { ReadArchive } from './archive/reader.ts'
 import type { ArchiveRecord } from './delivery/metadata.ts'
 import { ToolError } from './core/errors.ts'
 import type { EngineDigest } from './original.ts'

@@ -3,7 +3,7 @@
 import { basename } from 'node:path'
 
 import { archiveNames, incrementName } from './delivery/name.ts'
-import type { WriteOptions } from './archive-writer.ts'
+import type { WriteOptions } from './archive/writer.ts'
 import { deliveredLayers, type DeliveredLayer } from './delivery/delivered-layers.ts'
 import type { EngineImage } from './engine/inspect.ts'
 import {

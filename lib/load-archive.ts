@@ -2,12 +2,12 @@
 // fast as the decompressor gives it; only the layers that the engine lacks; or,
 // where no record tells of segments, with every byte of its tar looked at.
 import { expectEqual } from './delivery/expect-equal.ts'
-import { checkAgainstRecord, checkListed, checkNotIncrement } from './archive-check.ts'
-import { readArchive, type ReadArchive } from './archive-reader.ts'
+import { checkAgainstRecord, checkListed, checkNotIncrement } from './archive/check.ts'
+import { readArchive, type ReadArchive } from './archive/reader.ts'
 import { planArchive, planWhole, type PlanOptions } from './archive-plan.ts'
 import type { ArchiveRecord, RecordedImage } from './delivery/metadata.ts'
 import { sendArchive } from './archive-sender.ts'
-import type { ReadBetween } from './between-layers.ts'
+import type { ReadBetween } from './archive/between-layers.ts'
 import { sum } from './archive-sizes.ts'
 import type { Decompressors } from './codec/programs.ts'
 import { findSocket } from './engine/docker-api/daemon.ts'
@@ -21,7 +21,7 @@ import type { LoadPlan } from './delivery/layer-plan.ts'
 import { requestLoad } from './engine/docker-api/load.ts'
 import type { Progress, VerbContext } from './core/outcome.ts'
 import type { PresentLayers } from './engine/present-layers.ts'
-import { assembleTar } from './tar-assembler.ts'
+import { assembleTar } from './archive/assembler.ts'
 import type { Target } from './targets.ts'
 
 /** What it is loaded with. */

@@ -2,8 +2,8 @@
 // the archive has been proven.
 import { basename } from 'node:path'
 
-import { checkNamed, noteOtherNames } from './archive-check.ts'
-import { createBetweenReader } from './between-layers.ts'
+import { checkNamed, noteOtherNames } from './archive-names.ts'
+import { createBetweenReader } from './archive/between-layers.ts'
 import { planArchive } from './archive-plan.ts'
 import { checkDirectory } from './delivery/directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './codec/programs.ts'

@@ -4,7 +4,7 @@ import type { Decompressors } from './codec/programs.ts'
 import { readBaseLayers, type BaseOptions } from './delivery/layer-index.ts'
 import { planLoad } from './delivery/layer-plan.ts'
 import type { Progress, VerbContext } from './core/outcome.ts'
-import { proveLayers } from './tar-assembler.ts'
+import { proveLayers } from './archive/assembler.ts'
 import type { Target } from './targets.ts'
 
 /** Where the earlier archives are, and how to read them. */

@@ -1,6 +1,6 @@
 // The two sides of a verification, read at the same time: the archive, and the
 // engine's own image where it is checked against that.
-import { readArchive, type ReadArchive } from './archive-reader.ts'
+import { readArchive, type ReadArchive } from './archive/reader.ts'
 import type { ArchiveRecord } from './delivery/metadata.ts'
 import type { Decompressors } from './codec/programs.ts'
 import type { Engine } from './engine/engine.ts'

@@ -1,18 +1,13 @@
 // Digests an archive and what it is checked against, both at the same time,
 // and compares. On the far side the archive and its record are enough.
+import { checkNamed } from './archive-names.ts'
 import { basename, dirname } from 'node:path'
 
-import {
-  checkAgainstRecord,
-  checkListed,
-  checkNamed,
-  checkNotIncrement,
-  quickCheck,
-} from './archive-check.ts'
-import type { ReadArchive } from './archive-reader.ts'
+import { checkAgainstRecord, checkListed, checkNotIncrement, quickCheck } from './archive/check.ts'
+import type { ReadArchive } from './archive/reader.ts'
 import type { ArchiveRecord } from './delivery/metadata.ts'
 import { uncomparedNote } from './archive-sizes.ts'
-import { createBetweenReader } from './between-layers.ts'
+import { createBetweenReader } from './archive/between-layers.ts'
 import { checkDirectory } from './delivery/directory.ts'
 import { describeDecompressors, findDecompressors, type CompressorName } from './codec/programs.ts'
 import { findDelivered } from './delivered-archive.ts'

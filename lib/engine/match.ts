@@ -1,6 +1,6 @@
 // Whether an engine's image is the one in an archive, and which of them is, whatever
-// name it has there. Identity is shown by digests,
-// or by a comparison of the whole configuration; what neither shows is not known.
+// name it has there. Identity is shown by digests, or by a comparison of the whole
+// configuration; what neither shows is not known.
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import { inspectImage, type Engine } from './engine.ts'
 import type { EngineImage } from './inspect.ts'

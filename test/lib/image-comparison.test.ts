@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import type { ReadArchive } from '../../lib/archive-reader.ts'
+import type { ReadArchive } from '../../lib/archive/reader.ts'
 import { compareImages, engineMd5, hasSameContent } from '../../lib/image-comparison.ts'
 import type { EngineDigest } from '../../lib/original.ts'
 import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
 import type { Segment } from '../../lib/delivery/metadata.ts'
-import { createBetweenReader } from '../../lib/between-layers.ts'
+import { createBetweenReader } from '../../lib/archive/between-layers.ts'
 import { findDelivered } from '../../lib/delivered-archive.ts'
 import type { ArchivedImage } from '../../lib/image/docker-archive.ts'
 import { interrupted } from '../../lib/core/errors.ts'

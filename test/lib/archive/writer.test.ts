@@ -5,25 +5,31 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 
-import { checkAgainstRecord } from '../../lib/archive-check.ts'
-import { readArchive } from '../../lib/archive-reader.ts'
-import type { WriteOptions } from '../../lib/archive-writer.ts'
-import { readRecord } from '../../lib/delivery/directory.ts'
-import { startChild, type Child } from '../../lib/io/child.ts'
-import { layerDigest } from '../../lib/image/docker-archive.ts'
-import { ToolError } from '../../lib/core/errors.ts'
-import { readHeldLayers } from '../../lib/delivery/layer-index.ts'
-import { createSegmentWriter } from '../../lib/segment-writer.ts'
-import { dockerArchive } from '../fixtures/archive-builder.ts'
-import type { Layout } from '../fixtures/archive-layouts.ts'
-import { COMPRESSORS, delivered, readers, sha256OfTar, write } from '../fixtures/archive-writing.ts'
-import { digest } from '../fixtures/digested-tar.ts'
-import { sha256 } from '../fixtures/digest.ts'
-import { pathOf } from '../fixtures/oci-tar.ts'
-import { sh } from '../fixtures/run.ts'
-import { pseudoRandom } from '../fixtures/sample-layers.ts'
-import { SEED, seededRandom } from '../fixtures/seeded-random.ts'
-import { tar, type TarEntry } from '../fixtures/tar-builder.ts'
+import { checkAgainstRecord } from '../../../lib/archive/check.ts'
+import { readArchive } from '../../../lib/archive/reader.ts'
+import type { WriteOptions } from '../../../lib/archive/writer.ts'
+import { readRecord } from '../../../lib/delivery/directory.ts'
+import { startChild, type Child } from '../../../lib/io/child.ts'
+import { layerDigest } from '../../../lib/image/docker-archive.ts'
+import { ToolError } from '../../../lib/core/errors.ts'
+import { readHeldLayers } from '../../../lib/delivery/layer-index.ts'
+import { createSegmentWriter } from '../../../lib/archive/segment-writer.ts'
+import { dockerArchive } from '../../fixtures/archive-builder.ts'
+import type { Layout } from '../../fixtures/archive-layouts.ts'
+import {
+  COMPRESSORS,
+  delivered,
+  readers,
+  sha256OfTar,
+  write,
+} from '../../fixtures/archive-writing.ts'
+import { digest } from '../../fixtures/digested-tar.ts'
+import { sha256 } from '../../fixtures/digest.ts'
+import { pathOf } from '../../fixtures/oci-tar.ts'
+import { sh } from '../../fixtures/run.ts'
+import { pseudoRandom } from '../../fixtures/sample-layers.ts'
+import { SEED, seededRandom } from '../../fixtures/seeded-random.ts'
+import { tar, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman']
 const MIB = 1024 * 1024
@@ -393,17 +399,16 @@ function fromChild(file: string, script: string): { tar: Readable; child: Child 
 }
 
 t.test('writeArchive: segments that are not all of the tar are never a record', async (t) => {
-  const { write: writeLess } = await t.mockImport<typeof import('../fixtures/archive-writing.ts')>(
-    '../fixtures/archive-writing.ts',
-    {
-      '../../lib/segment-writer.ts': {
-        createSegmentWriter(...args: Parameters<typeof createSegmentWriter>) {
-          const writer = createSegmentWriter(...args)
-          return { ...writer, finish: async () => ({ ...(await writer.finish()), segments: [] }) }
-        },
+  const { write: writeLess } = await t.mockImport<
+    typeof import('../../fixtures/archive-writing.ts')
+  >('../../fixtures/archive-writing.ts', {
+    '../../../lib/archive/segment-writer.ts': {
+      createSegmentWriter(...args: Parameters<typeof createSegmentWriter>) {
+        const writer = createSegmentWriter(...args)
+        return { ...writer, finish: async () => ({ ...(await writer.finish()), segments: [] }) }
       },
     },
-  )
+  })
   const dir = t.testdir({})
   const { archive } = dockerArchive({ layers: [], tags: [], layout: 'oci' })
   await t.rejects(writeLess(join(dir, 'a.tar.xz'), archive), /^the segments hold 0 bytes of a tar/)

@@ -1,13 +1,13 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
-import { createLayerVerifier } from '../../lib/layer-verifier.ts'
-import { digestTar, type DecodedLayers } from '../../lib/tar/digest.ts'
-import { sha256 } from '../fixtures/digest.ts'
-import { pathOf } from '../fixtures/oci-tar.ts'
-import { sh } from '../fixtures/run.ts'
-import { pseudoRandom } from '../fixtures/sample-layers.ts'
-import { chunked, tar, type TarEntry } from '../fixtures/tar-builder.ts'
+import { createLayerVerifier } from '../../../lib/archive/layer-verifier.ts'
+import { digestTar, type DecodedLayers } from '../../../lib/tar/digest.ts'
+import { sha256 } from '../../fixtures/digest.ts'
+import { pathOf } from '../../fixtures/oci-tar.ts'
+import { sh } from '../../fixtures/run.ts'
+import { pseudoRandom } from '../../fixtures/sample-layers.ts'
+import { chunked, tar, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 const MIB = 1024 * 1024
 const LAYER = Buffer.concat([pseudoRandom('layer', 300_000), Buffer.alloc(5 * MIB, 'layer')])

@@ -1,7 +1,7 @@
 // The compressed bytes of an archive as they go past, hashed segment by segment.
 import { createHash } from 'node:crypto'
 
-import type { Segment } from './delivery/metadata.ts'
+import type { Segment } from '../delivery/metadata.ts'
 
 /** Segments being hashed. */
 export interface SegmentDigester {

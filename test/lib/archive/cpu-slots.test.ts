@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream'
-import { setImmediate as turn } from 'node:timers/promises'
 import { buffer } from 'node:stream/consumers'
+import { setImmediate as turn } from 'node:timers/promises'
+
 import t from 'tap'
 
-import { holdSlots, releaseSlots } from '../../lib/segment-weight.ts'
-import type { Slots } from '../../lib/slots.ts'
-import { sh } from '../fixtures/run.ts'
-import { xzCoding } from '../fixtures/archive-writing.ts'
+import { createSlots, holdSlots, releaseSlots, type Slots } from '../../../lib/archive/cpu-slots.ts'
+import { xzCoding } from '../../fixtures/archive-writing.ts'
+import { sh } from '../../fixtures/run.ts'
 
 const MIB = 1024 * 1024
 const PIXZ = { compressor: { name: 'pixz', version: '1.0.7' }, coding: xzCoding(0) } as const
@@ -102,4 +102,58 @@ t.test('releaseSlots: as an .xz stream goes past, all is given back', async (t) 
   const chunks = Readable.from([stream.subarray(0, 700), stream.subarray(700)])
   t.ok((await buffer(releaseSlots(chunks, held))).equals(stream))
   t.equal(taken(), 0)
+})
+
+/** Asks for room, and tells of it in a list. */
+function ask(slots: ReturnType<typeof createSlots>, weights: readonly number[]): number[] {
+  const got: number[] = []
+  for (const weight of weights) void slots.take(weight).then(() => got.push(weight))
+  return got
+}
+
+t.test('take: as long as there is any room', async (t) => {
+  const slots = createSlots(4)
+  const got = ask(slots, [2, 1, 3, 1])
+  await turn()
+  t.strictSame(got, [2, 1, 3], 'the last that begins takes more than there is')
+  slots.give(2)
+  await turn()
+  t.strictSame(got, [2, 1, 3], 'all that there is, is taken still')
+  slots.give(1)
+  await turn()
+  t.strictSame(got, [2, 1, 3, 1])
+})
+
+t.test('take: what is too heavy for all of it begins where there is some', async (t) => {
+  const slots = createSlots(2)
+  const got = ask(slots, [1, 9, 1])
+  await turn()
+  t.strictSame(got, [1, 9])
+  slots.give(9)
+  await turn()
+  t.strictSame(got, [1, 9, 1])
+})
+
+t.test('take: several wait, and begin in the order that they asked', async (t) => {
+  const slots = createSlots(3)
+  const got = ask(slots, [3, 2, 1, 3])
+  await turn()
+  t.strictSame(got, [3])
+  slots.give(1)
+  await turn()
+  t.strictSame(got, [3, 2], 'nobody passes another')
+  slots.give(2)
+  await turn()
+  t.strictSame(got, [3, 2, 1])
+  slots.give(2)
+  await turn()
+  t.strictSame(got, [3, 2, 1, 3])
+})
+
+t.test('give: without anybody who waits', async (t) => {
+  const slots = createSlots(1)
+  await slots.take(1)
+  slots.give(1)
+  await slots.take(1)
+  t.pass('there is room again')
 })

@@ -4,20 +4,19 @@
 // in its own memory: so nothing is spooled, and all processors are busy where two
 // layers meet.
 import { createHash } from 'node:crypto'
-import { availableParallelism } from 'node:os'
 import type { FileHandle } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 
-import type { Segment } from './delivery/metadata.ts'
-import type { Child } from './io/child.ts'
-import type { Coding } from './codec/formats.ts'
-import type { Compressors } from './codec/programs.ts'
-import { interrupted, isInterruption, toToolError } from './core/errors.ts'
-import { readSegment, type HeldLayer } from './delivery/layer-index.ts'
-import { WrongGuess } from './layer-guess.ts'
-import { openSegment } from './segment-compression.ts'
-import { holdSlots, releaseSlots } from './segment-weight.ts'
-import { createSlots } from './slots.ts'
-import { proveLayers } from './tar-assembler.ts'
+import type { Coding } from '../codec/formats.ts'
+import type { Compressors } from '../codec/programs.ts'
+import { interrupted, isInterruption, toToolError } from '../core/errors.ts'
+import { readSegment, type HeldLayer } from '../delivery/layer-index.ts'
+import type { Segment } from '../delivery/metadata.ts'
+import type { Child } from '../io/child.ts'
+import { proveLayers } from './assembler.ts'
+import { holdSlots, releaseSlots, createSlots } from './cpu-slots.ts'
+import { WrongGuess } from './layer-match.ts'
+import { openSegment } from './segment-compressor.ts'
 
 /** How to compress. */
 export interface CompressOptions extends Compressors {

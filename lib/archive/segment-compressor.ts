@@ -1,11 +1,11 @@
 // One segment, from tar bytes to compressed ones. What is compressed already, as
 // layers of a containerd store are, is stored as it is: it would only cost time.
-import { keepOutput, type Child } from './io/child.ts'
-import type { Codec, Coding } from './codec/formats.ts'
-import { PIXZ_AHEAD_BYTES, startCompressor } from './codec/compress.ts'
-import type { Compressor } from './codec/programs.ts'
-import { isCompressed, storeXz, storeZstd } from './codec/stored.ts'
-import { startTransform } from './io/in-process-child.ts'
+import { keepOutput, type Child } from '../io/child.ts'
+import type { Codec, Coding } from '../codec/formats.ts'
+import { PIXZ_AHEAD_BYTES, startCompressor } from '../codec/compress.ts'
+import type { Compressor } from '../codec/programs.ts'
+import { isCompressed, storeXz, storeZstd } from '../codec/stored.ts'
+import { startTransform } from '../io/in-process-child.ts'
 
 /** A segment being compressed. */
 export interface SegmentCompression {

@@ -1,8 +1,8 @@
 // Which layer a member of a tar is, told by its header: what is known by then
 // need not be compressed. A name may be a digest; else only the size speaks,
 // and the digest of the content decides when all of it went past.
-import type { KnownLayer } from './delivery/metadata.ts'
-import type { TarMember } from './tar/parser.ts'
+import type { KnownLayer } from '../delivery/metadata.ts'
+import type { TarMember } from '../tar/parser.ts'
 
 /** A layer of at least this size has a segment of its own. */
 export const LEAST_LAYER_BYTES = 1024 * 1024

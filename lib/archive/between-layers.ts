@@ -1,9 +1,9 @@
 // What lies between the layers of an archive: soon read, and it tells which images
 // the archive holds, with their configs.
-import type { ArchiveRecord } from './delivery/metadata.ts'
-import { readImages, type ArchivedImage } from './image/docker-archive.ts'
-import { assembleTar, type AssembleOptions } from './tar-assembler.ts'
-import type { TarDigest } from './tar/digest.ts'
+import type { ArchiveRecord } from '../delivery/metadata.ts'
+import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
+import { assembleTar, type AssembleOptions } from './assembler.ts'
+import type { TarDigest } from '../tar/digest.ts'
 
 /** An archive, and what is told of it. */
 export interface RecordedArchive {

@@ -1,9 +1,9 @@
 import t from 'tap'
 
-import { digestSegments } from '../../lib/segment-digest.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { pseudoRandom } from '../fixtures/sample-layers.ts'
-import { chunked } from '../fixtures/tar-builder.ts'
+import { digestSegments } from '../../../lib/archive/segment-digest.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { pseudoRandom } from '../../fixtures/sample-layers.ts'
+import { chunked } from '../../fixtures/tar-builder.ts'
 
 const BYTES = pseudoRandom('segments', 1600)
 

@@ -6,13 +6,13 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import { endChildren, startChild, type Child } from './io/child.ts'
-import { ToolError } from './core/errors.ts'
-import { compressionOf, type Compression } from './codec/detect.ts'
-import { decodeLayer } from './image/uncompress/layer-decoder.ts'
-import type { PlainLayer } from './image/uncompress/layers.ts'
-import { START_BYTES, type DecodedLayers, type MemberTap } from './tar/digest.ts'
-import type { TarMember } from './tar/parser.ts'
+import { endChildren, startChild, type Child } from '../io/child.ts'
+import { ToolError } from '../core/errors.ts'
+import { compressionOf, type Compression } from '../codec/detect.ts'
+import { decodeLayer } from '../image/uncompress/layer-decoder.ts'
+import type { PlainLayer } from '../image/uncompress/layers.ts'
+import { START_BYTES, type DecodedLayers, type MemberTap } from '../tar/digest.ts'
+import type { TarMember } from '../tar/parser.ts'
 
 /** Layers being decompressed beside a digest of their tar. */
 export interface LayerVerifier extends MemberTap {

@@ -6,9 +6,9 @@ import {
   LEAST_LAYER_BYTES,
   looksLikeLayer,
   WrongGuess,
-} from '../../lib/layer-guess.ts'
-import type { TarMember } from '../../lib/tar/parser.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
+} from '../../../lib/archive/layer-match.ts'
+import type { TarMember } from '../../../lib/tar/parser.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
 
 const [A, B] = [sha256('a'), sha256('b')]
 const HEX = hexOf(A)

@@ -1,14 +1,14 @@
 // A tar as it goes past, into segments: each large layer is one, and what lies
 // between two of them. A layer that is known to be elsewhere is copied from
 // there, or left out, once its digest has shown that it is that layer.
-import type { DeliveredLayer } from './delivery/delivered-layers.ts'
-import type { HeldLayer } from './delivery/layer-index.ts'
-import type { KnownLayer } from './delivery/metadata.ts'
-import { isKnownLayer, isNamedByDigest, looksLikeLayer, WrongGuess } from './layer-guess.ts'
+import type { DeliveredLayer } from '../delivery/delivered-layers.ts'
+import type { HeldLayer } from '../delivery/layer-index.ts'
+import type { KnownLayer } from '../delivery/metadata.ts'
+import { isKnownLayer, isNamedByDigest, looksLikeLayer, WrongGuess } from './layer-match.ts'
 import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
-import { digestTar, type DigestedMember, type MemberTap, type TarDigest } from './tar/digest.ts'
-import type { TarMember } from './tar/parser.ts'
-import type { Treatment } from './tar/scanner.ts'
+import { digestTar, type DigestedMember, type MemberTap, type TarDigest } from '../tar/digest.ts'
+import type { TarMember } from '../tar/parser.ts'
+import type { Treatment } from '../tar/scanner.ts'
 
 /** How to cut. */
 export interface CutOptions {

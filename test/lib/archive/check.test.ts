@@ -4,17 +4,14 @@ import t from 'tap'
 import {
   checkAgainstRecord,
   checkListed,
-  checkReference,
   checkImages,
-  checkNamed,
   checkNotIncrement,
   quickCheck,
-} from '../../lib/archive-check.ts'
-import type { ReadArchive } from '../../lib/archive-reader.ts'
-import type { ArchiveRecord } from '../../lib/delivery/metadata.ts'
-import { parseReference } from '../../lib/image/reference.ts'
-import { hexOf, sha256 } from '../fixtures/digest.ts'
-import { SAMPLE_RECORD } from '../fixtures/sample-record.ts'
+} from '../../../lib/archive/check.ts'
+import type { ReadArchive } from '../../../lib/archive/reader.ts'
+import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
+import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
 const OTHER = 'f'.repeat(64)
 const HINT =
@@ -125,40 +122,6 @@ t.test('checkListed: the sha256 that SHA256SUMS has, if any', async (t) => {
   })
 })
 
-const BARE = {
-  platform: 'linux/amd64',
-  configDigest: sha256('config'),
-  manifestDigests: [],
-  layers: [],
-}
-
-// reference, tags of the tar, whether they agree
-const REFERENCES: [string | undefined, string[], boolean][] = [
-  [undefined, [], true],
-  ['a:1', ['a:1'], true],
-  ['a', ['b:1', 'a:latest'], true],
-  ['docker.io/library/a:1', ['a:1'], true],
-  ['a:1', ['docker.io/library/a:1'], true],
-  ['a:1', ['localhost/a:1'], true],
-  // podman finds a short name in the registry that its settings name.
-  ['a/b:1', ['quay.io/a/b:1'], true],
-  ['r.io/a:1', ['q.io/r.io/a:1'], false],
-  [`a@${sha256('digest')}`, [], true],
-  [`a:1@${sha256('digest')}`, ['a:1'], true],
-  ['a:1', ['a:2'], false],
-  ['a:1', ['r.io/ba:1'], false],
-  ['a:1', [], false],
-]
-
-for (const [reference, repoTags, agree] of REFERENCES) {
-  t.test(`checkReference: ${reference}, tags ${repoTags.join(', ') || 'none'}`, async (t) => {
-    const images = [{ ...BARE, repoTags, ...(reference !== undefined && { reference }) }]
-    const check = () => checkReference('a.tar.xz', { images })
-    if (agree) t.doesNotThrow(check)
-    else t.throws(check, { code: 'MISMATCH', message: `want ${reference}` })
-  })
-}
-
 const EXPECTED = { record: undefined, listed: SHA256 }
 const SIGNAL = { signal: new AbortController().signal }
 
@@ -190,46 +153,6 @@ t.test('quickCheck: tells what the system says, or that it was told to stop', as
   const aborted = { signal: AbortSignal.abort() }
   await t.rejects(quickCheck(join(dir, NAME), EXPECTED, aborted), { code: 'INTERRUPTED' })
 })
-
-t.test('checkNamed: what was saved for another image than the one that was named', async (t) => {
-  const named = (text: string) => ({
-    archive: 'a_b-1.tar.xz',
-    label: text,
-    reference: parseReference(text),
-  })
-  const [image] = RECORD.images
-  if (!image) throw new Error('no image')
-  const record = { ...RECORD, images: [{ ...image, reference: 'a/b:1' }] }
-  t.doesNotThrow(() => checkNamed(named('a/b:1'), record))
-  t.doesNotThrow(() => checkNamed({ archive: 'a_b-1.tar.xz', label: 'a_b-1.tar.xz' }, record))
-  t.throws(() => checkNamed(named('a_b:1'), record), {
-    code: 'MISMATCH',
-    message: 'read "a_b-1.tar.xz": got a/b:1, want a_b:1',
-  })
-})
-
-// the tags of an archive that nobody saved by a name, what was named, whether it is that
-const TAGGED: [string[], string, boolean][] = [
-  [[], 'a:1', true],
-  [['a:1'], 'a:1', true],
-  [['b:1', 'a:1'], 'a:1', true],
-  [['docker.io/library/a:1'], 'a:1', true],
-  [['localhost/a:1'], 'a:1', true],
-  [['a:1'], 'docker.io/a:1', true],
-  [['b:1'], 'a:1', false],
-  [['b:1'], `a@${LAYER}`, true],
-]
-
-for (const [repoTags, name, isIt] of TAGGED) {
-  t.test(`checkNamed: ${repoTags.join()} as ${name}`, async (t) => {
-    if (!IMAGE) throw new Error('no image')
-    const { reference: _, ...image } = IMAGE
-    const target = { archive: 'a', label: name, reference: parseReference(name) }
-    const check = () => checkNamed(target, { ...RECORD, images: [{ ...image, repoTags }] })
-    if (isIt) t.doesNotThrow(check)
-    else t.throws(check, { code: 'MISMATCH', message: 'got b:1, want a:1' })
-  })
-}
 
 t.test('checkNotIncrement: an increment means nothing without its record', async (t) => {
   t.doesNotThrow(() => checkNotIncrement('load', 'a.tar.xz'))

@@ -2,11 +2,10 @@
 // that it has no block for any more are the next one's. Blocks are written in their
 // order, so one of the last may be done while that of before still hides it: its
 // processor is taken to be free.
-import type { Coding } from './codec/formats.ts'
-import { blockBytes } from './codec/compress.ts'
-import type { Compressor } from './codec/programs.ts'
-import type { Slots } from './slots.ts'
-import { watchXz } from './codec/xz/progress.ts'
+import { blockBytes } from '../codec/compress.ts'
+import type { Coding } from '../codec/formats.ts'
+import type { Compressor } from '../codec/programs.ts'
+import { watchXz } from '../codec/xz/progress.ts'
 
 /** The processors that a segment holds. */
 export interface HeldSlots {
@@ -63,5 +62,42 @@ export async function* releaseSlots(
     progress.write(chunk)
     held.onDone(progress.doneBytes)
     yield chunk
+  }
+}
+
+/**
+ * Room for work of several weights. Work begins as long as there is any room, in the
+ * order that it was asked for: what is heavier than the room takes more for a while,
+ * so that no part of it stays empty.
+ */
+export interface Slots {
+  /** Waits until there is some room. */
+  take(weight: number): Promise<void>
+  /** Gives the room of some work back. */
+  give(weight: number): void
+}
+
+/** @param capacity - the weight that is at work when nothing else may begin */
+export function createSlots(capacity: number): Slots {
+  const waiting: { readonly weight: number; readonly begin: () => void }[] = []
+  let taken = 0
+
+  function admit(): void {
+    for (let next = waiting[0]; next && taken < capacity; next = waiting[0]) {
+      waiting.shift()
+      taken += next.weight
+      next.begin()
+    }
+  }
+  return {
+    take: (weight) =>
+      new Promise((begin) => {
+        waiting.push({ weight, begin })
+        admit()
+      }),
+    give(weight) {
+      taken -= weight
+      admit()
+    },
   }
 }
