@@ -40,11 +40,11 @@ void main({
       dryRun: args.flag('dry-run'),
     }
     if (images.length > 0) {
-      const { forget } = await import('../lib/forget.ts')
+      const { forget } = await import('../lib/commands/forget.ts')
       yield* forget({ ...context, ...shared, program: 'compress_tars', images })
       return
     }
-    const { compress } = await import('../lib/compress.ts')
+    const { compress } = await import('../lib/commands/compress.ts')
     const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* compress({

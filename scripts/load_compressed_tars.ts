@@ -31,7 +31,7 @@ void main({
   name: 'load_compressed_tars',
   usage: USAGE,
   async *run(args, context) {
-    const { load } = await import('../lib/load.ts')
+    const { load } = await import('../lib/commands/load/load.ts')
     const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* load({

@@ -45,11 +45,11 @@ void main({
       dryRun: args.flag('dry-run'),
     }
     if (images.length > 0) {
-      const { forget } = await import('../lib/forget.ts')
+      const { forget } = await import('../lib/commands/forget.ts')
       yield* forget({ ...context, ...shared, program: 'save_compressed_tars', images })
       return
     }
-    const { save } = await import('../lib/save.ts')
+    const { save } = await import('../lib/commands/save/save.ts')
     const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')

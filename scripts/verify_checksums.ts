@@ -39,11 +39,11 @@ void main({
       unlisted: args.flag('unlisted'),
     }
     if (args.text('list') === '') {
-      const { inventory } = await import('../lib/inventory.ts')
+      const { inventory } = await import('../lib/commands/list.ts')
       yield* inventory({ ...context, ...delivery })
       return
     }
-    const { verify } = await import('../lib/verify.ts')
+    const { verify } = await import('../lib/commands/verify/verify.ts')
     const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
     yield* verify({

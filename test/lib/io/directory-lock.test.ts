@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
 import { LOCK_NAME, checkLock, lockDirectory } from '../../../lib/io/directory-lock.ts'
-import { openForWriting } from '../../../lib/writing-run.ts'
+import { openForWriting } from '../../../lib/commands/writing-run.ts'
 import { parseHolder, type LockHolder } from '../../../lib/io/lock-holder.ts'
 import { PLACES, SECOND_HOST, startElsewhere } from '../../fixtures/elsewhere.ts'
 import { sh, startFile, type Running } from '../../fixtures/run.ts'

@@ -1,0 +1,63 @@
+// The names of the images in an archive, against the one that was asked for.
+import { ToolError } from '../core/errors.ts'
+import type { ArchiveRecord } from '../delivery/metadata.ts'
+import {
+  familiarName,
+  parseReference,
+  taggedName,
+  type ImageReference,
+} from '../image/reference.ts'
+import type { Target } from './targets.ts'
+
+/** Images of an archive, by its metadata or its tar. */
+type Named = Pick<ArchiveRecord, 'images'>
+
+/** @throws MISMATCH where an archive holds other images than the one that was named */
+export function checkNamed({ archive, reference }: Target, named: Named): void {
+  if (!reference || isNamed(reference, named)) return
+  const got = named.images.flatMap(({ reference: saved, repoTags }) => saved ?? repoTags)
+  throw new ToolError('MISMATCH', `read "${archive}": got ${got.join()}, want ${reference.text}`, {
+    hint: 'it has the archive name of both: name the image that is in it, or the archive itself',
+  })
+}
+
+/** @returns a note for each name of an archive's images that was not asked for, up to some */
+export function noteOtherNames({ reference }: Target, { images }: Named): string[] {
+  const wanted = reference && taggedName(reference)
+  if (wanted === undefined) return []
+  const others = images.flatMap(({ repoTags }) => repoTags).filter((tag) => !isNameOf(wanted, tag))
+  const some = others.slice(0, MAX_NAMES).join(', ')
+  const more = others.length > MAX_NAMES ? ` and ${others.length - MAX_NAMES} more names` : ''
+  return others.length > 0 ? [`it is named ${some}${more} as well`] : []
+}
+
+const MAX_NAMES = 5
+
+/** @throws MISMATCH where metadata name an image by a tag that its tar does not give it */
+export function checkReference(archive: string, { images }: Named): void {
+  for (const { reference: text, repoTags } of images) {
+    const wanted = text === undefined ? undefined : taggedName(parseReference(text))
+    if (wanted === undefined || repoTags.some((tag) => isNameOf(wanted, tag))) continue
+    const got = repoTags.length > 0 ? repoTags.join() : 'no tag'
+    throw new ToolError('MISMATCH', `check the record of "${archive}": got ${got}, want ${text}`, {
+      hint: 'its record is of another image: copy both again from where they were made',
+    })
+  }
+}
+
+// podman writes out the registry that its settings choose for a short name.
+function isNameOf(wanted: string, tag: string): boolean {
+  const [own, other] = [familiarName(wanted), familiarName(tag)]
+  if (own === other) return true
+  const isShort = !/^[^/]*[.:][^/]*\//.test(own)
+  return isShort && other.replace(/^[^/]*[.:][^/]*\/(?:library\/)?/, '') === own
+}
+
+// What compress_tars read was never asked for by a name, and may have none.
+function isNamed(reference: ImageReference, { images }: Named): boolean {
+  const [image] = images
+  if (image?.reference !== undefined) return image.reference === reference.text
+  const tags = images.flatMap(({ repoTags }) => repoTags)
+  const wanted = taggedName(reference)
+  return tags.length === 0 || wanted === undefined || tags.some((tag) => isNameOf(wanted, tag))
+}

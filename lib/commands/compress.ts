@@ -1,0 +1,240 @@
+// Tar files that were saved already → archives beside them. The bytes stay
+// just as they are; any tar will do, and an image's facts go into the record.
+import { readdir, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+
+import type { ArchiveRecord } from '../delivery/metadata.ts'
+import { archiveSizes, spared, uncomparedNote } from './sizes.ts'
+import { writeArchive } from '../archive/writer.ts'
+import { checkDirectory, forgetArchive, isUpToDate, listChecksums } from '../delivery/directory.ts'
+import { CODECS, ENDINGS, type Coding } from '../codec/formats.ts'
+import { findCompressors, type CompressorName, type Compressors } from '../codec/programs.ts'
+import { noteLeftOut } from '../delivery/delivered-list.ts'
+import { readImages } from '../image/docker-archive.ts'
+import { ToolError, nothing, type ErrorCode } from '../core/errors.ts'
+import { examineArchive, type ExistingArchive } from '../delivery/existing-archive.ts'
+import { streamFile } from '../io/file-range.ts'
+import { checkReusable, findReusable } from '../delivery/layer-index.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
+import { hasControls } from '../core/visible-text.ts'
+import { openForWriting } from './writing-run.ts'
+
+/** What {@link compress} takes. */
+export interface CompressOptions extends VerbContext {
+  /** Paths of tars; without any, all in the carry directory that are files themselves. */
+  readonly names: readonly string[]
+  readonly dir: string
+  readonly coding: Coding
+  /** What to compress with; without it the best that is there. */
+  readonly compressor: CompressorName | undefined
+  readonly threads: number | undefined
+  /** Whether compressed layers are decompressed and compared with the config of their image. */
+  readonly verifyLayers: boolean
+  readonly force: boolean
+  /** Other directories whose archives hold layers that need not be compressed again. */
+  readonly reuse: readonly string[]
+  readonly dryRun: boolean
+}
+
+/**
+ * @returns one outcome for each tar
+ * @throws before anything is written: USAGE, NAME_CLASH, NO_ARCHIVE where there
+ *   is no tar, NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_COMPRESSOR; and INTERRUPTED
+ */
+export async function* compress(options: CompressOptions): AsyncGenerator<Outcome> {
+  for (const dir of [options.dir, ...options.reuse]) await checkDirectory(dir)
+  const tars = await findTars(options)
+  const compressors = await findCompressors(options)
+  await checkReusable(options, (text) => options.notify({ type: 'warning', text }))
+  const close = options.dryRun
+    ? async () => {}
+    : await openForWriting(options.dir, 'compress_tars', options)
+  try {
+    for (const tar of tars) {
+      const name = nameOf(tar, options)
+      yield await attempt(basename(tar), name, options, () =>
+        compressTar(tar, compressors, options),
+      )
+    }
+    const text = await noteLeftOut(options.dir)
+    if (text !== undefined) options.notify({ type: 'warning', text })
+  } finally {
+    await close()
+  }
+}
+
+function nameOf(tar: string, { coding }: CompressOptions): string {
+  return basename(tar, '.tar') + ENDINGS[coding.codec]
+}
+
+async function findTars(options: CompressOptions): Promise<string[]> {
+  const { names } = options
+  const tars = names.length > 0 ? [...new Set(names)] : await listTars(options)
+  const seen = new Map<string, string>()
+  for (const tar of tars) {
+    const name = basename(tar)
+    const other = seen.get(name)
+    if (!name.endsWith('.tar')) {
+      throw new ToolError('USAGE', `compress "${tar}": want a file named *.tar`, {
+        hint: 'see --help',
+      })
+    }
+    if (other !== undefined) {
+      throw new ToolError(
+        'NAME_CLASH',
+        `"${other}" and "${tar}" would both be written to "${nameOf(tar, options)}"`,
+        { hint: 'compress them into different directories with --dir' },
+      )
+    }
+    seen.set(name, tar)
+  }
+  return tars
+}
+
+async function listTars({ dir, notify }: CompressOptions): Promise<string[]> {
+  const entries = await readdir(dir, { withFileTypes: true })
+  // macOS puts a file `._NAME` beside each on some disks.
+  const found = entries
+    .filter(({ name }) => name.endsWith('.tar') && !name.startsWith('.'))
+    .toSorted((left, right) => (left.name < right.name ? -1 : 1))
+  for (const entry of found.filter((each) => !each.isFile())) {
+    // Whoever filled the directory may have it lead to any file of the machine.
+    const why = entry.isSymbolicLink()
+      ? 'it is a symbolic link; name it to compress what it leads to'
+      : 'it is no file'
+    notify({ type: 'warning', text: `"${join(dir, entry.name)}" is passed over: ${why}` })
+  }
+  const tars = found.filter((entry) => entry.isFile()).map(({ name }) => join(dir, name))
+  if (tars.length > 0) return tars
+  throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no *.tar`, {
+    hint: 'name the tars, or their directory with --dir',
+  })
+}
+
+async function compressTar(
+  tar: string,
+  compressors: Compressors,
+  options: CompressOptions,
+): Promise<Result> {
+  const archive = join(options.dir, nameOf(tar, options))
+  const before = await statTar(tar)
+  const { modified } = before
+  const existing = await examineArchive(archive)
+  const record = existing?.record
+  const isUnchanged =
+    modified !== undefined &&
+    record?.tar.modified === modified &&
+    record.tar.sizeBytes === before.size
+  if (record && isUnchanged && (await isUpToDate(archive, record, options))) {
+    if (options.dryRun) return result('up to date', record)
+    await listChecksums(archive, record)
+    return result('up to date', record, await removeOther(archive, options))
+  }
+  if (!options.force) await checkReplaced(archive, existing, options)
+  if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
+  options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
+  const { coding, threads, signal, notify } = options
+  const {
+    record: written,
+    reused,
+    uncompared,
+  } = await writeArchive({
+    archive,
+    open: () => ({ tar: streamFile(tar) }),
+    constant: false,
+    verifyLayers: options.verifyLayers,
+    describe: (digest) => {
+      checkSize(tar, digest.sizeBytes, before.size)
+      return readImages(digest)
+    },
+    ...(modified !== undefined && { modified }),
+    reuse: await findReusable(options),
+    leaveOut: new Map(),
+    onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is read again` }),
+    ...compressors,
+    coding,
+    threads,
+    signal,
+    onProgress: (progress) => {
+      const share = Math.min(1, progress.tarBytes / before.size)
+      notify({ type: 'progress', label: basename(tar), ...progress, share })
+    },
+  })
+  const notes = [...uncomparedNote(uncompared), ...(await removeOther(archive, options))]
+  return { ...result('compressed', written, notes), ...spared(written, reused) }
+}
+
+async function statTar(tar: string): Promise<{ size: number; modified: string | undefined }> {
+  const found = await stat(tar).catch(nothing)
+  const refuse = (code: ErrorCode, why: string, hint: string): ToolError =>
+    new ToolError(code, `compress "${tar}": ${why}`, { hint })
+  if (!found) throw refuse('NO_ARCHIVE', 'there is no such file', 'check its name')
+  if (!found.isFile()) throw refuse('NO_ARCHIVE', 'it is no file', 'name the tar itself')
+  // In the name of an archive, its metadata refuse them: a backslash might lead to
+  // another directory.
+  const name = basename(tar)
+  if (name.includes('\\')) throw refuse('USAGE', 'its name has a backslash', 'rename it')
+  if (hasControls(name)) {
+    throw refuse('USAGE', 'its name has control characters', 'rename it')
+  }
+  const { size, mtime } = found
+  // A file system may have times that no date can hold.
+  return { size, modified: Number.isNaN(mtime.getTime()) ? undefined : mtime.toISOString() }
+}
+
+async function checkReplaced(
+  archive: string,
+  existing: ExistingArchive | undefined,
+  { coding }: CompressOptions,
+): Promise<void> {
+  if (existing?.refusal) throw existing.refusal
+  for (const other of otherFormats(archive, coding)) {
+    const beside = await examineArchive(other)
+    if (beside?.refusal) throw beside.refusal
+  }
+  const saved = existing?.record?.images[0]?.reference
+  if (saved === undefined) return
+  throw new ToolError('NAME_CLASH', `write "${archive}": it holds "${saved}", which was saved`, {
+    hint: 'compress into another directory with --dir, or use --force to replace it',
+  })
+}
+
+function otherFormats(archive: string, { codec }: Coding): string[] {
+  const stem = archive.slice(0, -ENDINGS[codec].length)
+  return CODECS.filter((other) => other !== codec).map((other) => stem + ENDINGS[other])
+}
+
+// The one in the other format would be of the tar as it was.
+async function removeOther(archive: string, options: CompressOptions): Promise<string[]> {
+  const notes: string[] = []
+  for (const other of otherFormats(archive, options.coding)) {
+    const existing = await examineArchive(other)
+    if (!existing) continue
+    const isReplaced = existing.refusal
+      ? options.force
+      : existing.record?.tar.modified !== undefined
+    if (isReplaced) {
+      await forgetArchive(other)
+      notes.push(`it takes the place of ${basename(other)}`)
+    } else if (existing.refusal) {
+      notes.push(`${basename(other)} beside it stays: its metadata cannot be read`)
+    }
+  }
+  return notes
+}
+
+function checkSize(tar: string, got: number, want: number): void {
+  if (got === want) return
+  throw new ToolError('BAD_TAR', `compress "${tar}": size: got ${got} bytes, want ${want}`, {
+    hint: 'it was changed while it was being read: run it again',
+  })
+}
+
+function result(
+  what: Result['result'],
+  record: ArchiveRecord,
+  notes: readonly string[] = [],
+): Result {
+  const no = record.images.length === 0 ? ['it is no saved image: it cannot be loaded'] : []
+  return { result: what, ...archiveSizes(record), notes: [...no, ...notes] }
+}

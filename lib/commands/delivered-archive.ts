@@ -1,0 +1,58 @@
+// An archive as its delivery tells of it: metadata whose sum was checked, the sum of
+// the archive itself, and whether that is what was asked for.
+import { expectEqual } from '../delivery/expect-equal.ts'
+import { basename, dirname } from 'node:path'
+
+import { checkNamed, checkReference } from './archive-names.ts'
+import { recordName } from '../delivery/name.ts'
+import type { ArchiveRecord } from '../delivery/metadata.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import { ToolError } from '../core/errors.ts'
+import { checkExists, type Target } from './targets.ts'
+
+/** What is known of an archive before it is read. */
+export interface DeliveredArchive {
+  readonly archiveBytes: number
+  /** Its metadata; undefined if it has none. */
+  readonly record: ArchiveRecord | undefined
+  /** The error of metadata that SHA256SUMS lists and that are not there. */
+  readonly lost: ToolError | undefined
+  /** Its sha256 by SHA256SUMS; undefined if that does not tell. */
+  readonly listed: string | undefined
+  /** What SHA256SUMS does not list, a sentence each; nothing if there is no SHA256SUMS. */
+  readonly unlisted: readonly string[]
+}
+
+/**
+ * @throws NO_ARCHIVE, BAD_FILE, NOT_LISTED, BAD_RECORD; MISMATCH where
+ *   manifest, metadata and what was asked for do not agree
+ */
+export async function findDelivered(target: Target, delivery: Delivery): Promise<DeliveredArchive> {
+  const { archive } = target
+  const archiveBytes = await checkExists(target)
+  const listed = await delivery.listedSum(archive)
+  const record = await delivery.readRecord(archive)
+  const { sums } = (await delivery.manifestOf(dirname(archive))) ?? {}
+  const isRecordListed = sums?.has(basename(recordName(archive))) ?? false
+  const lost = !record && isRecordListed ? lostRecord(archive) : undefined
+  const unlisted: string[] = []
+  if (sums && listed === undefined) unlisted.push('SHA256SUMS does not list it')
+  if (record) {
+    // Nobody waits for 40 GB to hear of it.
+    expectEqual('size of the archive', archiveBytes, record.archive.sizeBytes)
+    if (listed !== undefined) {
+      expectEqual('sha256 in the record, by SHA256SUMS', record.archive.sha256, listed)
+    }
+    if (sums && !isRecordListed) unlisted.push('SHA256SUMS does not list its metadata')
+    checkReference(archive, record)
+    checkNamed(target, record)
+  }
+  return { archiveBytes, record, lost, listed, unlisted }
+}
+
+function lostRecord(archive: string): ToolError {
+  const why = 'it is not there, though SHA256SUMS lists it'
+  return new ToolError('NO_RECORD', `check "${basename(recordName(archive))}": ${why}`, {
+    hint: 'copy it again from where it was made',
+  })
+}

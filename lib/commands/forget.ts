@@ -1,0 +1,266 @@
+// Takes images out of a delivery properly: archives in every format, increments,
+// metadata and lines of SHA256SUMS, so that nothing is missed at the other end.
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+
+import { checkNamed } from './archive-names.ts'
+import {
+  archiveNames,
+  incrementName,
+  isArchiveName,
+  isIncrementName,
+  recordName,
+} from '../delivery/name.ts'
+import type { ArchiveRecord } from '../delivery/metadata.ts'
+import { checkDirectory, forgetArchive, readChecksums } from '../delivery/directory.ts'
+import type { Checksums } from '../delivery/sha256sums.ts'
+import { CODECS, ENDINGS } from '../codec/formats.ts'
+import { takeOffList } from '../delivery/delivered-list.ts'
+import { ToolError, toToolError } from '../core/errors.ts'
+import { examineBeside, type ExistingArchive } from '../delivery/existing-archive.ts'
+import {
+  readHeldLayers,
+  readRecords,
+  type FoundRecord,
+  type HeldLayer,
+} from '../delivery/layer-index.ts'
+import { parseReference, type ImageReference } from '../image/reference.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
+import { openForWriting } from './writing-run.ts'
+
+/** What {@link forget} takes. */
+export interface ForgetOptions extends VerbContext {
+  /** Images, archives or tars, as they were named. */
+  readonly images: readonly string[]
+  /** What else was named; there may be nothing. */
+  readonly names: readonly string[]
+  /** The program, for those who want to write meanwhile. */
+  readonly program: string
+  readonly dir: string
+  /** Whether to take out what may be another's, or what others need. */
+  readonly force: boolean
+  readonly dryRun: boolean
+}
+
+interface Named {
+  readonly name: string
+  readonly reference: ImageReference | undefined
+  /** Paths of the archives that it may have. */
+  readonly archives: readonly string[]
+}
+
+interface Found extends Partial<ExistingArchive> {
+  readonly archive: string
+  /** undefined where there is only metadata, or a line in SHA256SUMS. */
+  readonly sizeBytes: number | undefined
+}
+
+interface Planned extends Named {
+  readonly found: readonly Found[]
+  /** Why it stays. */
+  refusal: ToolError | undefined
+}
+
+interface Context {
+  readonly options: ForgetOptions
+  readonly listed: Checksums
+}
+
+/**
+ * @returns one outcome for each image
+ * @throws before anything is removed: USAGE, BAD_REFERENCE, NO_DIRECTORY,
+ *   NOT_WRITABLE, BUSY; and INTERRUPTED
+ */
+export async function* forget(options: ForgetOptions): AsyncGenerator<Outcome> {
+  const { images, names, program, dir, dryRun } = options
+  if (names.length > 0) {
+    throw new ToolError(
+      'USAGE',
+      `--forget takes out images, and nothing is done with "${names[0]}"`,
+      {
+        hint: 'give --forget before each image that is to go',
+      },
+    )
+  }
+  const named = [...new Set(images)].map((name) => findNamed(name, dir))
+  await checkDirectory(dir)
+  // What is not there any more is dropped from it when the run begins.
+  const listed = await readChecksums(dir)
+  const close = dryRun ? async () => {} : await openForWriting(dir, program, options)
+  try {
+    const planned = await plan(named, { options, listed })
+    // An increment goes before what it needs.
+    for (const each of planned.toSorted((one, other) => weightOf(one) - weightOf(other))) {
+      const archive = basename(each.archives[0] ?? '')
+      yield await attempt(each.name, archive, options, () => forgetOne(each, options))
+    }
+  } finally {
+    await close()
+  }
+}
+
+function weightOf({ found }: Planned): number {
+  return found.some(({ record }) => record?.requires) ? 0 : 1
+}
+
+// What is refused stays, and may need what else was named.
+async function plan(named: readonly Named[], context: Context): Promise<Planned[]> {
+  const { dir, force } = context.options
+  const planned: Planned[] = []
+  for (const each of named) planned.push(await look(each, context))
+  if (force) return planned
+  const others = await readRest(dir)
+  for (let isStable = false; !isStable;) {
+    isStable = true
+    const going = planned.filter(({ refusal }) => !refusal)
+    for (const each of going) {
+      each.refusal = findNeeding(each, going, others)
+      if (each.refusal) isStable = false
+    }
+  }
+  return planned
+}
+
+function findNamed(name: string, dir: string): Named {
+  const file = basename(name)
+  const inDir = (names: readonly string[]): string[] => names.map((each) => join(dir, each))
+  if (isArchiveName(name)) {
+    if (name.includes('/') && resolve(dirname(name)) !== resolve(dir)) throw elsewhere(name, dir)
+    return { name, reference: undefined, archives: inDir([file]) }
+  }
+  if (/^[^:]+\.tar$/.test(name)) {
+    const stem = file.slice(0, -'.tar'.length)
+    const archives = inDir(CODECS.map((codec) => stem + ENDINGS[codec]))
+    return { name, reference: undefined, archives }
+  }
+  const reference = parseReference(name)
+  const full = archiveNames(reference)
+  return { name, reference, archives: inDir([...full, ...full.map(incrementName)]) }
+}
+
+function elsewhere(name: string, dir: string): ToolError {
+  return new ToolError('USAGE', `--forget: "${name}" does not lie in "${dir}"`, {
+    hint: 'name its directory with --dir, and the archive without one',
+  })
+}
+
+async function look(named: Named, context: Context): Promise<Planned> {
+  const found: Found[] = []
+  let refusal: ToolError | undefined
+  try {
+    for (const archive of named.archives) {
+      const each = await find(archive, context)
+      if (each && !isAnothers(each, named)) found.push(each)
+    }
+    if (found.length === 0) throw notThere(named, context.options)
+    if (!context.options.force) for (const each of found) checkOurs(each, named)
+  } catch (error) {
+    refusal = toToolError(error)
+    if (!refusal) throw error
+  }
+  return { ...named, found, refusal }
+}
+
+function notThere({ name }: Named, { dir }: ForgetOptions): ToolError {
+  return new ToolError('NO_ARCHIVE', `forget "${name}": "${dir}" has no archive of it`, {
+    hint: 'see what is there with verify_checksums --list; a list that names it is replaced by a save with another one',
+  })
+}
+
+async function forgetOne(planned: Planned, { dir, dryRun }: ForgetOptions): Promise<Result> {
+  const { found, refusal } = planned
+  if (refusal) throw refusal
+  const archiveBytes = found.reduce((total, { sizeBytes = 0 }) => total + sizeBytes, 0)
+  const notes = found.map(({ archive }) => basename(archive))
+  const result = { archive: String(notes[0]), archiveBytes, notes }
+  if (dryRun) return { result: 'would be forgotten', ...result }
+  for (const { archive } of found) await forgetArchive(archive)
+  // Else it would be missed at the other end.
+  const list = await takeOffList(dir, referencesOf(planned))
+  if (list !== undefined) notes.push(list)
+  return { result: 'forgotten', ...result }
+}
+
+function referencesOf({ reference, found }: Planned): Set<string> {
+  const recorded = found.flatMap(({ record }) =>
+    record?.images.flatMap((image) => image.reference ?? []),
+  )
+  return new Set([reference?.text, ...recorded].filter((text) => text !== undefined))
+}
+
+async function find(archive: string, { listed }: Context): Promise<Found | undefined> {
+  const existing = await examineBeside(archive)
+  const isListed = listed.has(basename(archive)) || listed.has(basename(recordName(archive)))
+  const names = await readdir(dirname(archive))
+  const [isThere, isRecordThere] = [archive, recordName(archive)].map((path) =>
+    names.includes(basename(path)),
+  )
+  if (!isThere && !isRecordThere && !isListed) return undefined
+  return { archive, sizeBytes: isThere ? (await stat(archive)).size : undefined, ...existing }
+}
+
+// Another image may have a tag that ends as the name of an increment does.
+function isAnothers({ archive, record }: Found, { reference }: Named): boolean {
+  const isAside = reference !== undefined && !archiveNames(reference).includes(basename(archive))
+  return isAside && isIncrementName(archive) && record !== undefined && !record.requires
+}
+
+function checkOurs({ archive, record, refusal }: Found, { name, reference }: Named): void {
+  if (refusal) {
+    const message = refusal.message.replace(/^replace /, 'forget ')
+    const hint = 'remove it by hand, or use --force to take it out all the same'
+    throw new ToolError(refusal.code, message, { hint, cause: refusal })
+  }
+  if (!record) return
+  checkNamed({ archive, label: name, ...(reference && { reference }) }, record)
+  const saved = record.images[0]?.reference
+  if (reference || saved === undefined || isArchiveName(name)) return
+  throw new ToolError('NAME_CLASH', `forget "${archive}": it holds "${saved}", which was saved`, {
+    hint: `--forget ${saved} takes it out`,
+  })
+}
+
+/** What else lies in the directory. */
+interface Rest {
+  readonly records: readonly FoundRecord[]
+  /** Those that can be read from archives that are there. */
+  readonly layers: readonly HeldLayer[]
+  /** Paths of archives whose metadata cannot be read. */
+  readonly unknown: readonly string[]
+}
+
+async function readRest(dir: string): Promise<Rest> {
+  const unknown: string[] = []
+  const records = await readRecords(dir, (_, archive) => void unknown.push(archive))
+  return { records, layers: await readHeldLayers([dir]), unknown }
+}
+
+function findNeeding(
+  { name, found }: Planned,
+  going: readonly Planned[],
+  { records, layers, unknown }: Rest,
+): ToolError | undefined {
+  const leaving = new Set(going.flatMap((each) => each.found.map(({ archive }) => archive)))
+  const kept = layers.filter(({ archive }) => !leaving.has(archive))
+  const held = new Set(kept.map(({ digest }) => digest))
+  const lost = new Set(found.flatMap(({ record }) => (record ? layersIn(record) : [])))
+  const needing = records.filter(({ archive, record }) => {
+    const isNeeded = record.requires?.some(({ digest }) => lost.has(digest) && !held.has(digest))
+    return isNeeded && !leaving.has(archive)
+  })
+  // An increment that does not tell what it needs may need this.
+  const doubtful =
+    lost.size > 0 ? unknown.filter((path) => isIncrementName(path) && !leaving.has(path)) : []
+  const names = [...needing.map(({ archive }) => archive), ...doubtful].map(
+    (path) => `"${basename(path)}"`,
+  )
+  if (names.length === 0) return undefined
+  const why = `its layers ${needing.length > 0 ? 'are' : 'may be'} needed by ${names.join(', ')}`
+  return new ToolError('MISSING_LAYER', `forget "${name}": ${why}`, {
+    hint: 'forget that as well, or use --force if the air-gapped host has the layers',
+  })
+}
+
+function layersIn({ segments }: ArchiveRecord): string[] {
+  return segments.flatMap(({ layerDigest }) => (layerDigest === undefined ? [] : [layerDigest]))
+}

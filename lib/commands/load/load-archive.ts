@@ -1,0 +1,207 @@
+// One archive into the engine, by the way that its record allows: all of it, as
+// fast as the decompressor gives it; only the layers that the engine lacks; or,
+// where no record tells of segments, with every byte of its tar looked at.
+import { expectEqual } from '../../delivery/expect-equal.ts'
+import { checkAgainstRecord, checkListed, checkNotIncrement } from '../../archive/check.ts'
+import { readArchive, type ReadArchive } from '../../archive/reader.ts'
+import { planArchive, planWhole, type PlanOptions } from './plan.ts'
+import type { ArchiveRecord, RecordedImage } from '../../delivery/metadata.ts'
+import { sendArchive } from './send-archive.ts'
+import type { ReadBetween } from '../../archive/between-layers.ts'
+import { sum } from '../sizes.ts'
+import type { Decompressors } from '../../codec/programs.ts'
+import { findSocket } from '../../engine/docker-api/daemon.ts'
+import type { DeliveredArchive } from '../delivered-archive.ts'
+import type { ArchivedImage } from '../../image/docker-archive.ts'
+import { startLoad, type Engine } from '../../engine/engine.ts'
+import { checkSaid, type Loading } from '../../engine/said.ts'
+import { ToolError, interrupted } from '../../core/errors.ts'
+import type { LoadTurn } from './queue.ts'
+import type { LoadPlan } from '../../delivery/layer-plan.ts'
+import { requestLoad } from '../../engine/docker-api/load.ts'
+import type { Progress, VerbContext } from '../../core/outcome.ts'
+import type { PresentLayers } from '../../engine/present-layers.ts'
+import { assembleTar } from '../../archive/assembler.ts'
+import type { Target } from '../targets.ts'
+
+/** What it is loaded with. */
+export interface LoadTools {
+  readonly engine: Engine
+  readonly present: PresentLayers
+  readonly decompressors: Decompressors
+  readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
+  /** When the engine may be given the end of a tar; without it, at once. */
+  readonly turn?: LoadTurn
+}
+
+/** What was loaded. */
+export interface LoadedArchive {
+  readonly images: readonly (ArchivedImage | RecordedImage)[]
+  readonly tarBytes: number
+  /** What the engine had, in bytes of tar. */
+  readonly skippedBytes: number
+}
+
+/** What is loaded. */
+export interface LoadInput {
+  readonly target: Target
+  readonly delivered: DeliveredArchive
+  /** Reads what lies between its layers; undefined for an archive without metadata. */
+  readonly readBetween: ReadBetween | undefined
+  /** Awaited before the engine gets the end of an archive without metadata; throws where it may not. */
+  readonly checkUnknown: (images: readonly ArchivedImage[]) => Promise<void>
+}
+
+/**
+ * @returns what the engine took
+ * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR, BAD_IMAGE, MISSING_LAYER: then it took nothing
+ */
+export async function loadArchive(input: LoadInput, tools: LoadTools): Promise<LoadedArchive> {
+  const { target, delivered, readBetween } = input
+  const { record } = delivered
+  const isCut = record?.segments.some(({ layerDigest }) => layerDigest !== undefined)
+  if (record && readBetween && (isCut || record.requires)) {
+    return loadSegments(input, { record, readBetween }, tools)
+  }
+  if (!record) checkNotIncrement('load', target.archive)
+  const read = await loadWhole(input, tools)
+  return { images: read.images, tarBytes: read.tar.sizeBytes, skippedBytes: 0 }
+}
+
+interface Recorded {
+  readonly record: ArchiveRecord
+  readonly readBetween: ReadBetween
+}
+
+async function loadSegments(
+  input: LoadInput,
+  recorded: Recorded,
+  tools: LoadTools,
+): Promise<LoadedArchive> {
+  const { options, present, turn } = tools
+  const { record } = recorded
+  const { target, delivered } = input
+  const sendPlanned = async (plan: LoadPlan): Promise<void> => {
+    // What nobody listed may be another tar than its metadata tell: all is looked at.
+    const isWhole = plan.omit.size + plan.putBack.length === 0 && !record.requires
+    if (isWhole && delivered.listed === undefined) await loadWhole(input, tools)
+    else await send(target, recorded, plan, tools)
+  }
+  const planned = await planArchive(target, record, { ...tools, before: turn?.before ?? [] })
+  const tarBytes = record.tar.sizeBytes + sum(record.requires ?? [])
+  const loaded = { images: record.images, tarBytes }
+  try {
+    await sendPlanned(planned)
+    return { ...loaded, skippedBytes: planned.skippedBytes }
+  } catch (error) {
+    if (planned.skippedBytes === 0 || !isEngineFailure(error)) throw error
+    present.forget()
+    await turn?.wait()
+    options.notify({
+      type: 'warning',
+      text: `${error.message}; it is loaded again with the layers that the engine had`,
+    })
+  }
+  await sendPlanned(await planWhole(target, record, options))
+  return { ...loaded, skippedBytes: 0 }
+}
+
+// Somebody may have removed an image since the engine was asked for its layers.
+function isEngineFailure(error: unknown): error is ToolError {
+  return error instanceof ToolError && ['ENGINE_FAILED', 'NO_IMAGE'].includes(error.code)
+}
+
+// What tar programs fill up their last record with, and what fits into a pipe.
+const MOST_TRAILING_BYTES = 16 * 1024
+
+async function send(
+  { archive, label }: Target,
+  { record, readBetween }: Recorded,
+  { omit, putBack }: LoadPlan,
+  { engine, decompressors, options, turn }: LoadTools,
+): Promise<void> {
+  const { threads, signal, notify } = options
+  const release = async (): Promise<void> => {
+    if (signal.aborted) throw interrupted()
+    turn?.onSent(record.images)
+    await turn?.wait()
+  }
+  const onProgress = (progress: Progress & { share: number }): void =>
+    notify({ type: 'progress', label, ...progress })
+  const assemble = { decompressors, threads, signal, onProgress }
+  let loading: Loading | undefined
+  const start = (): Loading => (loading = startLoad(engine, label))
+  const checkLoading = (): void => {
+    if (loading) checkSaid(loading.said(), record.images, engine, label)
+  }
+  // Every byte of the tar goes by, and is looked at.
+  const sendParts = async (): Promise<void> => {
+    const assembly = { archive, record, omit, putBack }
+    await assembleTar(assembly, { ...assemble, release }, start)
+    checkLoading()
+  }
+  if (omit.size > 0 || putBack.length > 0) return sendParts()
+  const finding = findSocket(engine)
+  // It tells whether the record speaks of this archive at all.
+  const { tar } = await readBetween()
+  expectEqual('size of the tar', tar.sizeBytes, record.tar.sizeBytes)
+  // An engine may be gone when it has the end, and what comes then fails.
+  if (tar.sizeBytes - tar.endBytes > MOST_TRAILING_BYTES) return sendParts()
+  const socketPath = await finding
+  if (socketPath === undefined) return sendParts()
+  const prove = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
+    expectEqual('size of the archive', got.sizeBytes, record.archive.sizeBytes)
+    expectEqual('sha256 of the archive', got.sha256, record.archive.sha256)
+    await release()
+  }
+  const onBytes = (archiveBytes: number): void => {
+    const share = Math.min(1, archiveBytes / record.archive.sizeBytes)
+    onProgress({ archiveBytes, tarBytes: share * record.tar.sizeBytes, share })
+  }
+  const whole = { archive, decompressors, threads, signal, prove, onProgress: onBytes }
+  await sendArchive(whole, () => {
+    const request = requestLoad(socketPath, label, tar.sizeBytes)
+    loading = request
+    return request
+  })
+  checkLoading()
+}
+
+async function loadWhole(
+  { target: { archive, label }, delivered, checkUnknown }: LoadInput,
+  { engine, decompressors, options, turn }: LoadTools,
+): Promise<ReadArchive> {
+  // Nothing but its end tells what is in it: it cannot be begun ahead.
+  await turn?.wait()
+  const { threads, signal, notify } = options
+  const { record, listed, archiveBytes: sizeBytes } = delivered
+  const prove = async (read: ReadArchive): Promise<void> => {
+    if (record) checkAgainstRecord(read, record)
+    checkListed(read.archive.sha256, listed)
+    if (read.images.length === 0) throw noImage(label)
+    if (!record) await checkUnknown(read.images)
+  }
+  const onProgress = (progress: Progress): void => {
+    notify({ type: 'progress', label, ...progress, share: progress.archiveBytes / sizeBytes })
+  }
+  if (!record) {
+    const text = `"${archive}" has no record: it is whole by its own digests, but not proven to be what was saved`
+    notify({ type: 'warning', text })
+  }
+  const expected = { segments: record?.segments, tarBytes: record?.tar.sizeBytes }
+  const read = { archive, decompressors, threads, md5: false, ...expected, signal, onProgress }
+  let loading: Loading | undefined
+  const loaded = await readArchive(read, {
+    start: () => (loading = startLoad(engine, label)),
+    prove,
+  })
+  if (loading) checkSaid(loading.said(), loaded.images, engine, label)
+  return loaded
+}
+
+/** @returns the error of an archive that cannot be loaded. */
+export function noImage(label: string): ToolError {
+  return new ToolError('BAD_IMAGE', `load "${label}": its tar is no saved image`, {
+    hint: 'unpack it with: xz -dc ARCHIVE | tar x (zstd -dc for .tar.zst)',
+  })
+}

@@ -1,0 +1,148 @@
+// Archive → engine. The engine gets the end of a tar only once every byte of
+// the archive has been proven.
+import { basename } from 'node:path'
+
+import { checkNamed, noteOtherNames } from '../archive-names.ts'
+import { createBetweenReader } from '../../archive/between-layers.ts'
+import { planArchive } from './plan.ts'
+import { checkDirectory } from '../../delivery/directory.ts'
+import {
+  describeDecompressors,
+  findDecompressors,
+  type CompressorName,
+} from '../../codec/programs.ts'
+import { findDelivered } from '../delivered-archive.ts'
+import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
+import type { ArchivedImage } from '../../image/docker-archive.ts'
+import { findEngine, takesParts, type EngineName } from '../../engine/engine.ts'
+import { areApart, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './tags.ts'
+import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
+import { createLoadQueue } from './queue.ts'
+import { MAX_TOLD, findMissingOf, missingOutcomes } from '../missing-files.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
+import { watchLayers } from '../../engine/present-layers.ts'
+import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
+
+/** What {@link load} takes. */
+export interface LoadOptions extends TargetOptions, DeliveryOptions, VerbContext {
+  readonly engine: EngineName | undefined
+  readonly threads: number | undefined
+  /** What to decompress with; without it the fastest that is there. */
+  readonly compressor: CompressorName | undefined
+  /** Directories with more archives to take layers from. */
+  readonly bases: readonly string[]
+  /** Whether to load what the engine has already. */
+  readonly force: boolean
+  readonly dryRun: boolean
+}
+
+interface Context extends LoadTools {
+  readonly options: LoadOptions & { readonly delivery: Delivery }
+}
+
+/**
+ * @returns one outcome for each archive, and a failed one for each file that the delivery lacks
+ * @throws before anything is loaded: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
+ *   NO_ARCHIVE where there is none, NO_COMPRESSOR, NO_ENGINE, ENGINE_DOWN,
+ *   ENGINE_DENIED, ENGINE_FAILED; and INTERRUPTED
+ */
+export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
+  for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
+  const delivery = createDelivery(options)
+  const missing = await findMissingOf(options, delivery)
+  const targets = await findTargetsOf(options, delivery, missing)
+  for (const { error } of missing.slice(0, MAX_TOLD)) {
+    options.notify({ type: 'warning', text: error.message })
+  }
+  const { compressor: wanted } = options
+  const [engine, decompressors] = await Promise.all([
+    findEngine(options.engine, options.signal),
+    findDecompressors({ ...options, wanted }),
+  ])
+  const context = {
+    engine,
+    present: watchLayers(engine),
+    decompressors,
+    options: { ...options, delivery },
+  }
+  options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
+  // The older image of a name would take the tag from the newer one.
+  const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
+  const queue = createLoadQueue(newest, options, countAhead(context), (target, verb, turn) =>
+    loadTarget(target, {
+      ...context,
+      options: { ...context.options, ...verb },
+      ...(turn && { turn }),
+    }),
+  )
+  const failed = new Set<string>()
+  try {
+    for (const target of newest) {
+      const archive = basename(target.archive)
+      const outcome = await attempt(target.label, archive, options, () => queue.load(target))
+      if (outcome.result === 'failed') failed.add(outcome.archive)
+      yield outcome
+    }
+    yield* missingOutcomes(missing, failed, options)
+  } finally {
+    await queue.end()
+  }
+}
+
+// The engine keeps what was sent of each in its directory for temporary files.
+const MOST_AHEAD = 3
+
+// What is built in keeps its threads and their memory until an archive's end is sent.
+function countAhead({ engine, decompressors }: LoadTools): number {
+  if (!takesParts(engine)) return 0
+  return decompressors.xz.name === 'builtin' ? 1 : MOST_AHEAD
+}
+
+async function loadTarget(target: Target, context: Context): Promise<Result> {
+  const { engine, present, options, turn } = context
+  const delivered = await findDelivered(target, options.delivery)
+  const { record, archiveBytes } = delivered
+  if (record?.images.length === 0) throw noImage(target.label)
+  // Its own sum tells as much, if there is one.
+  if (delivered.lost && delivered.listed === undefined) throw delivered.lost
+  const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
+  // What another one brings may be this one, or change what its tags mean.
+  if (!record || !areApart(record.images, turn?.before ?? [])) await turn?.wait()
+  const [known] = await Promise.all([
+    lookUpImages(engine, record?.images ?? []),
+    // Meanwhile: what has to be loaded is planned by it.
+    record && present.list(),
+  ])
+  const archived = record && { archive: target.archive, record }
+  const readBetween = archived && createBetweenReader(archived, { ...context, ...options })
+  const readImages = async (): Promise<readonly ArchivedImage[]> =>
+    readBetween ? (await readBetween()).images : []
+  const told = [...delivered.unlisted, ...notePlatform(engine, record?.images ?? [])]
+  if (readBetween && !options.force) {
+    const seen = { present, readImages, verify: readBetween }
+    const had = await tagLoaded(engine, known, { ...options, ...turn, ...seen })
+    if (had) return { result: 'already loaded', ...sizes, notes: [...told, ...had] }
+  }
+  if (options.dryRun) {
+    const plan = record && (await planArchive(target, record, { ...context, before: [] }))
+    return { result: 'would be loaded', ...sizes, ...skipped(plan?.skippedBytes), notes: told }
+  }
+  options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
+  const checkUnknown = async (images: readonly ArchivedImage[]): Promise<void> => {
+    checkNamed(target, { images })
+    known.push(...(await lookUpImages(engine, images)))
+    told.push(...notePlatform(engine, images), ...noteOtherNames(target, { images }))
+  }
+  const loaded = await loadArchive({ target, delivered, readBetween, checkUnknown }, context)
+  const notes = record ? told : ['it has no record to prove it by', ...told]
+  for (const image of loaded.images) {
+    notes.push(...(await checkLoaded(engine, image, known, readImages)))
+  }
+  present.add(loaded.images)
+  const { tarBytes, skippedBytes } = loaded
+  return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes }
+}
+
+function skipped(skippedBytes = 0): Pick<Result, 'skippedBytes'> {
+  return skippedBytes > 0 ? { skippedBytes } : {}
+}

@@ -1,0 +1,82 @@
+// What of an archive has to be sent: planned from what the engine has, what it
+// will have, and the archives that are at hand.
+import type { ArchiveRecord } from '../../delivery/metadata.ts'
+import type { ArchivedImage, RequiredLayer } from '../../image/docker-archive.ts'
+import { ToolError } from '../../core/errors.ts'
+import { readBaseLayers, type BaseOptions, type HeldLayer } from '../../delivery/layer-index.ts'
+import { planLoad, type LoadPlan } from '../../delivery/layer-plan.ts'
+import { imageChains, type PresentLayers } from '../../engine/present-layers.ts'
+import { formatBytes } from '../../core/format.ts'
+import type { Target } from '../targets.ts'
+
+/** Where layers may be, beside the archive. */
+export interface PlanOptions extends BaseOptions {
+  /** Whether to send what the engine has. */
+  readonly force: boolean
+}
+
+/** Whom it is planned for. */
+export interface PlanTools {
+  readonly present: PresentLayers
+  readonly options: PlanOptions
+  /** The images that the engine will have, too; none where its store takes no parts. */
+  readonly before: readonly ArchivedImage[]
+}
+
+/**
+ * @returns what of an archive the engine has to be sent
+ * @throws MISSING_LAYER naming each layer that is nowhere, and the archive that
+ *   carried it; and what the engine's answers come to
+ */
+export async function planArchive(
+  target: Target,
+  record: ArchiveRecord,
+  { present, options, before }: PlanTools,
+): Promise<LoadPlan> {
+  const forced = options.force ? { ...record, segments: [] } : record
+  const held = await readHeld(target, record, options)
+  const coming = new Set(imageChains(before))
+  const plan = async (): Promise<LoadPlan> =>
+    planLoad(forced, (await present.list()).union(coming), held)
+  const planned = await plan()
+  if (planned.missing.length === 0) return planned
+  // Somebody else may have loaded them since the engine was asked.
+  present.forget()
+  return complete(target, await plan())
+}
+
+/**
+ * @returns what an engine has to be sent that has nothing
+ * @throws MISSING_LAYER as {@link planArchive} does
+ */
+export async function planWhole(
+  target: Target,
+  record: ArchiveRecord,
+  options: PlanOptions,
+): Promise<LoadPlan> {
+  return complete(target, planLoad(record, new Set(), await readHeld(target, record, options)))
+}
+
+async function readHeld(
+  { archive }: Target,
+  record: ArchiveRecord,
+  options: PlanOptions,
+): Promise<HeldLayer[]> {
+  return record.requires ? readBaseLayers(archive, options) : []
+}
+
+function complete({ label }: Target, planned: LoadPlan): LoadPlan {
+  if (planned.missing.length > 0) throw missingLayers(label, planned.missing)
+  return planned
+}
+
+function missingLayers(label: string, missing: readonly RequiredLayer[]): ToolError {
+  const byArchive = Object.entries(Object.groupBy(missing, ({ archive }) => archive))
+  const layers = byArchive.map(([archive, from = []]) => {
+    const each = from.map(({ digest, sizeBytes }) => `${digest} (${formatBytes(sizeBytes)})`)
+    return `of "${archive}": ${each.join(', ')}`
+  })
+  return new ToolError('MISSING_LAYER', `load "${label}": it needs layers ${layers.join('; ')}`, {
+    hint: 'name their directories with --base, or put them into the carry directory, each with its record (.json) and its lines of SHA256SUMS',
+  })
+}

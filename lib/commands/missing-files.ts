@@ -1,0 +1,139 @@
+// SHA256SUMS is the manifest of the delivery: what it lists and is not there
+// was lost on the way, or removed by somebody; so was the archive of metadata
+// that lies there alone.
+import { lstat, readdir } from 'node:fs/promises'
+
+import { isArchiveName, isRecordName, recordedName } from '../delivery/name.ts'
+import { listFiles, type ListedFile } from '../delivery/sha256sums.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import { ToolError, isAbsent, isSystemError, toToolError } from '../core/errors.ts'
+import type { Outcome, VerbContext } from '../core/outcome.ts'
+import type { TargetOptions } from './targets.ts'
+
+/** A file of the delivery that is not there, or metadata that is there alone. */
+export interface MissingFile {
+  readonly name: string
+  /** File name of the archive that it is, or belongs to; else its own name. */
+  readonly archive: string
+  readonly error: ToolError
+}
+
+/**
+ * @param sums - text of its SHA256SUMS, empty if it has none
+ * @returns what a delivery lacks: the files in the order of SHA256SUMS, then the
+ *   metadata without archives that it does not list
+ */
+export async function findMissing(dir: string, sums: string): Promise<MissingFile[]> {
+  // macOS puts a file `._NAME` beside each on some disks; nobody misses one.
+  const found = await findLost(dir, sums)
+  const lost = found.filter(({ name }) => !/(?:^|\/)\._[^/]*$/.test(name))
+  const names = await readdir(dir)
+  const archives = new Set([...names, ...lost.map(({ name }) => name)])
+  const alone = names
+    .filter((name) => isRecordName(name) && !name.startsWith('.'))
+    .filter((name) => !archives.has(recordedName(name)))
+  return [...lost.map(lostFile), ...alone.toSorted().map(loneMetadata)]
+}
+
+/** @returns what a run that was told of no images or archives misses, see {@link findMissing} */
+export async function findMissingOf(
+  { names, dir }: Pick<TargetOptions, 'names' | 'dir'>,
+  delivery: Delivery,
+): Promise<MissingFile[]> {
+  if (names.length > 0) return []
+  return findMissing(dir, (await delivery.manifestOf(dir))?.text ?? '')
+}
+
+/**
+ * @param reported - file names of the archives that a run has told of already
+ * @returns a failed outcome for each file that is missing
+ */
+export function* missingOutcomes(
+  missing: readonly MissingFile[],
+  reported: ReadonlySet<string>,
+  { notify }: Pick<VerbContext, 'notify'>,
+): Generator<Outcome> {
+  const untold = missing.filter(({ archive }) => !reported.has(archive))
+  for (const { name, archive, error } of untold.slice(0, MAX_TOLD)) {
+    notify({ type: 'step', text: `Checking ${name}...` })
+    yield { image: name, archive, result: 'failed', elapsedMs: 0, notes: [], error }
+  }
+  const more = untold.length - MAX_TOLD
+  if (more <= 0) return
+  const error = new ToolError(
+    'NO_ARCHIVE',
+    `check the delivery: ${more} more files are not there`,
+    {
+      hint: 'it is not whole: copy all of it again from where it was made',
+    },
+  )
+  const image = `${more} more files`
+  yield { image, archive: '', result: 'failed', elapsedMs: 0, notes: [], error }
+}
+
+/** As many are told one by one. */
+export const MAX_TOLD = 200
+
+/** A file of SHA256SUMS that is not there. */
+export interface LostFile extends ListedFile {
+  /** Why nobody knows whether it is; undefined if it is certainly not. */
+  readonly doubt: ToolError | undefined
+}
+
+/**
+ * @param sums - text of its SHA256SUMS
+ * @returns the files of SHA256SUMS that are not there; what lies outside the directory does not count
+ */
+export async function findLost(dir: string, sums: string): Promise<LostFile[]> {
+  const lost: LostFile[] = []
+  for (const file of listFiles(sums)) {
+    if (/^\/|(?:^|\/)\.\.(?:\/|$)|\0/.test(file.name)) continue
+    // A name may be of no encoding that is known here.
+    await lstat(Buffer.concat([Buffer.from(`${dir}/`), file.bytes])).catch((error: unknown) => {
+      lost.push({ ...file, doubt: isNowhere(error) ? undefined : doubtOf(file, error) })
+    })
+  }
+  return lost
+}
+
+function isNowhere(error: unknown): boolean {
+  return isAbsent(error) || (isSystemError(error) && error.code === 'ENAMETOOLONG')
+}
+
+function doubtOf({ name }: ListedFile, cause: unknown): ToolError {
+  const reason = toToolError(cause)
+  if (!reason) throw cause
+  return new ToolError(
+    reason.code,
+    `look for "${name}", which SHA256SUMS lists: ${reason.message}`,
+    {
+      hint: 'see why it cannot be looked at, or take its line out of SHA256SUMS',
+      cause,
+    },
+  )
+}
+
+function lostFile({ name, doubt }: LostFile): MissingFile {
+  if (doubt) return { name, archive: name, error: doubt }
+  const isRecord = isRecordName(name)
+  const isOurs = isRecord || isArchiveName(name)
+  const again = 'copy it again from where it was made'
+  const error = new ToolError(
+    isRecord ? 'NO_RECORD' : 'NO_ARCHIVE',
+    `check "${name}": it is not there, though SHA256SUMS lists it`,
+    {
+      hint: isOurs
+        ? `${again}; what is not wanted any more, take out with --forget when saving`
+        : `${again}, or take its line out of SHA256SUMS`,
+    },
+  )
+  return { name, archive: isRecord ? recordedName(name) : name, error }
+}
+
+function loneMetadata(name: string): MissingFile {
+  const archive = recordedName(name)
+  const error = new ToolError('NO_ARCHIVE', `check "${name}": its archive is not there`, {
+    hint: `copy "${archive}" again from where it was made, or remove the metadata as well`,
+  })
+  return { name, archive, error }
+}

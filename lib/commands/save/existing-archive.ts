@@ -1,0 +1,179 @@
+// Whether the carry directory has an image's archive already, or something else
+// under its name.
+import { basename, join } from 'node:path'
+
+import { archiveName, archiveNames, incrementName } from '../../delivery/name.ts'
+import type { ArchiveRecord, RecordedImage } from '../../delivery/metadata.ts'
+import { forgetArchive, isUpToDate } from '../../delivery/directory.ts'
+import type { Coding } from '../../codec/formats.ts'
+import type { CompressorName } from '../../codec/programs.ts'
+import type { EngineImage } from '../../engine/inspect.ts'
+import { ToolError } from '../../core/errors.ts'
+import { examineArchive, examineBeside, readGoodRecord } from '../../delivery/existing-archive.ts'
+import type { ImageReference } from '../../image/reference.ts'
+import { findDelivered } from './known-layers.ts'
+import type { VerbContext } from '../../core/outcome.ts'
+
+/** How an image is to be archived. */
+export interface ImageArchiveOptions extends VerbContext {
+  /** The carry directory. */
+  readonly dir: string
+  readonly coding: Coding
+  /** What to compress with; without it the best that is there. */
+  readonly compressor: CompressorName | undefined
+  /** How many processors to use; all without it. */
+  readonly threads: number | undefined
+  /** `os/architecture[/variant]` to pull and to save. */
+  readonly platform: string | undefined
+  /** Whether layers that the engine has compressed are to be stored uncompressed. */
+  readonly recompress: boolean
+  /** Whether compressed layers are decompressed and compared with the image's config. */
+  readonly verifyLayers: boolean
+  /** Whether to make it again, all of it, where it is up to date. */
+  readonly force: boolean
+  /** Other directories whose archives hold layers that need not be compressed again. */
+  readonly reuse: readonly string[]
+  /** Directories with the records of what was delivered: its layers are left out. */
+  readonly since: readonly string[]
+}
+
+/** An archive, and its record. */
+export interface ArchivedRecord {
+  /** Path of the archive. */
+  readonly archive: string
+  readonly record: ArchiveRecord
+}
+
+/** @returns the archive that holds just this image, and is as was asked for. */
+export async function findArchived(
+  reference: ImageReference,
+  image: EngineImage,
+  options: ImageArchiveOptions,
+): Promise<ArchivedRecord | undefined> {
+  for (const archive of possibleArchives(reference, options)) {
+    const record = await readGoodRecord(archive)
+    if (record && (await isArchived({ archive, record }, reference, image, options)))
+      return { archive, record }
+  }
+  return undefined
+}
+
+/**
+ * @throws NAME_CLASH or WRONG_PLATFORM where another image would be written over,
+ *   NAME_CLASH or BAD_RECORD where that cannot be known: its metadata is missing or damaged
+ */
+export async function checkReplaced(
+  reference: ImageReference,
+  image: EngineImage,
+  options: ImageArchiveOptions,
+): Promise<void> {
+  if (options.force) return
+  const archives = archiveNames(reference).map((name) => join(options.dir, name))
+  for (const archive of archives) {
+    for (const replaced of [archive, incrementName(archive)]) {
+      const isAside = replaced !== archive && options.since.length === 0
+      const existing = await (isAside ? examineBeside : examineArchive)(replaced)
+      if (existing?.refusal) throw existing.refusal
+      const record = existing?.record
+      // Another image may have a tag that ends so.
+      if (isAside && !record?.requires) continue
+      checkSameReference(replaced, record, reference)
+      checkSamePlatform(replaced, record, image)
+    }
+  }
+}
+
+/**
+ * One image has one archive, lest the far side take the older one. An increment
+ * counts as newer than the archive in full, which may stay for its layers.
+ *
+ * @param archive - path of the one that stays
+ * @returns what there is to tell
+ */
+export async function removeReplaced(
+  archive: string,
+  reference: ImageReference,
+  image: EngineImage,
+  { dir, force }: ImageArchiveOptions,
+): Promise<string[]> {
+  const full = archiveNames(reference)
+  const increments = full.map(incrementName)
+  const isIncrement = increments.includes(basename(archive))
+  const names = isIncrement ? increments : [...increments, ...full]
+  const notes: string[] = []
+  for (const name of names.filter((other) => other !== basename(archive))) {
+    const existing = await examineBeside(join(dir, name))
+    if (!existing) continue
+    const { record, refusal } = existing
+    const [old] = record?.images ?? []
+    const isOwn = old?.reference === reference.text && old.platform === image.platform
+    // Another image may have a tag that ends as the name of an increment does.
+    const isOfItsKind = increments.includes(name) === (record?.requires !== undefined)
+    const isKnown = old?.reference !== undefined && isOfItsKind
+    if (refusal && !force) notes.push(`${name} beside it stays: its metadata cannot be read`)
+    if (!(isKnown ? isOwn || force : refusal && force)) continue
+    await forgetArchive(join(dir, name))
+    notes.push(`it takes the place of ${name}`)
+  }
+  return notes
+}
+
+// An archive in full will do where an increment was asked for.
+function possibleArchives(reference: ImageReference, options: ImageArchiveOptions): string[] {
+  const archive = join(options.dir, archiveName(reference, options.coding.codec))
+  return options.since.length === 0 ? [archive] : [archive, incrementName(archive)]
+}
+
+async function isArchived(
+  { archive, record }: ArchivedRecord,
+  reference: ImageReference,
+  image: EngineImage,
+  options: ImageArchiveOptions,
+): Promise<boolean> {
+  const [recorded] = record.images
+  const isSame =
+    recorded?.reference === reference.text &&
+    recorded.imageId === image.id &&
+    recorded.platform === image.platform &&
+    isStoredSo(recorded, options)
+  if (!isSame || !(await isUpToDate(archive, record, options))) return false
+  const delivered = record.requires && (await findDelivered(reference, image, options))
+  return record.requires?.every(({ digest }) => delivered?.has(digest)) ?? true
+}
+
+// Where no layer lies compressed in the tar there was nothing to recompress.
+function isStoredSo(
+  { recompressed, layers }: RecordedImage,
+  { recompress }: ImageArchiveOptions,
+): boolean {
+  if (recompressed) return recompress
+  return !recompress || layers.every((layer) => layer.blobDigest === undefined)
+}
+
+// `a/b:1` and `a_b:1` have one archive name, and may come in different runs.
+function checkSameReference(
+  archive: string,
+  record: ArchiveRecord | undefined,
+  reference: ImageReference,
+): void {
+  const old = record?.images[0]?.reference
+  if (old === undefined || old === reference.text) return
+  throw new ToolError('NAME_CLASH', `write "${archive}": it holds "${old}"`, {
+    hint: 'save them to different directories with --dir, or use --force to replace it',
+  })
+}
+
+// One name, two platforms: the second would silently take the first one's place.
+function checkSamePlatform(
+  archive: string,
+  record: ArchiveRecord | undefined,
+  image: EngineImage,
+): void {
+  const old = record?.images[0]?.platform
+  if (old === undefined || old === image.platform) return
+  throw new ToolError(
+    'WRONG_PLATFORM',
+    `write "${archive}": it holds the image for ${old}, got ${image.platform}`,
+    { hint: 'use one --dir for each platform, or --force to replace it' },
+  )
+}

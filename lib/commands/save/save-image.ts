@@ -1,0 +1,161 @@
+// One image of the engine into its archive, unless it is there already.
+import { basename, join } from 'node:path'
+
+import { archiveName } from '../../delivery/name.ts'
+import type { ArchiveRecord, RecordedImage } from '../../delivery/metadata.ts'
+import { archiveSizes, spared, uncomparedNote } from '../sizes.ts'
+import { writeArchive } from '../../archive/writer.ts'
+import {
+  checkReplaced,
+  findArchived,
+  removeReplaced,
+  type ImageArchiveOptions,
+} from './existing-archive.ts'
+import { listChecksums } from '../../delivery/directory.ts'
+import type { Compressors } from '../../codec/programs.ts'
+import { readImages } from '../../image/docker-archive.ts'
+import type { EngineImage } from '../../engine/inspect.ts'
+import type { Engine } from '../../engine/engine.ts'
+import { ToolError } from '../../core/errors.ts'
+import { checkSpace } from '../../delivery/free-space.ts'
+import { nameForSave } from '../../engine/pull.ts'
+import type { ImageReference } from '../../image/reference.ts'
+import { findTar, type ImageTar } from './image-tar.ts'
+import { bytesToSave, findKnownLayers } from './known-layers.ts'
+import type { Result } from '../../core/outcome.ts'
+import { compareImage } from '../../engine/match.ts'
+import type { TarDigest } from '../../tar/digest.ts'
+
+/** What {@link saveImage} works with. */
+export interface ArchiveTools extends Compressors {
+  readonly engine: Engine
+  /** The image's tar, where that was begun ahead. */
+  readonly tar?: ImageTar | undefined
+  /** Told when the engine has nothing more to do for it. */
+  readonly onRead?: () => void
+}
+
+/**
+ * @param image - the engine's image of that reference
+ * @returns `saved`, or `up to date`
+ * @throws NO_SPACE, WRONG_PLATFORM, BAD_IMAGE, ENGINE_FAILED, COMPRESSOR_FAILED, NOT_WRITABLE, INTERRUPTED
+ */
+export async function saveImage(
+  reference: ImageReference,
+  image: EngineImage,
+  tools: ArchiveTools,
+  options: ImageArchiveOptions,
+): Promise<Result> {
+  const archived = await findArchived(reference, image, options)
+  if (archived) {
+    const { archive, record } = archived
+    await listChecksums(archive, record)
+    const notes = await removeReplaced(archive, reference, image, options)
+    return { result: 'up to date', archive: basename(archive), ...archiveSizes(record), notes }
+  }
+  await checkReplaced(reference, image, options)
+  await checkSpace(options.dir, await bytesToSave(reference, image, options), options.notify)
+  options.notify({
+    type: 'step',
+    text: `Saving ${archiveName(reference, options.coding.codec)}...`,
+  })
+  return write(reference, image, tools, options)
+}
+
+// On a graph driver, and for podman, nothing is another than before.
+function recompressed({ images: [image] }: ArchiveRecord): string[] {
+  if (!image?.recompressed) return []
+  const [digest] = image.manifestDigests
+  return [`its layers are stored uncompressed: a containerd store gives it the ID ${digest}`]
+}
+
+// Which of the two depends on where it is loaded.
+function untagged({ images: [image] }: ArchiveRecord): string {
+  const ids = [image?.configDigest, ...(image?.manifestDigests.slice(0, 1) ?? [])]
+  return `it has no tag: it loads by its ID only, ${ids.join(' or, in a containerd store, ')}`
+}
+
+async function write(
+  reference: ImageReference,
+  image: EngineImage,
+  tools: ArchiveTools,
+  options: ImageArchiveOptions,
+): Promise<Result> {
+  const { engine, compressor, decompressors, proven, onRead } = tools
+  const { coding, threads, signal, notify } = options
+  const archive = join(options.dir, archiveName(reference, coding.codec))
+  const tar = tools.tar ?? (await findImageTar(reference, image, engine, options))
+  const total = tar.sizeBytes
+  const { record, reused, uncompared } = await writeArchive({
+    archive,
+    open: tar.open,
+    constant: true,
+    verifyLayers: options.verifyLayers,
+    describe: (digest) => [describe(digest, tar, reference, image, engine)],
+    ...(await findKnownLayers(reference, image, options)),
+    compressor,
+    decompressors,
+    proven,
+    coding,
+    threads,
+    signal,
+    ...(onRead && { onRead }),
+    onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is saved again` }),
+    onProgress: (progress) => {
+      const share = total > 0 ? Math.min(1, progress.tarBytes / total) : undefined
+      notify({
+        type: 'progress',
+        label: reference.text,
+        ...progress,
+        ...(share !== undefined && { share }),
+      })
+    },
+  })
+  const written = join(options.dir, record.archive.file)
+  const notes = [
+    ...recompressed(record),
+    ...uncomparedNote(uncompared),
+    ...(reference.tag === undefined ? [untagged(record)] : []),
+    ...(await removeReplaced(written, reference, image, options)),
+  ]
+  return {
+    result: 'saved',
+    archive: record.archive.file,
+    ...archiveSizes(record),
+    ...spared(record, reused),
+    notes,
+  }
+}
+
+/**
+ * @returns the engine's tar of an image
+ * @throws what {@link findTar} throws
+ */
+export async function findImageTar(
+  reference: ImageReference,
+  image: EngineImage,
+  engine: Engine,
+  options: ImageArchiveOptions,
+): Promise<ImageTar> {
+  const name = await nameForSave(engine, reference, options)
+  return findTar(engine, name, image, { ...options, label: reference.text })
+}
+
+// What was saved must be what was looked at before: somebody may have pulled
+// another image under this name meanwhile.
+function describe(
+  digest: TarDigest,
+  tar: ImageTar,
+  reference: ImageReference,
+  own: EngineImage,
+  engine: Engine,
+): RecordedImage {
+  const [image, another] = readImages(digest).map(tar.complete)
+  if (!image || another || compareImage(engine, own, image) === false) {
+    const got = image?.configDigest ?? 'no image'
+    throw new ToolError('BAD_IMAGE', `save "${reference.text}": got ${got}, want ${own.id}`, {
+      hint: 'it was changed while it was being saved: run it again',
+    })
+  }
+  return { ...image, reference: reference.text, imageId: own.id }
+}

@@ -1,0 +1,208 @@
+// Engine → archive, for every image that was asked for. While one image is
+// compressed the next one is pulled.
+import { archiveName } from '../../delivery/name.ts'
+import { archiveSizes } from '../sizes.ts'
+import { checkDirectory } from '../../delivery/directory.ts'
+import { findCompressors } from '../../codec/programs.ts'
+import type { EngineImage } from '../../engine/inspect.ts'
+import { noteLeftOut, placeList } from '../../delivery/delivered-list.ts'
+import { findEngine, inspectImage, type EngineName } from '../../engine/engine.ts'
+import { ToolError, toToolError } from '../../core/errors.ts'
+import { checkSpace } from '../../delivery/free-space.ts'
+import { checkReplaced, findArchived, type ImageArchiveOptions } from './existing-archive.ts'
+import { findImageTar, saveImage, type ArchiveTools } from './save-image.ts'
+import { checkReusable, readRecords } from '../../delivery/layer-index.ts'
+import { bytesToSave } from './known-layers.ts'
+import { findImage, pullImage } from '../../engine/pull.ts'
+import { pullName, type ImageReference } from '../../image/reference.ts'
+import { beginTar, type BegunTar } from './image-tar.ts'
+import { attempt, type Outcome, type Result } from '../../core/outcome.ts'
+import { formatBytes } from '../../core/format.ts'
+import { findReferences, type TargetOptions } from '../targets.ts'
+import { openForWriting } from '../writing-run.ts'
+
+/** What {@link save} takes. */
+export interface SaveOptions extends TargetOptions, ImageArchiveOptions {
+  readonly engine: EngineName | undefined
+  /** Whether to pull, or to take what is there. */
+  readonly pull: boolean
+  /** Whether the engine may draw its progress on the terminal. */
+  readonly drawProgress: boolean
+  readonly dryRun: boolean
+}
+
+interface Context extends ArchiveTools {
+  readonly options: SaveOptions
+}
+
+/**
+ * @returns one outcome for each image, in the order of the list
+ * @throws before anything is pulled: BAD_LIST, BAD_REFERENCE, NAME_CLASH,
+ *   NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED,
+ *   ENGINE_FAILED, NO_COMPRESSOR, NO_SPACE; and INTERRUPTED
+ */
+export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
+  checkPlatformName(options.platform)
+  const { references, list } = await findReferences(options)
+  for (const dir of [options.dir, ...options.reuse, ...options.since]) await checkDirectory(dir)
+  const [engine, compressors] = await Promise.all([
+    findEngine(options.engine, options.signal),
+    findCompressors(options),
+  ])
+  const context = { engine, ...compressors, options }
+  // What they tell of is compressed, or goes over, again.
+  const warn = (text: string): void => options.notify({ type: 'warning', text })
+  await checkReusable(options, warn)
+  for (const dir of options.since) await readRecords(dir, warn)
+  if (options.dryRun) {
+    for (const reference of references) yield await foresee(reference, context)
+    return
+  }
+  const close = await openForWriting(options.dir, 'save_compressed_tars', options)
+  try {
+    await checkSpaceForAll(references, context)
+    let isAnyDone = false
+    for await (const outcome of saveAll(references, context)) {
+      isAnyDone ||= outcome.result !== 'failed'
+      yield outcome
+    }
+    if (isAnyDone) await finishList(list, options)
+  } finally {
+    await close()
+  }
+}
+
+// What was asked for goes along: a load takes just that.
+async function finishList(list: Buffer | undefined, { dir, notify }: SaveOptions): Promise<void> {
+  const text = (list && (await placeList(dir, list))) ?? (await noteLeftOut(dir))
+  if (text !== undefined) notify({ type: 'warning', text })
+}
+
+function checkPlatformName(platform: string | undefined): void {
+  if (platform === undefined || /^[a-z0-9]+\/[a-z0-9_]+(\/[a-z0-9]+)?$/.test(platform)) return
+  throw new ToolError('USAGE', `--platform: got "${platform}", want OS/ARCH[/VARIANT]`, {
+    hint: 'for instance linux/arm64',
+  })
+}
+
+async function* saveAll(
+  references: readonly ImageReference[],
+  context: Context,
+): AsyncGenerator<Outcome> {
+  let next: Promise<EngineImage> | undefined
+  let begun: Promise<BegunTar | undefined> | undefined
+  try {
+    for (const [index, reference] of references.entries()) {
+      const image = next ?? fetchImage(reference, context, true)
+      await image.catch(() => {})
+      const following = references[index + 1]
+      next = following && fetchImage(following, context, false)
+      next?.catch(() => {})
+      const tar = await begun
+      begun = undefined
+      const onRead = (): void => {
+        if (following && next) begun ??= beginNext(following, next, context)
+      }
+      yield await saveOne(reference, image, { ...context, tar, onRead })
+    }
+  } finally {
+    await (await begun)?.end()
+  }
+}
+
+async function saveOne(
+  reference: ImageReference,
+  image: Promise<EngineImage>,
+  context: Context & { readonly tar: BegunTar | undefined },
+): Promise<Outcome> {
+  const { options, tar } = context
+  try {
+    return await attempt(
+      reference.text,
+      archiveName(reference, options.coding.codec),
+      options,
+      async () => saveImage(reference, await image, context, options),
+    )
+  } finally {
+    await tar?.end()
+  }
+}
+
+// While the end of one image is compressed the engine lays out the next one.
+// What goes wrong is told in its turn; and so is what a digest does to tags.
+async function beginNext(
+  reference: ImageReference,
+  image: Promise<EngineImage>,
+  { engine, options }: Context,
+): Promise<BegunTar | undefined> {
+  if (reference.digest !== undefined || options.recompress) return undefined
+  try {
+    const own = await image
+    if (await findArchived(reference, own, options)) return undefined
+    return beginTar(await findImageTar(reference, own, engine, options))
+  } catch {
+    return undefined
+  }
+}
+
+async function fetchImage(
+  reference: ImageReference,
+  { engine, options }: Context,
+  isFirst: boolean,
+): Promise<EngineImage> {
+  if (!options.pull) return findImage(reference, { engine, platform: options.platform })
+  options.notify({ type: 'step', text: `Pulling ${reference.text}...` })
+  // Later ones are pulled beside a progress line: two cannot draw at once.
+  const drawProgress = options.drawProgress && isFirst
+  return pullImage(reference, { ...options, engine, drawProgress })
+}
+
+async function checkSpaceForAll(
+  references: readonly ImageReference[],
+  context: Context,
+): Promise<void> {
+  const { engine, options } = context
+  let imageBytes = 0
+  for (const reference of references) {
+    const image = await inspectImage(engine, pullName(reference), options.platform)
+    if (!image || (await isDone(reference, image, options))) continue
+    imageBytes += await bytesToSave(reference, image, options)
+  }
+  await checkSpace(options.dir, imageBytes, options.notify)
+}
+
+// What cannot be looked at is told in its turn.
+async function isDone(
+  reference: ImageReference,
+  image: EngineImage,
+  options: SaveOptions,
+): Promise<boolean> {
+  try {
+    return (await findArchived(reference, image, options)) !== undefined
+  } catch (error) {
+    if (!toToolError(error)) throw error
+    return true
+  }
+}
+
+async function foresee(reference: ImageReference, context: Context): Promise<Outcome> {
+  const { engine, options } = context
+  const name = archiveName(reference, options.coding.codec)
+  return attempt(reference.text, name, options, async (): Promise<Result> => {
+    const image = options.pull
+      ? await inspectImage(engine, pullName(reference), options.platform)
+      : await findImage(reference, { engine, platform: options.platform })
+    if (!image) {
+      return { result: 'would be saved', notes: ['its size is known once it is pulled'] }
+    }
+    const archived = await findArchived(reference, image, options)
+    if (archived) return { result: 'up to date', ...archiveSizes(archived.record) }
+    await checkReplaced(reference, image, options)
+    const tarBytes = await bytesToSave(reference, image, options)
+    return {
+      result: 'would be saved',
+      tarBytes,
+      notes: [`about ${formatBytes(tarBytes)} of image`],
+    }
+  })
+}

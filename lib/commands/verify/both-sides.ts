@@ -1,0 +1,92 @@
+// The two sides of a verification, read at the same time: the archive, and the
+// engine's own image where it is checked against that.
+import { readArchive, type ReadArchive } from '../../archive/reader.ts'
+import type { ArchiveRecord } from '../../delivery/metadata.ts'
+import type { Decompressors } from '../../codec/programs.ts'
+import type { Engine } from '../../engine/engine.ts'
+import { hasSameContent, hasSameImages } from './compare.ts'
+import { digestEngineImage, type EngineDigest, type Original } from './engine-image.ts'
+import type { VerbContext } from '../../core/outcome.ts'
+import type { Target } from '../targets.ts'
+
+/** What is verified. */
+export interface Side {
+  readonly target: Target
+  /** Size of its archive. */
+  readonly archiveBytes: number
+  readonly record: ArchiveRecord | undefined
+  /** The engine's image, where it has it. */
+  readonly original: Original | undefined
+}
+
+/** What both sides are read with. */
+export interface SideTools {
+  readonly engine: Engine | undefined
+  readonly decompressors: Decompressors
+  readonly options: VerbContext & { readonly threads: number | undefined }
+  /** Whether the engine was found to lay an image out in another way than its archive. */
+  laysOutDifferently: boolean
+}
+
+/** What both sides were found to be. */
+export interface ReadSides {
+  readonly read: ReadArchive
+  /** Of the engine's image; undefined where the archive has several. */
+  readonly digest: EngineDigest | undefined
+}
+
+/**
+ * @returns what each is; of the engine's side, the content md5 only where that is not the archive's
+ * @throws what {@link readArchive} and {@link digestEngineImage} throw
+ */
+export async function readSides(side: Side, tools: SideTools): Promise<ReadSides> {
+  const { engine, options } = tools
+  const { original, record } = side
+  // What fails first ends the other: nobody waits for 40 GB to hear of byte 3.
+  const failed = new AbortController()
+  const signal = AbortSignal.any([options.signal, failed.signal])
+  const leftOut = new Set(record?.requires?.map(({ path }) => path))
+  // What compress_tars read has a tar's own bytes.
+  const digestOriginal = async (md5: boolean): Promise<EngineDigest | undefined> =>
+    engine && original && digestEngineImage(engine, original, leftOut, md5, signal)
+  const reading = readSide(side, tools, signal)
+  const digesting = digestOriginal(tools.laysOutDifferently)
+  try {
+    const [read, found] = await Promise.all([reading, digesting])
+    const digest = read.images.length > 1 ? undefined : found
+    const isKnown = !digest || tools.laysOutDifferently || hasSameContent(read, digest)
+    if (isKnown) return { read, digest }
+    // The md5 is for people to see: only now is it known that it has to be made.
+    tools.laysOutDifferently = hasSameImages(read, digest)
+    const text = `the content differs: the engine saves "${side.target.label}" again, for its md5`
+    options.notify({ type: 'remark', text })
+    return { read, digest: await digestOriginal(true) }
+  } catch (error) {
+    failed.abort()
+    await Promise.allSettled([reading, digesting])
+    throw error
+  }
+}
+
+function readSide(
+  { target, archiveBytes, record }: Side,
+  { decompressors, options: { threads, notify } }: SideTools,
+  signal: AbortSignal,
+): Promise<ReadArchive> {
+  return readArchive({
+    archive: target.archive,
+    decompressors,
+    threads,
+    md5: true,
+    // What is no image may hold anything compressed.
+    verifyLayers: record?.images.length !== 0,
+    tarBytes: record?.tar.sizeBytes,
+    segments: record?.segments,
+    requires: record?.requires,
+    signal,
+    onProgress: (progress) => {
+      const share = progress.archiveBytes / archiveBytes
+      notify({ type: 'progress', label: target.label, ...progress, share })
+    },
+  })
+}

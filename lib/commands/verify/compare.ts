@@ -1,0 +1,59 @@
+// What was read of an archive against the image that the engine has. The same
+// content tells most; an engine of another version lays the same image out
+// differently, and then the digests of config and layers decide.
+import type { ReadArchive } from '../../archive/reader.ts'
+import type { ArchiveRecord } from '../../delivery/metadata.ts'
+import { ToolError } from '../../core/errors.ts'
+import type { EngineDigest } from './engine-image.ts'
+
+/**
+ * @param engine - the engine's image, where it has it
+ * @returns what the archive was checked against, a sentence
+ * @throws MISMATCH where the engine has another image
+ */
+export function compareImages(
+  read: ReadArchive,
+  engine: EngineDigest | undefined,
+  record: ArchiveRecord | undefined,
+): string[] {
+  if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
+  if (hasSameContent(read, engine)) return ['checked against the engine']
+  const [got, want] = [configDigests(read), configDigests(engine)]
+  if (got !== want) {
+    throw new ToolError('MISMATCH', `verify: config digest: got ${got}, the engine has ${want}`, {
+      hint: 'the engine has another image of that name: --against record proves the archive alone',
+    })
+  }
+  const layers = read.images.reduce((sum, image) => sum + image.layers.length, 0)
+  return [`the engine lays it out differently: config digest and ${layers} layers are the same`]
+}
+
+/** @returns whether the content of both tars is the same. */
+export function hasSameContent(read: Pick<ReadArchive, 'tar'>, engine: EngineDigest): boolean {
+  const { membersSha256, replacedSha256, contentMd5 } = engine.tar
+  if ([membersSha256, replacedSha256].includes(read.tar.membersSha256)) return true
+  return contentMd5 !== undefined && contentMd5 === read.tar.contentMd5
+}
+
+/** @returns whether both tars hold the same images, by their configs. */
+export function hasSameImages(read: Images, engine: Images): boolean {
+  return configDigests(read) === configDigests(engine)
+}
+
+/** @returns the content md5 of the engine's side, which is not made anew where it is the archive's. */
+export function engineMd5(read: ReadArchive, engine: EngineDigest): string | undefined {
+  return hasSameContent(read, engine) ? read.tar.contentMd5 : engine.tar.contentMd5
+}
+
+type Images = Pick<ReadArchive, 'images'>
+
+function configDigests({ images }: Images): string {
+  return images.map((image) => image.configDigest).join()
+}
+
+function nothingToCompare({ images }: ReadArchive): string {
+  if (images.length === 0)
+    return 'it is no saved image: only the check sums of the compression were checked'
+  const why = images.length > 1 ? 'it holds several images' : 'no image to compare it with'
+  return `${why}: only its own digests of config and layers were checked`
+}

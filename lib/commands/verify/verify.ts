@@ -1,0 +1,184 @@
+// Digests an archive and what it is checked against, both at the same time,
+// and compares. On the far side the archive and its record are enough.
+import { checkNamed } from '../archive-names.ts'
+import { basename, dirname } from 'node:path'
+
+import {
+  checkAgainstRecord,
+  checkListed,
+  checkNotIncrement,
+  quickCheck,
+} from '../../archive/check.ts'
+import type { ReadArchive } from '../../archive/reader.ts'
+import type { ArchiveRecord } from '../../delivery/metadata.ts'
+import { uncomparedNote } from '../sizes.ts'
+import { createBetweenReader } from '../../archive/between-layers.ts'
+import { checkDirectory } from '../../delivery/directory.ts'
+import {
+  describeDecompressors,
+  findDecompressors,
+  type CompressorName,
+} from '../../codec/programs.ts'
+import { findDelivered } from '../delivered-archive.ts'
+import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
+import { countUncompared, type ArchivedImage } from '../../image/docker-archive.ts'
+import { findEngine, type Engine, type EngineName } from '../../engine/engine.ts'
+import { ToolError, isInterruption } from '../../core/errors.ts'
+import { compareImages, engineMd5 } from './compare.ts'
+import { findMissingOf, missingOutcomes } from '../missing-files.ts'
+import { findOriginal } from './engine-image.ts'
+import { attempt, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
+import { proveRequired } from './required-layers.ts'
+import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
+import { readSides, type SideTools } from './both-sides.ts'
+
+/** What {@link verify} takes. */
+export interface VerifyOptions extends TargetOptions, DeliveryOptions, VerbContext {
+  readonly engine: EngineName | undefined
+  readonly threads: number | undefined
+  /** What to decompress with; without it the fastest that is there. */
+  readonly compressor: CompressorName | undefined
+  /** Directories with the earlier archives that increments need. */
+  readonly bases: readonly string[]
+  /** What to check against; without it the engine where it has the image, else the record. */
+  readonly against: 'engine' | 'record' | undefined
+  /** Whether to check the archive's sha256 only. */
+  readonly quick: boolean
+  readonly dryRun: boolean
+}
+
+interface Context extends SideTools {
+  readonly options: VerifyOptions & { readonly delivery: Delivery }
+}
+
+/**
+ * @returns one outcome for each archive, and a failed one for each file that the delivery lacks
+ * @throws before any is read: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
+ *   NO_ARCHIVE where there is none, NO_COMPRESSOR, and with `against` engine
+ *   what {@link findEngine} throws; and INTERRUPTED
+ */
+export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
+  for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
+  const delivery = createDelivery(options)
+  const missing = await findMissingOf(options, delivery)
+  const targets = await findTargetsOf(options, delivery, missing)
+  const given = { ...options, delivery }
+  const context = options.quick || options.dryRun ? undefined : await prepare(given)
+  const failed = new Set<string>()
+  for (const target of targets) {
+    if (!options.dryRun) options.notify({ type: 'step', text: `Checking ${target.label}...` })
+    const outcome = await attempt(target.label, basename(target.archive), options, () =>
+      verifyTarget(target, given, context),
+    )
+    if (outcome.result === 'failed') failed.add(outcome.archive)
+    yield outcome
+  }
+  yield* missingOutcomes(missing, failed, options)
+}
+
+async function prepare(options: Context['options']): Promise<Context> {
+  const { compressor: wanted } = options
+  const [engine, decompressors] = await Promise.all([
+    chooseEngine(options),
+    findDecompressors({ ...options, wanted }),
+  ])
+  options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
+  return { engine, decompressors, options, laysOutDifferently: false }
+}
+
+// Without an engine that answers, the record still proves the archive.
+async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined> {
+  if (options.against === 'record') return undefined
+  try {
+    return await findEngine(options.engine, options.signal)
+  } catch (error) {
+    const isFinal = options.against === 'engine' || isInterruption(error)
+    if (!(error instanceof ToolError) || isFinal) throw error
+    options.notify({ type: 'warning', text: `${error.message}; checking against the records` })
+    return undefined
+  }
+}
+
+async function verifyTarget(
+  target: Target,
+  options: Context['options'],
+  context: Context | undefined,
+): Promise<Result> {
+  const { archive } = target
+  const { delivery } = options
+  const delivered = await findDelivered(target, delivery)
+  const { archiveBytes, record, listed } = delivered
+  if (delivered.lost) throw delivered.lost
+  const tarBytes = record?.tar.sizeBytes
+  if (options.dryRun) return { result: 'would be verified', tarBytes, archiveBytes }
+  const hasSums = (await delivery.manifestOf(dirname(archive))) !== undefined
+  const unlisted = hasSums ? delivered.unlisted : ['there is no SHA256SUMS']
+  if (!context) {
+    await quickCheck(archive, delivered, options)
+    const notes = ['only the sha256 was checked', ...unlisted]
+    return { result: 'verified', tarBytes, archiveBytes, notes }
+  }
+  const { engine } = context
+  // The name of an older image means a newer one by now.
+  const isNamed = options.against === 'engine' || !(target.isSuperseded && record)
+  const readBetween = record && createBetweenReader({ archive, record }, { ...context, ...options })
+  const readImages = async (): Promise<readonly ArchivedImage[]> =>
+    readBetween ? (await readBetween()).images : []
+  const original =
+    engine && isNamed ? await findOriginal(engine, target, record, readImages) : undefined
+  if (!original) checkRecordWanted(target, record, options)
+  if (!record) checkNotIncrement('verify', archive)
+  const side = { target, archiveBytes, record, original }
+  const { read, digest } = await readSides(side, context)
+  const { contentMd5, sizeBytes } = read.tar
+  const expected = digest ? engineMd5(read, digest) : record?.tar.contentMd5
+  const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
+  const found = { tarBytes: sizeBytes, archiveBytes, md5 }
+  try {
+    if (original && !digest && options.against === 'engine') throw severalImages(target)
+    if (record) checkAgainstRecord(read, record)
+    else checkNamed(target, read)
+    checkListed(read.archive.sha256, listed)
+    const notes = [...(record ? [] : ['it has no record']), ...unlisted]
+    notes.push(
+      ...compareImages(read, digest, record),
+      ...uncompared(read),
+      ...(await proveRequired(target, record, context.decompressors, options)),
+    )
+    return { result: 'verified', ...found, notes }
+  } catch (error) {
+    // The two md5 are known by now, and tell people something as well.
+    if (!(error instanceof ToolError)) throw error
+    return { result: 'failed', ...found, error }
+  }
+}
+
+// An earlier archive's layers are not in this one.
+function uncompared({ images, tar }: ReadArchive): string[] {
+  return uncomparedNote(countUncompared(images, tar))
+}
+
+function severalImages({ label }: Target): ToolError {
+  const why = 'it holds several images, which are not compared with those of the engine'
+  return new ToolError('NO_IMAGE', `verify "${label}": ${why}`, {
+    hint: 'leave out --against engine to check what archive and record can prove',
+  })
+}
+
+function checkRecordWanted(
+  target: Target,
+  record: ArchiveRecord | undefined,
+  { against }: VerifyOptions,
+): void {
+  if (against === 'engine') {
+    if (record && record.images.length > 1) throw severalImages(target)
+    throw new ToolError('NO_IMAGE', `verify "${target.label}": the engine has no such image`, {
+      hint: 'pull or load it first, or check against the record: --against record',
+    })
+  }
+  if (against === 'record' && !record) {
+    throw new ToolError('NO_RECORD', `verify "${target.label}": there is no record beside it`, {
+      hint: 'leave out --against to check what the archive itself can prove',
+    })
+  }
+}

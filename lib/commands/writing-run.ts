@@ -1,0 +1,95 @@
+// The beginning of a run that writes to a carry directory: it has to be the
+// only one there, and clears up after one that was killed. An archive that was
+// put in place without its metadata gets it from the temporary file.
+import { lstat, readdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { isRecordName, recordedName } from '../delivery/name.ts'
+import { formatRecord, type ArchiveRecord } from '../delivery/metadata.ts'
+import { isLockTemporary, isPendingName, isTemporaryName } from '../io/atomic-file.ts'
+import {
+  checkDirectory,
+  isListed,
+  placeRecord,
+  readChecksums,
+  readPending,
+  readRecord,
+  readSums,
+  removeListed,
+} from '../delivery/directory.ts'
+import { lockDirectory, removeOldLockFiles } from '../io/directory-lock.ts'
+import { nothing, toToolError } from '../core/errors.ts'
+import { hashFile } from '../io/file-range.ts'
+import { findLost } from './missing-files.ts'
+import type { VerbContext } from '../core/outcome.ts'
+
+/**
+ * Makes sure that this run is the only one that writes there, and finishes or
+ * removes what a killed one left.
+ *
+ * @param program - who wants to write, for those who are refused meanwhile
+ * @returns a function that lets others write again
+ * @throws NO_DIRECTORY, BUSY or NOT_WRITABLE; INTERRUPTED
+ */
+export async function openForWriting(
+  dir: string,
+  program: string,
+  context: VerbContext,
+): Promise<() => Promise<void>> {
+  await checkDirectory(dir)
+  const onWait = (text: string): void => context.notify({ type: 'remark', text })
+  const unlock = await lockDirectory(dir, program, { onWait })
+  try {
+    // What is wrong with SHA256SUMS is not to be found out after hours.
+    await readChecksums(dir)
+    await removeOldLockFiles(dir)
+    const names = await readdir(dir)
+    const left = names.filter((name) => isTemporaryName(name) && !isLockTemporary(name))
+    for (const name of left.filter(isPendingName)) await finishCommit(dir, name, context)
+    for (const name of left) await unlink(join(dir, name))
+    await dropLost(dir, context)
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+  return unlock
+}
+
+// Whoever removed a file by hand does not miss it at the other end.
+async function dropLost(dir: string, { notify }: VerbContext): Promise<void> {
+  const found = await findLost(dir, await readSums(dir))
+  const lost = found.filter(({ doubt }) => !doubt)
+  if (lost.length > 0) await removeListed(dir, lost)
+  for (const { name, doubt } of found) {
+    const dropped = `"${name}" is not there any more: its line in SHA256SUMS is dropped`
+    notify({ type: 'warning', text: doubt?.message ?? dropped })
+  }
+  const names = await readdir(dir)
+  const alone = names.filter((name) => isRecordName(name) && !names.includes(recordedName(name)))
+  for (const name of alone.filter((each) => !each.startsWith('.'))) {
+    const text = `"${name}" lies here without its archive: --forget takes it out`
+    notify({ type: 'warning', text })
+  }
+}
+
+// A run that was ended had its archive in place, but not yet all that belongs to it.
+async function finishCommit(dir: string, name: string, context: VerbContext): Promise<void> {
+  const record = await readPending(join(dir, name))
+  if (!record) return
+  const { file, sizeBytes, sha256 } = record.archive
+  const archive = join(dir, file)
+  const found = await lstat(archive).catch(nothing)
+  if (!found?.isFile() || found.size !== sizeBytes) return
+  if (await isInPlace(archive, record)) return
+  const text = `checking "${file}": a run was ended before it wrote the metadata of an archive`
+  context.notify({ type: 'remark', text })
+  if ((await hashFile(archive, context.signal)) === sha256) await placeRecord(archive, record)
+}
+
+async function isInPlace(archive: string, record: ArchiveRecord): Promise<boolean> {
+  const found = await readRecord(archive).catch((error: unknown) => {
+    // What cannot be read is written anew.
+    if (!toToolError(error)) throw error
+  })
+  return found && formatRecord(found) === formatRecord(record) ? isListed(archive, record) : false
+}

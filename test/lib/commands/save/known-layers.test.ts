@@ -1,0 +1,72 @@
+import { join } from 'node:path'
+import t from 'tap'
+
+import { formatRecord, type ArchiveRecord } from '../../../../lib/delivery/metadata.ts'
+import { parseReference } from '../../../../lib/image/reference.ts'
+import { findDelivered } from '../../../../lib/commands/save/known-layers.ts'
+import { sha256 } from '../../../fixtures/digest.ts'
+import { SAMPLE_RECORD } from '../../../fixtures/sample-record.ts'
+
+const LAYER = sha256('layer')
+const IMAGE = {
+  id: sha256('image'),
+  repoTags: ['c:1'],
+  platform: 'linux/amd64',
+  diffIds: [LAYER],
+  sizeBytes: 10240,
+}
+
+/** The record of an archive of one layer, which lies in it or not. */
+function recordOf(file: string, holds: boolean): ArchiveRecord {
+  const [image] = SAMPLE_RECORD.images
+  const [segment] = SAMPLE_RECORD.segments
+  if (!image || !segment) throw new Error('the sample has no image, or no segment')
+  const layers = [{ diffId: LAYER, sizeBytes: segment.tarSizeBytes }]
+  return {
+    ...SAMPLE_RECORD,
+    images: [{ ...image, layers }],
+    archive: { ...SAMPLE_RECORD.archive, file },
+    segments: [{ ...segment, ...(holds && { layerDigest: LAYER }) }],
+  }
+}
+
+// what lies in the carry directory, whether the layer counts as delivered
+const HERE: [string, ArchiveRecord[], boolean][] = [
+  ['nothing', [], true],
+  ['another archive', [recordOf('b-1.tar.xz', false)], true],
+  ['the archive that carried it', [recordOf('a-1.tar.xz', true)], true],
+  ['that archive, made anew without it', [recordOf('a-1.tar.xz', false)], false],
+]
+
+for (const [what, records, isDelivered] of HERE) {
+  t.test(`findDelivered: ${what} in the carry directory`, async (t) => {
+    const filesOf = (of: readonly ArchiveRecord[]) =>
+      Object.fromEntries(of.map((record) => [`${record.archive.file}.json`, formatRecord(record)]))
+    const dir = t.testdir({
+      carry: filesOf(records),
+      delivered: filesOf([recordOf('a-1.tar.xz', true)]),
+    })
+    const found = await findDelivered(parseReference('c:1'), IMAGE, {
+      dir: join(dir, 'carry'),
+      since: [join(dir, 'delivered')],
+      recompress: false,
+    })
+    t.strictSame([...found.keys()], isDelivered ? [LAYER] : [])
+  })
+}
+
+t.test(
+  'findDelivered: what an archive with damaged metadata still has, nobody knows',
+  async (t) => {
+    const dir = t.testdir({
+      carry: { 'a-1.tar.xz.json': '{' },
+      delivered: { 'a-1.tar.xz.json': formatRecord(recordOf('a-1.tar.xz', true)) },
+    })
+    const found = await findDelivered(parseReference('c:1'), IMAGE, {
+      dir: join(dir, 'carry'),
+      since: [join(dir, 'delivered')],
+      recompress: false,
+    })
+    t.strictSame([...found.keys()], [])
+  },
+)

@@ -1,0 +1,26 @@
+import t from 'tap'
+
+import { findOriginal } from '../../../../lib/commands/verify/engine-image.ts'
+import { GRAPH } from '../../../fixtures/graph-engine.ts'
+import { useScripts } from '../../../fixtures/programs-on-path.ts'
+
+const NONE = async () => []
+const IMAGE = [{ Id: 'sha256:1', Os: 'linux', Architecture: 'amd64', RootFS: { Layers: [] } }]
+
+t.test('findOriginal: of an archive without a record, by its file name', async (t) => {
+  // The first is no reference here, though an engine may have it.
+  await useScripts(t, {
+    docker: `
+case "$*" in
+  'image ls'*) printf '%s\\n' 'MYHOST/foo:1' 'b:1' '<none>:<none>' 'a:1' ;;
+  *' a:1') echo '${JSON.stringify(IMAGE)}' ;;
+  *) echo No such image >&2; exit 1 ;;
+esac`,
+  })
+  const target = (name: string) => ({ archive: `carry/${name}`, label: name })
+  t.match(await findOriginal(GRAPH, target('a-1.tar.xz'), undefined, NONE), {
+    name: 'a:1',
+    image: { id: 'sha256:1' },
+  })
+  t.equal(await findOriginal(GRAPH, target('c-1.tar.xz'), undefined, NONE), undefined)
+})
