@@ -11,7 +11,8 @@ interface Wing {
 }
 
 const WINGS: Readonly<Record<string, Wing>> = {
-  cli: { below: ['core'] },
+  // io: a signal to a program goes on to the groups of its children.
+  cli: { below: ['io', 'core'] },
   commands: { below: ['archive', 'delivery', 'engine', 'image', 'codec', 'tar', 'io', 'core'] },
   archive: {
     below: ['delivery', 'engine', 'image', 'codec', 'tar', 'io', 'core'],

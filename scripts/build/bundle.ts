@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
-import type { Origin } from '../../lib/origin.ts'
+import type { Origin } from '../../lib/cli/origin.ts'
 import { ANY_PROGRAM } from './programs.ts'
 
 /** Sources in one file. */

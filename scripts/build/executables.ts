@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { updateChecksums } from '../../lib/delivery/sha256sums.ts'
 import { ToolError } from '../../lib/core/errors.ts'
-import { readOrigin } from '../../lib/origin.ts'
+import { readOrigin } from '../../lib/cli/origin.ts'
 import { bundlePrograms, type Bundle } from './bundle.ts'
 import { runTool } from './child.ts'
 import type { CommandContext } from './command.ts'

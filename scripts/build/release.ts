@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { ToolError } from '../../lib/core/errors.ts'
-import { readOrigin } from '../../lib/origin.ts'
+import { readOrigin } from '../../lib/cli/origin.ts'
 import { runTool } from './child.ts'
 import { runCommand, type CommandContext } from './command.ts'
 import { BUILT, PLATFORMS, buildExecutables, writeSums } from './executables.ts'

@@ -2,7 +2,7 @@
 // not name is not accepted, and so --help cannot be wrong.
 import minimist from 'minimist'
 
-import { ToolError } from './core/errors.ts'
+import { ToolError } from '../core/errors.ts'
 
 /** The options of a run, by their long names. */
 export interface Arguments {

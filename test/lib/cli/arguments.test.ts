@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { parseArguments } from '../../lib/usage.ts'
+import { parseArguments } from '../../../lib/cli/arguments.ts'
 
 const USAGE = `usage: tool [OPTION]... [NAME]...
 

@@ -14,7 +14,7 @@ export interface Origin {
 
 /** @returns the origin of the sources that this file is one of. */
 export function readOrigin(): Origin {
-  const root = fileURLToPath(new URL('..', import.meta.url))
+  const root = fileURLToPath(new URL('../..', import.meta.url))
   const { version }: Origin = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
   const commit = askGit(root)
   return commit === undefined ? { version } : { version, commit }

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { formatVersion } from '../../lib/version.ts'
+import { formatVersion } from '../../../lib/cli/version.ts'
 
 t.test('formatVersion: version, commit, Node and platform', async (t) => {
   const want = /^\d+\.\d+\.\d+ \((commit [0-9a-f]{12}(-dirty)?, )?node v[\d.]+, linux-\w+\)$/

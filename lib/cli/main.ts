@@ -2,12 +2,11 @@
 // this file, report.ts and the scripts touch the process.
 import { availableParallelism } from 'node:os'
 
-import { formatError, interrupted, toToolError } from './core/errors.ts'
-import type { Outcome, VerbContext } from './core/outcome.ts'
-import { signalGroups } from './io/process-group.ts'
-import { sizeThreadPool } from './thread-pool.ts'
-import { parseArguments, type Arguments } from './usage.ts'
-import { keepYoungHeapSmall } from './young-heap.ts'
+import { formatError, interrupted, toToolError } from '../core/errors.ts'
+import type { Outcome, VerbContext } from '../core/outcome.ts'
+import { signalGroups } from '../io/process-group.ts'
+import { parseArguments, type Arguments } from './arguments.ts'
+import { sizeThreadPool, keepYoungHeapSmall } from './runtime.ts'
 
 /** One of the four programs. */
 export interface Program {

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { formatHoldings, formatTable } from '../../lib/summary-table.ts'
+import { formatRows, formatHoldings, formatTable } from '../../../lib/cli/summary.ts'
 
 const NONE = { archive: 'a.tar.xz', elapsedMs: 69_000, notes: [] }
 
@@ -42,4 +42,29 @@ t.test('formatHoldings: what a carry directory holds', async (t) => {
     'a:1               linux/amd64  2024-05-01  2.0 GB   500 MB      12       3  a.tar.xz, b.tar.xz',
     'without a record  -            -                -     60 B       -       -',
   ])
+})
+
+t.test('formatRows: text to the left, numbers to the right', async (t) => {
+  const rows = [
+    ['NAME', 'SIZE', 'RESULT'],
+    ['a', '5', 'ok'],
+    ['a longer one', '12345', ''],
+  ]
+  const table = formatRows(rows, (column) => column !== 1)
+  t.equal(
+    table,
+    ['NAME           SIZE  RESULT', 'a                 5  ok', 'a longer one  12345'].join('\n'),
+  )
+})
+
+t.test('formatRows: nothing at all, and rows that are not full', async (t) => {
+  t.equal(
+    formatRows([], () => true),
+    '',
+  )
+  const rows = [['A', 'B'], ['long'], ['1', '2', '3']]
+  t.equal(
+    formatRows(rows, () => true),
+    ['A     B', 'long', '1     2  3'].join('\n'),
+  )
 })

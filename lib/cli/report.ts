@@ -1,12 +1,10 @@
 // What people and programs see of a run: the lines of the original scripts and
 // the table on stdout, or JSON there; progress, warnings and errors on stderr.
-import { formatError } from './core/errors.ts'
-import type { Notice, Outcome } from './core/outcome.ts'
-import { formatProgress } from './progress-line.ts'
-import { formatElapsed } from './core/format.ts'
-import { formatSpared } from './spared-work.ts'
-import { formatHoldings, formatTable } from './summary-table.ts'
-import { visible, visibleJson } from './core/visible-text.ts'
+import { formatError } from '../core/errors.ts'
+import { formatBytes, formatShort, formatElapsed } from '../core/format.ts'
+import type { Notice, Outcome } from '../core/outcome.ts'
+import { visible, visibleJson } from '../core/visible-text.ts'
+import { formatSpared, formatHoldings, formatTable } from './summary.ts'
 
 /** The report of one run. */
 export interface Report {
@@ -116,4 +114,24 @@ function toJson({ error, ...outcome }: Outcome): object {
   return error
     ? { ...outcome, error: { code: error.code, message: error.message, hint: error.hint } }
     : outcome
+}
+
+/**
+ * @param progress - how far it is
+ * @param elapsedMs - since its first byte
+ * @returns bytes of tar, rate, compression ratio so far, share and time left
+ */
+export function formatProgress(
+  progress: Extract<Notice, { type: 'progress' }>,
+  elapsedMs: number,
+): string {
+  const { label, tarBytes, archiveBytes, share } = progress
+  const rate = (tarBytes * 1000) / Math.max(1, elapsedMs)
+  const parts = [formatBytes(tarBytes), `${formatBytes(rate)}/s`]
+  if (tarBytes > 0) parts.push(`ratio ${(archiveBytes / tarBytes).toFixed(2)}`)
+  if (share !== undefined && share > 0) {
+    parts.push(`${Math.floor(share * 100)} %`)
+    parts.push(`${formatShort((elapsedMs * (1 - share)) / share)} left`)
+  }
+  return `${visible(label)}  ${parts.join('  ')}`
 }
