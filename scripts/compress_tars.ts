@@ -1,12 +1,12 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
-// Tars that were saved already → archives in the carry directory.
+// Tars that were saved already → archives in the delivery.
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: compress_tars [OPTION]... [FILE.tar]...
 
-Compresses every *.tar of the carry directory (or those named) into
-FILE.tar.xz or FILE.tar.zst, with its record. The tar stays, and comes out
+Compresses every *.tar of the delivery (or those named) into
+FILE.tar.xz or FILE.tar.zst, with its metadata. The tar stays, and comes out
 again as it is.
 
   --dir DIR          where the archives go (default: the current directory)

@@ -1,13 +1,13 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
-// Carry directory → engine: every archive, each proven before it is taken.
+// Carry directory → engine: every archive, each verified before it is taken.
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: load_compressed_tars [OPTION]... [IMAGE|ARCHIVE]...
 
 Loads each archive into the container engine, unless its image is there. An
-archive that does not match its record is never loaded. Loads the images of
-images_list.txt; without that list, all archives of the carry directory.
+archive that does not match its metadata is never loaded. Loads the images of
+images_list.txt; without that list, all archives of the delivery.
 
   --list FILE        the images, one a line (default: images_list.txt in DIR)
   --dir DIR          where the archives are (default: the current directory)

@@ -1,12 +1,12 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
-// Engine → carry directory: every image of the list as an archive.
+// Engine → delivery: every image of the list as an archive.
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: save_compressed_tars [OPTION]... [IMAGE]...
 
 Pulls every image of images_list.txt (or those named), saves and compresses
-each into one archive, and writes its record and SHA256SUMS beside it.
+each into one archive, and writes its metadata and SHA256SUMS beside it.
 
   --list FILE        the images, one a line (default: images_list.txt)
   --dir DIR          where the archives go (default: the current directory)
@@ -19,7 +19,7 @@ each into one archive, and writes its record and SHA256SUMS beside it.
   --recompress       store compressed layers (containerd store) as plain tars
   --verify-layers    check compressed layers against the image's config
   --reuse DIR        more archives to take layers from (repeatable)
-  --since DIR        leave out what archives recorded in DIR carry (repeatable)
+  --since DIR        leave out what archives saved in DIR carry (repeatable)
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
   --force            do again what is up to date

@@ -1,13 +1,13 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
-// Archives against the engine's images, or against their records: whole or not.
+// Archives against the engine's images, or against their metadata: whole or not.
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: verify_checksums [OPTION]... [IMAGE|ARCHIVE]...
 
 Reads each archive to its end and checks it against the engine's own image
-where the engine has it, else against the archive's record. Checks the images
-of images_list.txt; without that list, all archives of the carry directory.
+where the engine has it, else against the archive's metadata. Checks the images
+of images_list.txt; without that list, all archives of the delivery.
 
   --list [FILE]      the images, one a line; without FILE: show what DIR holds
   --dir DIR          where the archives are (default: the current directory)

@@ -50,7 +50,7 @@ async function prepare(engine: Engine, registry: Registry, place: Place): Promis
   say('The connected host. images_list.txt names what is wanted, one image a line.')
   await writeFile(join(place.cwd, 'images_list.txt'), `${reference}\n`)
   await show('cat', ['images_list.txt'], place)
-  say('Pull, save and compress it into the carry directory.')
+  say('Pull, save and compress it into the delivery.')
   await tool('save_compressed_tars', ['--dir', 'carry'], place)
   await show('ls', ['-l', 'carry'], place)
   say('Check the archive against a fresh `docker save` of the same image.')
@@ -62,9 +62,9 @@ async function prepare(engine: Engine, registry: Registry, place: Place): Promis
 }
 
 async function farSide(reference: string, place: Place): Promise<void> {
-  say('The far side. The engine has no image; the carry directory is all there is.')
+  say('The air-gapped host. The engine has no image; the delivery is all there is.')
   await show('docker', ['image', 'ls'], place)
-  say('Check the archives: without the image, their records prove them.')
+  say('Check the archives: without the image, their metadata verify them.')
   await tool('verify_checksums', [], place)
   await show('sha256sum', ['--check', 'SHA256SUMS'], place)
   say('Load them. Both hold the same image: the second has nothing left to do.')

@@ -5,16 +5,16 @@ import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
 import { checkImages } from './check.ts'
-import type { ArchiveRecord, Segment } from '../delivery/metadata.ts'
-import { createByteTaker, type ByteTaker } from '../io/byte-reader.ts'
-import { allWork, withChildren, type Child } from '../io/child.ts'
+import type { ArchiveMetadata, Segment } from '../delivery/metadata.ts'
+import { createByteReader, type ByteReader } from '../io/byte-reader.ts'
+import { allWork, withChildren, type Task } from '../io/child.ts'
 import type { Decompressors } from '../codec/programs.ts'
 import { startDecompressor } from '../codec/decompress.ts'
 import { readImages } from '../image/docker-archive.ts'
-import { sendTar } from '../io/hold-back.ts'
+import { sendTar } from '../io/withhold-tail.ts'
 import { ToolError } from '../core/errors.ts'
-import { readSegment, type HeldLayer } from '../delivery/layer-index.ts'
-import type { PutBack } from '../delivery/layer-plan.ts'
+import { readSegment, type IndexedLayer } from '../delivery/layer-index.ts'
+import type { RestoredLayer } from '../delivery/layer-plan.ts'
 import { BLOCK_BYTES, memberHeader } from '../tar/header.ts'
 import { digestTar, type TarDigest } from '../tar/digest.ts'
 
@@ -22,10 +22,10 @@ import { digestTar, type TarDigest } from '../tar/digest.ts'
 export interface Assembly {
   /** Path of the archive. */
   readonly archive: string
-  readonly record: ArchiveRecord
+  readonly metadata: ArchiveMetadata
   /** Layers of the archive that are not read, by digest. */
-  readonly omit: ReadonlySet<string>
-  readonly putBack: readonly PutBack[]
+  readonly excluded: ReadonlySet<string>
+  readonly restored: readonly RestoredLayer[]
 }
 
 /** How to read. */
@@ -34,7 +34,7 @@ export interface AssembleOptions {
   readonly threads: number | undefined
   readonly onProgress: (progress: { archiveBytes: number; tarBytes: number; share: number }) => void
   readonly signal: AbortSignal
-  /** Awaited when all is proven, before an engine gets the end. */
+  /** Awaited when all is verified, before an engine gets the end. */
   readonly release?: () => Promise<void>
 }
 
@@ -46,7 +46,7 @@ interface Part {
 /**
  * Reads what is needed of an archive, and sends it on where there is an engine:
  * the end of it once every segment and every layer that was read is what it
- * should be, and the images are those of the record. What follows the end of the
+ * should be, and the images are those of the metadata. What follows the end of the
  * tar stays behind.
  *
  * @returns the archive's own tar
@@ -55,36 +55,36 @@ interface Part {
 export async function assembleTar(
   assembly: Assembly,
   options: AssembleOptions,
-  startEngine?: () => Child,
+  startEngine?: () => Task,
 ): Promise<TarDigest> {
-  const { record, archive, omit, putBack } = assembly
-  const [skipped, own] = divide(record.segments, omit)
+  const { metadata, archive, excluded, restored } = assembly
+  const [skipped, own] = divide(metadata.segments, excluded)
   const absent = new Map(skipped.map((segment) => [segment.tarOffsetBytes, hexOf(segment)]))
-  const digester = digestTar({ constant: false, md5: false, absent, toEnd: true })
+  const digester = digestTar({ normalize: false, md5: false, absent, toEnd: true })
 
-  async function* assemble(bytes: ByteTaker): AsyncGenerator<Buffer> {
-    for (const { layer, required } of putBack) {
-      yield memberHeader(required.path, layer.sizeBytes)
+  async function* assemble(bytes: ByteReader): AsyncGenerator<Buffer> {
+    for (const { layer, external } of restored) {
+      yield memberHeader(external.path, layer.sizeBytes)
       yield* digestLayer(layer, bytes)
       yield Buffer.alloc(-layer.sizeBytes & (BLOCK_BYTES - 1))
     }
     for (const { tarSizeBytes } of own) {
-      for await (const chunk of bytes.take(tarSizeBytes)) {
+      for await (const chunk of bytes.readExactly(tarSizeBytes)) {
         for (const piece of digester.write(chunk)) yield piece.bytes
       }
     }
   }
   let digest: TarDigest | undefined
-  const prove = async (): Promise<void> => {
+  const verify = async (): Promise<void> => {
     digest = digester.end()
-    checkImages(readImages(digest, record.requires), record)
+    checkImages(readImages(digest, metadata.requires), metadata)
     await options.release?.()
   }
   const parts = [
-    ...putBack.map(({ layer }) => layer),
+    ...restored.map(({ layer }) => layer),
     ...own.map((segment) => ({ archive, segment })),
   ]
-  await decompress(parts, options, { startEngine, assemble, prove })
+  await decompress(parts, options, { startEngine, assemble, verify })
   if (!digest) throw new Error('the tar was not read to its end')
   return digest
 }
@@ -94,14 +94,14 @@ export async function assembleTar(
  *
  * @throws MISMATCH or BAD_ARCHIVE where one is not what it should be
  */
-export async function proveLayers(
-  layers: readonly HeldLayer[],
+export async function verifyLayers(
+  layers: readonly IndexedLayer[],
   options: AssembleOptions,
 ): Promise<void> {
-  async function* assemble(bytes: ByteTaker): AsyncGenerator<Buffer> {
+  async function* assemble(bytes: ByteReader): AsyncGenerator<Buffer> {
     for (const layer of layers) yield* digestLayer(layer, bytes)
   }
-  await decompress(layers, options, { assemble, prove: async () => {} })
+  await decompress(layers, options, { assemble, verify: async () => {} })
 }
 
 async function decompress(
@@ -110,11 +110,11 @@ async function decompress(
   {
     startEngine,
     assemble,
-    prove,
+    verify,
   }: {
-    startEngine?: (() => Child) | undefined
-    assemble: (bytes: ByteTaker) => AsyncGenerator<Buffer>
-    prove: () => Promise<void>
+    startEngine?: (() => Task) | undefined
+    assemble: (bytes: ByteReader) => AsyncGenerator<Buffer>
+    verify: () => Promise<void>
   },
 ): Promise<void> {
   const ranges = parts.map(({ archive, segment }) => ({ path: archive, ...segment }))
@@ -145,25 +145,25 @@ async function decompress(
       decompressor.stdout.destroy()
     }
   }
-  const taker = createByteTaker(decompressor.stdout)
+  const taker = createByteReader(decompressor.stdout)
   const reading = pipeline(compressed, decompressor.stdin)
-  const proveAll = async (): Promise<void> => {
+  const verifyAll = async (): Promise<void> => {
     await Promise.all([reading, decompressor.exited])
-    await prove()
+    await verify()
   }
-  const sending = engine ? sendTar(counted(), engine, proveAll) : drain(counted(), proveAll)
+  const sending = engine ? sendTar(counted(), engine, verifyAll) : drain(counted(), verifyAll)
   const children = engine ? [decompressor, engine] : [decompressor]
   await withChildren(children, signal, allWork(reading, sending))
 }
 
-async function drain(chunks: AsyncIterable<Buffer>, prove: () => Promise<void>): Promise<void> {
+async function drain(chunks: AsyncIterable<Buffer>, verify: () => Promise<void>): Promise<void> {
   for await (const _ of chunks) void _
-  await prove()
+  await verify()
 }
 
-async function* digestLayer(layer: HeldLayer, bytes: ByteTaker): AsyncGenerator<Buffer> {
+async function* digestLayer(layer: IndexedLayer, bytes: ByteReader): AsyncGenerator<Buffer> {
   const hash = createHash('sha256')
-  for await (const chunk of bytes.take(layer.sizeBytes)) {
+  for await (const chunk of bytes.readExactly(layer.sizeBytes)) {
     hash.update(chunk)
     yield chunk
   }
@@ -172,15 +172,15 @@ async function* digestLayer(layer: HeldLayer, bytes: ByteTaker): AsyncGenerator<
   throw new ToolError(
     'MISMATCH',
     `check a layer in "${layer.archive}": got ${got}, want ${layer.digest}`,
-    { hint: 'its record is wrong: copy archive and record again from where they were made' },
+    { hint: 'its metadata is wrong: copy archive and metadata again from where they were made' },
   )
 }
 
 function divide(
   segments: readonly Segment[],
-  omit: ReadonlySet<string>,
+  excluded: ReadonlySet<string>,
 ): [skipped: Segment[], own: Segment[]] {
-  const isSkipped = ({ layerDigest: digest = '' }: Segment): boolean => omit.has(digest)
+  const isSkipped = ({ layerDigest: digest = '' }: Segment): boolean => excluded.has(digest)
   return [segments.filter(isSkipped), segments.filter((segment) => !isSkipped(segment))]
 }
 

@@ -1,27 +1,27 @@
 // What lies between the layers of an archive: soon read, and it tells which images
 // the archive holds, with their configs.
-import type { ArchiveRecord } from '../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
 import { assembleTar, type AssembleOptions } from './assembler.ts'
 import type { TarDigest } from '../tar/digest.ts'
 
 /** An archive, and what is told of it. */
-export interface RecordedArchive {
+export interface ArchiveWithMetadata {
   /** Path of the archive. */
   readonly archive: string
-  readonly record: ArchiveRecord
+  readonly metadata: ArchiveMetadata
 }
 
 /**
- * @returns the archive's tar; its layers are taken to be what the record says
- * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR or BAD_IMAGE where the record does not speak of this archive
+ * @returns the archive's tar; its layers are taken to be what the metadata says
+ * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR or BAD_IMAGE where the metadata does not speak of this archive
  */
 async function readBetweenLayers(
-  { archive, record }: RecordedArchive,
+  { archive, metadata }: ArchiveWithMetadata,
   options: Omit<AssembleOptions, 'onProgress' | 'release'>,
 ): Promise<TarDigest> {
-  const layers = new Set(record.segments.flatMap(({ layerDigest = [] }) => layerDigest))
-  const assembly = { archive, record, omit: layers, putBack: [] }
+  const layers = new Set(metadata.segments.flatMap(({ layerDigest = [] }) => layerDigest))
+  const assembly = { archive, metadata, excluded: layers, restored: [] }
   return assembleTar(assembly, { ...options, onProgress: () => {} })
 }
 
@@ -36,13 +36,13 @@ export type ReadBetween = () => Promise<BetweenLayers>
 
 /** @returns what reads it as {@link readBetweenLayers} does */
 export function createBetweenReader(
-  archived: RecordedArchive,
+  archived: ArchiveWithMetadata,
   options: Parameters<typeof readBetweenLayers>[1],
 ): ReadBetween {
   let read: Promise<BetweenLayers> | undefined
   const readOnce: ReadBetween = async () => {
     const tar = await readBetweenLayers(archived, options)
-    return { tar, images: readImages(tar, archived.record.requires) }
+    return { tar, images: readImages(tar, archived.metadata.requires) }
   }
   return () => (read ??= readOnce())
 }

@@ -1,27 +1,27 @@
-// What was read of an archive against what its record and SHA256SUMS say.
+// What was read of an archive against what its metadata and SHA256SUMS say.
 import { expectEqual } from '../delivery/expect-equal.ts'
 import { isIncrementName } from '../delivery/name.ts'
 import type { ReadArchive } from './reader.ts'
-import type { ArchiveRecord } from '../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import { ToolError } from '../core/errors.ts'
 import { hashFile } from '../io/file-range.ts'
 
-/** @throws MISMATCH where it is not what its record says */
-export function checkAgainstRecord(read: ReadArchive, record: ArchiveRecord): void {
-  const { archive, tar } = record
+/** @throws MISMATCH where it is not what its metadata says */
+export function checkAgainstMetadata(read: ReadArchive, metadata: ArchiveMetadata): void {
+  const { archive, tar } = metadata
   expectEqual('sha256 of the archive', read.archive.sha256, archive.sha256)
   expectEqual('size of the archive', read.archive.sizeBytes, archive.sizeBytes)
   expectEqual('size of the tar', read.tar.sizeBytes, tar.sizeBytes)
   if (read.tar.contentMd5 !== undefined && tar.contentMd5 !== undefined) {
     expectEqual('content md5', read.tar.contentMd5, tar.contentMd5)
   }
-  checkImages(read.images, record)
-  checkSegments(read, record)
+  checkImages(read.images, metadata)
+  checkSegments(read, metadata)
 }
 
 // What they say is relied on when only some of them are read.
-function checkSegments(read: ReadArchive, { segments }: ArchiveRecord): void {
+function checkSegments(read: ReadArchive, { segments }: ArchiveMetadata): void {
   const members = new Map(
     [...(read.tar.members?.values() ?? [])].map((member) => [member.offsetBytes, member.sha256]),
   )
@@ -32,12 +32,12 @@ function checkSegments(read: ReadArchive, { segments }: ArchiveRecord): void {
   }
 }
 
-/** @throws MISMATCH where the images in a tar are not those of its record */
+/** @throws MISMATCH where the images in a tar are not those of its metadata */
 export function checkImages(
   images: readonly ArchivedImage[],
-  record: Pick<ArchiveRecord, 'images'>,
+  metadata: Pick<ArchiveMetadata, 'images'>,
 ): void {
-  expectEqual('images', describe(images), describe(record.images))
+  expectEqual('images', describe(images), describe(metadata.images))
 }
 
 function describe(images: readonly ArchivedImage[]): string {
@@ -50,7 +50,7 @@ function describe(images: readonly ArchivedImage[]): string {
 
 /** What an archive's sha256 is compared with. */
 export interface ExpectedArchive {
-  readonly record: ArchiveRecord | undefined
+  readonly metadata: ArchiveMetadata | undefined
   /** By SHA256SUMS. */
   readonly listed: string | undefined
 }
@@ -58,24 +58,24 @@ export interface ExpectedArchive {
 /**
  * Checks the sha256 of an archive, and nothing else.
  *
- * @throws MISMATCH, NO_RECORD where neither record nor SHA256SUMS tell it
+ * @throws MISMATCH, NO_RECORD where neither metadata nor SHA256SUMS tell it
  */
 export async function quickCheck(
   archive: string,
-  { record, listed }: ExpectedArchive,
+  { metadata, listed }: ExpectedArchive,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
-  if (!record && listed === undefined) {
+  if (!metadata && listed === undefined) {
     throw new ToolError(
       'NO_RECORD',
-      `check "${archive}": neither a record nor SHA256SUMS names it`,
+      `check "${archive}": neither metadata nor SHA256SUMS names it`,
       {
-        hint: 'leave out --quick to check what the archive itself can prove',
+        hint: 'leave out --quick to check what can be verified by the archive alone',
       },
     )
   }
   const sha256 = await hashFile(archive, signal)
-  if (record) expectEqual('sha256 of the archive', sha256, record.archive.sha256)
+  if (metadata) expectEqual('sha256 of the archive', sha256, metadata.archive.sha256)
   checkListed(sha256, listed)
 }
 
@@ -87,7 +87,7 @@ export function checkListed(sha256: string, listed: string | undefined): void {
 /** @throws NO_RECORD for an increment, which means nothing without one */
 export function checkNotIncrement(action: string, archive: string): void {
   if (!isIncrementName(archive)) return
-  throw new ToolError('NO_RECORD', `${action} "${archive}": there is no record beside it`, {
-    hint: 'an increment needs its record to say what it lacks: copy its .json as well',
+  throw new ToolError('NO_RECORD', `${action} "${archive}": there is no metadata beside it`, {
+    hint: 'an increment needs its metadata to say what it lacks: copy its .json as well',
   })
 }

@@ -8,7 +8,7 @@ import type { Compressor } from '../codec/programs.ts'
 import { watchXz } from '../codec/xz/progress.ts'
 
 /** The processors that a segment holds. */
-export interface HeldSlots {
+export interface CpuReservation {
   /** Gives back those that it may have no use for any more when that much of it is done. */
   readonly onDone: (doneBytes: number) => void
   /** Gives back all. */
@@ -21,22 +21,22 @@ export interface HeldSlots {
  * @param layerBytes - of the layer that it is; what lies between layers is soon done
  * @param threads - how many processors there are
  */
-export async function holdSlots(
-  slots: Slots,
+export async function reserveCpus(
+  semaphore: Semaphore,
   layerBytes: number | undefined,
   threads: number,
   { compressor, coding }: { readonly compressor: Compressor; readonly coding: Coding },
-): Promise<HeldSlots> {
+): Promise<CpuReservation> {
   const sizeBytes = layerBytes ?? 0
   const block = blockBytes(compressor, coding, sizeBytes)
   const blocksAfter = (doneBytes: number): number =>
     Math.max(0, Math.ceil((sizeBytes - doneBytes) / block))
   let held = Math.min(threads, Math.max(1, blocksAfter(0)))
-  await slots.take(held)
+  await semaphore.take(held)
 
   function keep(weight: number): void {
     const left = Math.min(held, weight)
-    slots.give(held - left)
+    semaphore.give(held - left)
     held = left
   }
   return {
@@ -53,9 +53,9 @@ export async function holdSlots(
  * @param held - told of what is done; a .zst tells nothing
  * @returns the same bytes
  */
-export async function* releaseSlots(
+export async function* releaseCpus(
   chunks: AsyncIterable<Buffer>,
-  held: HeldSlots,
+  held: CpuReservation,
 ): AsyncGenerator<Buffer> {
   const progress = watchXz()
   for await (const chunk of chunks) {
@@ -70,7 +70,7 @@ export async function* releaseSlots(
  * order that it was asked for: what is heavier than the room takes more for a while,
  * so that no part of it stays empty.
  */
-export interface Slots {
+export interface Semaphore {
   /** Waits until there is some room. */
   take(weight: number): Promise<void>
   /** Gives the room of some work back. */
@@ -78,7 +78,7 @@ export interface Slots {
 }
 
 /** @param capacity - the weight that is at work when nothing else may begin */
-export function createSlots(capacity: number): Slots {
+export function createSemaphore(capacity: number): Semaphore {
   const waiting: { readonly weight: number; readonly begin: () => void }[] = []
   let taken = 0
 

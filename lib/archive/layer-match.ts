@@ -1,14 +1,14 @@
 // Which layer a member of a tar is, told by its header: what is known by then
 // need not be compressed. A name may be a digest; else only the size speaks,
 // and the digest of the content decides when all of it went past.
-import type { KnownLayer } from '../delivery/metadata.ts'
+import type { CachedLayer } from '../delivery/metadata.ts'
 import type { TarMember } from '../tar/parser.ts'
 
 /** A layer of at least this size has a segment of its own. */
-export const LEAST_LAYER_BYTES = 1024 * 1024
+export const MIN_LAYER_BYTES = 1024 * 1024
 
 /** A layer was not what it seemed to be: to be tried again without trust in that. */
-export class WrongGuess extends Error {
+export class MatchFailed extends Error {
   /** Path of a member, or of an archive. */
   readonly about: string
 
@@ -26,7 +26,7 @@ const NAMED = /(?:^|[/:])(?<hex>[0-9a-f]{64})(?:\.tar(?:\.gz)?)?$/
 /** @returns whether a member may be a layer, and is large enough to be worth a segment. */
 export function looksLikeLayer({ path, type, sizeBytes, sparse }: TarMember): boolean {
   const isNamedSo = path.length <= 100 && LAYER_PATH.test(path)
-  return type === '0' && !sparse && sizeBytes >= LEAST_LAYER_BYTES && isNamedSo
+  return type === '0' && !sparse && sizeBytes >= MIN_LAYER_BYTES && isNamedSo
 }
 
 /** @returns whether a member's name tells a digest, and so which layer it should be. */
@@ -39,9 +39,9 @@ export function isNamedByDigest({ path }: TarMember): boolean {
  * @param expected - those that a member without a telling name can be at all
  * @returns whether the member is one of them by its name, or may be by its size
  */
-export function isKnownLayer(
+export function isCachedLayer(
   member: TarMember,
-  known: Iterable<KnownLayer>,
+  known: Iterable<CachedLayer>,
   expected?: ReadonlySet<string>,
 ): boolean {
   const hex = NAMED.exec(member.path)?.groups?.['hex']

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import { endChildren, startChild, type Child } from '../io/child.ts'
+import { endChildren, startChild, type Task } from '../io/child.ts'
 import { ToolError } from '../core/errors.ts'
 import { compressionOf, type Compression } from '../codec/detect.ts'
 import { decodeLayer } from '../image/uncompress/layer-decoder.ts'
@@ -35,7 +35,7 @@ const MAX_LAYERS = 10_000
 
 /** @returns what decompresses the layers of one tar */
 export function createLayerVerifier(): LayerVerifier {
-  const programs: Child[] = []
+  const programs: Task[] = []
   const decoded = new Map<string, PlainLayer | ToolError>()
   const pending = new Set<Promise<unknown>>()
   let path: string | undefined
@@ -104,7 +104,7 @@ async function decode(
   input: PassThrough,
   compression: Compression,
   path: string,
-  programs: Child[],
+  programs: Task[],
 ): Promise<PlainLayer | ToolError> {
   const hash = createHash('sha256')
   let sizeBytes = 0
@@ -130,10 +130,10 @@ async function* decodeByProgram(
   input: PassThrough,
   program: string,
   path: string,
-  programs: Child[],
+  programs: Task[],
 ): AsyncGenerator<Buffer> {
   const child = startChild(program, ['-dc'], {
-    explain: (stderr) => {
+    toError: (stderr) => {
       const code = stderr.includes('ENOENT') ? 'NO_COMPRESSOR' : 'BAD_IMAGE'
       return new ToolError(code, `decompress layer "${path}": ${program}: ${stderr}`, {
         hint: 'the image is damaged: pull and save it again',

@@ -1,15 +1,15 @@
 // Archive in, tar out: the file is hashed, decompressed and the tar digested
-// as it goes past. What the bytes were is known, and proven, at their end.
+// as it goes past. What the bytes were is known, and verified, at their end.
 import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
 import type { Segment } from '../delivery/metadata.ts'
-import { allWork, withChildren, type Child } from '../io/child.ts'
+import { allWork, withChildren, type Task } from '../io/child.ts'
 import { codecOf, MAGIC_BYTES } from '../codec/formats.ts'
 import type { Decompressors } from '../codec/programs.ts'
 import { startDecompressor } from '../codec/decompress.ts'
-import { readImages, type ArchivedImage, type RequiredLayer } from '../image/docker-archive.ts'
-import { sendTar } from '../io/hold-back.ts'
+import { readImages, type ArchivedImage, type ExternalLayer } from '../image/docker-archive.ts'
+import { sendTar } from '../io/withhold-tail.ts'
 import { ToolError } from '../core/errors.ts'
 import { readStart, streamFile, wholeFile, type FileRange } from '../io/file-range.ts'
 import { createLayerVerifier } from './layer-verifier.ts'
@@ -41,7 +41,7 @@ export interface ReadOptions {
   /** The segments that it should have. */
   readonly segments?: readonly Segment[] | undefined
   /** Layers that an increment leaves to other archives; they are not looked at. */
-  readonly requires?: readonly RequiredLayer[] | undefined
+  readonly requires?: readonly ExternalLayer[] | undefined
   /** Whether compressed layers are decompressed and compared, too. */
   readonly verifyLayers?: boolean
   readonly onProgress: ProgressListener
@@ -51,9 +51,9 @@ export interface ReadOptions {
 /** Where a tar goes to, and what must hold before it gets the end of it. */
 export interface Sink {
   /** Starts what takes it. */
-  readonly start: () => Child
+  readonly start: () => Task
   /** Throws where the archive is not what it should be. */
-  readonly prove: (read: ReadArchive) => Promise<void>
+  readonly verify: (read: ReadArchive) => Promise<void>
 }
 
 /**
@@ -63,17 +63,17 @@ export interface Sink {
  *   where its tar has more bytes than it should
  */
 export async function readArchive(options: ReadOptions, sink?: Sink): Promise<ReadArchive> {
-  const { archive, decompressors, threads, tarBytes: mostBytes = Infinity } = options
+  const { archive, decompressors, threads, tarBytes: maxBytes = Infinity } = options
   const range = await wholeFile(archive)
   // From a pipe it does not compare the blocks of a stream with its index, and what
-  // follows the last stream it does not look at; a record would tell.
-  const isUnprovenByPixz =
+  // follows the last stream it does not look at; metadata would tell.
+  const isUnverifiedByPixz =
     !options.segments && decompressors.xz.name === 'pixz' && (await isXz(range))
   const decompressor = await startDecompressor([range], { decompressors, threads })
   const child = sink?.start()
   // An engine may be gone when it has the end of the tar.
   const verifier = options.verifyLayers ? createLayerVerifier() : undefined
-  const digester = digestTar({ constant: false, md5: options.md5, toEnd: true, tap: verifier })
+  const digester = digestTar({ normalize: false, md5: options.md5, toEnd: true, tap: verifier })
   const hash = createHash('sha256')
   const segments = digestSegments(options.segments ?? [])
   let archiveBytes = 0
@@ -90,7 +90,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   async function* tar(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const chunk of chunks) {
       tarBytes += chunk.length
-      if (tarBytes > mostBytes) throw grown(mostBytes)
+      if (tarBytes > maxBytes) throw grown(maxBytes)
       options.onProgress({ tarBytes, archiveBytes })
       for (const { bytes } of digester.write(chunk)) yield bytes
       const busy = verifier?.ready()
@@ -102,22 +102,22 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
     const decoded = await verifier?.end()
     const digest = { ...digester.end(), ...(decoded && { decoded }) }
     await Promise.all([source, decompressor.exited])
-    if (isUnprovenByPixz) await readStreams(range)
+    if (isUnverifiedByPixz) await readStreams(range)
     const read = {
       archive: { sizeBytes: archiveBytes, sha256: hash.digest('hex') },
       segments: segments.end(),
       tar: digest,
       images: readImages(digest, options.requires),
     }
-    await sink?.prove(read)
+    await sink?.verify(read)
     return read
   }
   let read: ReadArchive | undefined
-  const prove = async (): Promise<void> => {
+  const verify = async (): Promise<void> => {
     read = await finish()
   }
   const scanned = tar(decompressor.stdout)
-  const drain = child ? sendTar(scanned, child, prove) : readAll(scanned, prove)
+  const drain = child ? sendTar(scanned, child, verify) : readAll(scanned, verify)
   const children = child ? [decompressor, child] : [decompressor]
   try {
     await withChildren(children, options.signal, allWork(source, drain))
@@ -129,10 +129,10 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
 }
 
 // Some MiB may come to terabytes: nobody waits for the end of them.
-function grown(mostBytes: number): ToolError {
+function grown(maxBytes: number): ToolError {
   return new ToolError(
     'MISMATCH',
-    `check size of the tar: got more than ${mostBytes} bytes, want ${mostBytes}`,
+    `check size of the tar: got more than ${maxBytes} bytes, want ${maxBytes}`,
     { hint: 'the archive is damaged, or is not the one that was saved: copy it again' },
   )
 }
@@ -141,7 +141,7 @@ async function isXz(range: FileRange): Promise<boolean> {
   return codecOf(await readStart(range, MAGIC_BYTES)) === 'xz'
 }
 
-async function readAll(chunks: AsyncIterable<Buffer>, prove: () => Promise<void>): Promise<void> {
+async function readAll(chunks: AsyncIterable<Buffer>, verify: () => Promise<void>): Promise<void> {
   for await (const _ of chunks) void _
-  await prove()
+  await verify()
 }

@@ -1,6 +1,6 @@
 // One segment, from tar bytes to compressed ones. What is compressed already, as
 // layers of a containerd store are, is stored as it is: it would only cost time.
-import { keepOutput, type Child } from '../io/child.ts'
+import { keepOutput, type Task } from '../io/child.ts'
 import type { Codec, Coding } from '../codec/formats.ts'
 import { PIXZ_AHEAD_BYTES, startCompressor } from '../codec/compress.ts'
 import type { Compressor } from '../codec/programs.ts'
@@ -35,15 +35,15 @@ const HEAD_BYTES = 4
  */
 export function openSegment(
   sizeBytes: number | undefined,
-  children: Child[],
+  children: Task[],
   options: SegmentOptions,
 ): SegmentCompression {
-  const started = Promise.withResolvers<Child>()
+  const started = Promise.withResolvers<Task>()
   const { codec } = options.coding
-  let child: Child | undefined
+  let child: Task | undefined
   let head: Buffer = Buffer.alloc(0)
 
-  function begin(): Child {
+  function begin(): Task {
     child = isCompressed(head)
       ? startTransform(codec === 'xz' ? storeXz : storeZstd)
       : startCompressor(options.compressor, { ...options, sizeBytes })
@@ -70,14 +70,14 @@ export function openSegment(
 
 const XZ_PADDING = Buffer.alloc(PIXZ_AHEAD_BYTES)
 
-async function* compressed(started: Promise<Child>, codec: Codec): AsyncGenerator<Buffer> {
+async function* compressed(started: Promise<Task>, codec: Codec): AsyncGenerator<Buffer> {
   const { stdout, exited } = await started
   yield* stdout as AsyncIterable<Buffer>
   await exited
   if (codec === 'xz') yield XZ_PADDING
 }
 
-function write({ stdin }: Child, bytes: Buffer): Promise<void> {
+function write({ stdin }: Task, bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     stdin.write(bytes, (error) => (error ? reject(error) : resolve()))
   })

@@ -10,7 +10,7 @@ export interface SegmentDigester {
   end(): string[]
 }
 
-/** @param segments - one after the other, as a record has them */
+/** @param segments - one after the other, as metadata has them */
 export function digestSegments(segments: readonly Pick<Segment, 'sizeBytes'>[]): SegmentDigester {
   const digests: string[] = []
   let hash = createHash('sha256')

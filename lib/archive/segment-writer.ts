@@ -10,12 +10,12 @@ import { availableParallelism } from 'node:os'
 import type { Coding } from '../codec/formats.ts'
 import type { Compressors } from '../codec/programs.ts'
 import { interrupted, isInterruption, toToolError } from '../core/errors.ts'
-import { readSegment, type HeldLayer } from '../delivery/layer-index.ts'
+import { readSegment, type IndexedLayer } from '../delivery/layer-index.ts'
 import type { Segment } from '../delivery/metadata.ts'
-import type { Child } from '../io/child.ts'
-import { proveLayers } from './assembler.ts'
-import { holdSlots, releaseSlots, createSlots } from './cpu-slots.ts'
-import { WrongGuess } from './layer-match.ts'
+import type { Task } from '../io/child.ts'
+import { verifyLayers } from './assembler.ts'
+import { reserveCpus, releaseCpus, createSemaphore } from './cpu-slots.ts'
+import { MatchFailed } from './layer-match.ts'
 import { openSegment } from './segment-compressor.ts'
 
 /** How to compress. */
@@ -37,7 +37,7 @@ export interface SegmentWriter {
   /** Begins a segment, of a layer of that size where it is one; one at a time. */
   begin(layerBytes: number | undefined): Promise<OpenSegment>
   /** Takes a segment from another archive, once it was found to hold that layer. */
-  copy(layer: HeldLayer): void
+  copy(layer: IndexedLayer): void
   /** Waits until all is written. @returns the segments in their order, and what they are together. */
   finish(): Promise<{ segments: Segment[]; sizeBytes: number; sha256: string }>
   /** Ends what is read of other archives, and waits for its end; then nothing more is written of them. */
@@ -49,7 +49,7 @@ export interface SegmentWriter {
 }
 
 // What lies between layers is soon done, but for being written in its turn.
-const MOST_BETWEEN = 8
+const MAX_BETWEEN = 8
 
 /**
  * @param handle - of an empty file
@@ -57,13 +57,13 @@ const MOST_BETWEEN = 8
  */
 export function createSegmentWriter(
   handle: FileHandle,
-  children: Child[],
+  children: Task[],
   options: CompressOptions,
 ): SegmentWriter {
   const threads = options.threads ?? availableParallelism()
   // A layer may begin once there is a processor free for it.
-  const forLayers = createSlots(threads)
-  const forOthers = createSlots(MOST_BETWEEN)
+  const forLayers = createSemaphore(threads)
+  const forOthers = createSemaphore(MAX_BETWEEN)
   const archive = createHash('sha256')
   const segments: Segment[] = []
   const failure = Promise.withResolvers<never>()
@@ -98,7 +98,8 @@ export function createSegmentWriter(
       ...(layerDigest !== undefined && { layerDigest }),
     }
     segments.push(segment)
-    if (layerDigest !== undefined) options.proven.add(provenKey({ digest: layerDigest, segment }))
+    if (layerDigest !== undefined)
+      options.verified.add(verifiedKey({ digest: layerDigest, segment }))
     tarOffsetBytes += tarSizeBytes
   }
   function enqueue(...args: Parameters<typeof append>): void {
@@ -112,8 +113,8 @@ export function createSegmentWriter(
       return sizeBytes
     },
     async begin(layerBytes) {
-      const slots = layerBytes === undefined ? forOthers : forLayers
-      const taking = holdSlots(slots, layerBytes, threads, options)
+      const semaphore = layerBytes === undefined ? forOthers : forLayers
+      const taking = reserveCpus(semaphore, layerBytes, threads, options)
       const held = await Promise.race([taking, failure.promise])
       const segment = openSegment(layerBytes, children, options)
       // What lies between layers holds its place until it is written, and with it
@@ -124,7 +125,7 @@ export function createSegmentWriter(
         layerDigest?: string | undefined
       }>()
       const isTold = options.coding.codec === 'xz'
-      const output = isTold ? releaseSlots(segment.output, held) : segment.output
+      const output = isTold ? releaseCpus(segment.output, held) : segment.output
       enqueue(output, () => {
         held.end()
         return closed.promise
@@ -143,12 +144,12 @@ export function createSegmentWriter(
     },
     copy(layer) {
       const { digest: layerDigest, segment } = layer
-      const prove = (): Promise<void> => {
-        const proving = proveCopied(layer, { ...options, signal })
-        copying = proving.catch(() => {})
-        return proving
+      const verify = (): Promise<void> => {
+        const verifying = verifyCopied(layer, { ...options, signal })
+        copying = verifying.catch(() => {})
+        return verifying
       }
-      enqueue(copied(layer, prove, signal), async () => ({
+      enqueue(copied(layer, verify, signal), async () => ({
         tarSizeBytes: segment.tarSizeBytes,
         layerDigest,
       }))
@@ -166,26 +167,26 @@ export function createSegmentWriter(
 
 // The same compressed bytes are the same layer: those that this run has written
 // or decompressed need not be again.
-function provenKey({ digest, segment }: Pick<HeldLayer, 'digest' | 'segment'>): string {
+function verifiedKey({ digest, segment }: Pick<IndexedLayer, 'digest' | 'segment'>): string {
   return `${segment.sha256} ${digest}`
 }
 
-// Another archive's record may be wrong. To decompress a layer costs little
+// Another archive's metadata may be wrong. To decompress a layer costs little
 // beside compressing it, and this archive can be made without it.
-async function proveCopied(layer: HeldLayer, options: CompressOptions): Promise<void> {
-  if (options.proven.has(provenKey(layer))) return
-  await proveLayers([layer], { ...options, onProgress: () => {} })
-  options.proven.add(provenKey(layer))
+async function verifyCopied(layer: IndexedLayer, options: CompressOptions): Promise<void> {
+  if (options.verified.has(verifiedKey(layer))) return
+  await verifyLayers([layer], { ...options, onProgress: () => {} })
+  options.verified.add(verifiedKey(layer))
 }
 
 async function* copied(
-  { archive, segment }: HeldLayer,
-  prove: () => Promise<void>,
+  { archive, segment }: IndexedLayer,
+  verify: () => Promise<void>,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   try {
     if (signal.aborted) throw interrupted()
-    await prove()
+    await verify()
     for await (const chunk of readSegment(archive, segment)) {
       if (signal.aborted) throw interrupted()
       yield chunk
@@ -193,6 +194,6 @@ async function* copied(
   } catch (error) {
     const reason = toToolError(error)
     if (!reason || isInterruption(reason)) throw error
-    throw new WrongGuess(archive, `reuse a layer of "${archive}": ${reason.message}`)
+    throw new MatchFailed(archive, `reuse a layer of "${archive}": ${reason.message}`)
   }
 }

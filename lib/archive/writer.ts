@@ -1,24 +1,24 @@
 // Tar in, archive out, in one pass: scanned, digested, cut into segments at its
 // layers, compressed, hashed and written at once, then put in place together
-// with its record. What is known of a layer by its header is a guess, which its
+// with its metadata. What is known of a layer by its header is a guess, which its
 // digest has to confirm; a wrong one costs a second try, never a wrong archive.
 import { basename, dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 
 import { incrementName } from '../delivery/name.ts'
-import { RECORD_SCHEMA, type ArchiveRecord, type RecordedImage } from '../delivery/metadata.ts'
+import { METADATA_SCHEMA, type ArchiveMetadata, type SavedImage } from '../delivery/metadata.ts'
 import { createAtomicFile, type AtomicFile } from '../io/atomic-file.ts'
 import { commitArchive } from '../delivery/directory.ts'
-import { endChildren, withChildren, type Child } from '../io/child.ts'
+import { endChildren, withChildren, type Task } from '../io/child.ts'
 import type { DeliveredLayer } from '../delivery/delivered-layers.ts'
-import { countUncompared, layerDigest, type RequiredLayer } from '../image/docker-archive.ts'
+import { countUncompared, layerDigest, type ExternalLayer } from '../image/docker-archive.ts'
 import { interrupted } from '../core/errors.ts'
-import type { HeldLayer } from '../delivery/layer-index.ts'
+import type { IndexedLayer } from '../delivery/layer-index.ts'
 import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from '../core/outcome.ts'
 import { createSegmentWriter, type CompressOptions } from './segment-writer.ts'
-import { WrongGuess } from './layer-match.ts'
-import { cutTar, type LayerCut } from './cutter.ts'
+import { MatchFailed } from './layer-match.ts'
+import { splitLayers, type LayerCut } from './layer-splitter.ts'
 import type { TarDigest } from '../tar/digest.ts'
 
 /** What {@link writeArchive} needs. */
@@ -26,19 +26,19 @@ export interface WriteOptions extends CompressOptions {
   /** Path of the archive; an increment gets its own name beside it. */
   readonly archive: string
   /** @returns the tar, and the child that it comes from, if any; called once there is a file to write to. */
-  readonly open: () => { readonly tar: Readable; readonly child?: Child }
+  readonly open: () => { readonly tar: Readable; readonly child?: Task }
   /** Whether times and owners in the tar are set to constants. */
-  readonly constant: boolean
+  readonly normalize: boolean
   /** Whether compressed layers are decompressed and compared, too. */
   readonly verifyLayers?: boolean
   /** @returns the images in the tar; what it throws stops the archive from being made. */
-  readonly describe: (tar: TarDigest) => readonly RecordedImage[]
+  readonly describe: (tar: TarDigest) => readonly SavedImage[]
   /** When the tar was last changed, where it is a file. */
   readonly modified?: string
   /** Layers that need not be compressed again. */
-  readonly reuse: readonly HeldLayer[]
+  readonly reuse: readonly IndexedLayer[]
   /** Layers to leave out, by digest. */
-  readonly leaveOut: ReadonlyMap<string, DeliveredLayer>
+  readonly excluded: ReadonlyMap<string, DeliveredLayer>
   /** The layers of the image, where they are known before. */
   readonly expected?: ReadonlySet<string>
   readonly onProgress: ProgressListener
@@ -51,9 +51,9 @@ export interface WriteOptions extends CompressOptions {
 
 /** An archive that was written. */
 export interface WrittenArchive {
-  readonly record: ArchiveRecord
+  readonly metadata: ArchiveMetadata
   /** The layers that came from other archives. */
-  readonly reused: readonly HeldLayer[]
+  readonly reused: readonly IndexedLayer[]
   /** How many compressed layers were to be decompressed and could not be, for want of a program. */
   readonly uncompared: number
 }
@@ -63,18 +63,18 @@ export interface WrittenArchive {
  * @throws whatever went wrong; then what was there before is still there
  */
 export async function writeArchive(options: WriteOptions): Promise<WrittenArchive> {
-  const distrusted = new Set<string>()
-  for (let known = options, wrongGuesses = 0; ;) {
+  const denylist = new Set<string>()
+  for (let known = options, failedMatches = 0; ;) {
     const file = await createAtomicFile(dirname(options.archive))
     try {
-      return await writeOnce(file, distrusted, known)
+      return await writeOnce(file, denylist, known)
     } catch (error) {
-      if (!(error instanceof WrongGuess)) throw error
-      wrongGuesses++
-      if (wrongGuesses > MAX_WRONG_GUESSES || distrusted.has(error.about)) {
+      if (!(error instanceof MatchFailed)) throw error
+      failedMatches++
+      if (failedMatches > MAX_WRONG_GUESSES || denylist.has(error.about)) {
         known = withFewerLayers(known, error)
       }
-      distrusted.add(error.about)
+      denylist.add(error.about)
       options.onRetry(error.message)
     } finally {
       await file.discard()
@@ -87,32 +87,32 @@ export async function writeArchive(options: WriteOptions): Promise<WrittenArchiv
 // left out.
 const MAX_WRONG_GUESSES = 4
 
-function withFewerLayers(known: WriteOptions, error: WrongGuess): WriteOptions {
+function withFewerLayers(known: WriteOptions, error: MatchFailed): WriteOptions {
   if (known.reuse.length > 0) return { ...known, reuse: [] }
-  if (known.leaveOut.size > 0) return { ...known, leaveOut: new Map() }
+  if (known.excluded.size > 0) return { ...known, excluded: new Map() }
   throw new Error('a layer was guessed though none is known', { cause: error })
 }
 
 async function writeOnce(
   file: AtomicFile,
-  distrusted: ReadonlySet<string>,
+  denylist: ReadonlySet<string>,
   options: WriteOptions,
 ): Promise<WrittenArchive> {
-  const { tar, cut, written } = await compress(file, distrusted, options)
+  const { tar, cut, written } = await compress(file, denylist, options)
   const images = options.describe(tar).map(withoutSettings)
   const layers = new Set(images.flatMap((image) => image.layers.map(layerDigest)))
   await file.finish()
   const { modified, compressor, coding } = options
-  const path = cut.leftOut.length > 0 ? incrementName(options.archive) : options.archive
+  const path = cut.skipped.length > 0 ? incrementName(options.archive) : options.archive
   const segments = written.segments.map(({ layerDigest: digest, ...segment }) =>
     digest !== undefined && layers.has(digest) ? { ...segment, layerDigest: digest } : segment,
   )
   const tarSizeBytes = segments.reduce((total, segment) => total + segment.tarSizeBytes, 0)
-  if (cut.leftOut.length === 0 && tarSizeBytes !== tar.sizeBytes) {
+  if (cut.skipped.length === 0 && tarSizeBytes !== tar.sizeBytes) {
     throw new Error(`the segments hold ${tarSizeBytes} bytes of a tar of ${tar.sizeBytes}`)
   }
-  const record: ArchiveRecord = {
-    schema: RECORD_SCHEMA,
+  const metadata: ArchiveMetadata = {
+    schema: METADATA_SCHEMA,
     images,
     archive: {
       file: basename(path),
@@ -127,38 +127,38 @@ async function writeOnce(
       ...(modified !== undefined && { modified }),
     },
     segments,
-    ...(cut.leftOut.length > 0 && { requires: cut.leftOut.map(required) }),
+    ...(cut.skipped.length > 0 && { requires: cut.skipped.map(required) }),
   }
-  await commitArchive(join(dirname(options.archive), record.archive.file), file, record)
+  await commitArchive(join(dirname(options.archive), metadata.archive.file), file, metadata)
   const uncompared = options.verifyLayers ? countUncompared(images, tar) : 0
-  return { record, reused: cut.reused, uncompared }
+  return { metadata, reused: cut.reused, uncompared }
 }
 
 // They are read from a tar where they are wanted, and are no part of the metadata.
-function withoutSettings(image: RecordedImage): RecordedImage {
-  const { settings: _, ...recorded } = image
-  return recorded
+function withoutSettings(image: SavedImage): SavedImage {
+  const { settings: _, ...saved } = image
+  return saved
 }
 
-function required({ member, layer }: LayerCut['leftOut'][number]): RequiredLayer {
+function required({ member, layer }: LayerCut['skipped'][number]): ExternalLayer {
   const { digest, sizeBytes, archive } = layer
   return { digest, sizeBytes, path: member.path, archive }
 }
 
 async function compress(
   file: AtomicFile,
-  distrusted: ReadonlySet<string>,
+  denylist: ReadonlySet<string>,
   options: WriteOptions,
 ): Promise<{
   tar: TarDigest
   cut: LayerCut
-  written: { segments: ArchiveRecord['segments']; sizeBytes: number; sha256: string }
+  written: { segments: ArchiveMetadata['segments']; sizeBytes: number; sha256: string }
 }> {
   const source = options.open()
   const children = source.child ? [source.child] : []
   const writer = createSegmentWriter(file.handle, children, options)
   const verifier = options.verifyLayers ? createLayerVerifier() : undefined
-  const cutter = cutTar(writer, { ...options, distrusted, tap: verifier })
+  const cutter = splitLayers(writer, { ...options, denylist, tap: verifier })
   let tarBytes = 0
 
   const feed = async () => {

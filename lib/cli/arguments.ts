@@ -17,7 +17,7 @@ export interface Arguments {
   /** @throws USAGE where it is no sha256 in hex. @returns it in lower case */
   sha256(name: string): string | undefined
   /** @throws USAGE where it is no whole number in the range. */
-  number(name: string, least: number, most: number): number | undefined
+  number(name: string, min: number, max: number): number | undefined
   /** @throws USAGE where it is none of the choices. */
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined
 }
@@ -63,7 +63,7 @@ export function parseArguments(usage: string, argv: readonly string[]): Argument
     text: value,
     texts: (name) => valuesOf(name, true),
     sha256: (name) => toSha256(name, value(name)),
-    number: (name, least, most) => toNumber(name, value(name), least, most),
+    number: (name, min, max) => toNumber(name, value(name), min, max),
     choice: (name, choices) => toChoice(name, value(name), choices),
   }
 }
@@ -75,9 +75,9 @@ function readValues(
   argv: readonly string[],
 ): string[] {
   const given = [parsed].flat().filter((each) => typeof each === 'string')
-  if (given.length > 1 && !option?.isRepeatable) throw wrong(`--${name} was given twice`)
+  if (given.length > 1 && !option?.isRepeatable) throw usageError(`--${name} was given twice`)
   const isLeftOut = option?.isOptional && !isGivenEmpty(name, argv)
-  if (given.includes('') && !isLeftOut) throw wrong(`--${name} needs a value`)
+  if (given.includes('') && !isLeftOut) throw usageError(`--${name} needs a value`)
   return given
 }
 
@@ -94,7 +94,7 @@ function checkOptions(options: ReadonlyMap<string, Option>, argv: readonly strin
     if (!option || option.negated !== (negated !== undefined)) throw unknown(arg)
     const isFollowed = !negated && /^(?:true|false)$/.test(argv[index + 1] ?? '')
     if (!option.hasValue && (value !== undefined || isFollowed))
-      throw wrong(`--${negated ?? ''}${name} takes no value`)
+      throw usageError(`--${negated ?? ''}${name} takes no value`)
   }
 }
 
@@ -108,7 +108,7 @@ function isGivenEmpty(name: string, argv: readonly string[]): boolean {
 const GIVEN = /^--(?<negated>no-)?(?<name>[^=]+)(?<value>=.*)?$/s
 
 function unknown(arg: string): ToolError {
-  return wrong(`there is no option "${arg}"`)
+  return usageError(`there is no option "${arg}"`)
 }
 
 interface Option {
@@ -141,19 +141,19 @@ function readOptions(usage: string): Map<string, Option> {
 function toSha256(name: string, text: string | undefined): string | undefined {
   if (text === undefined) return undefined
   if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase()
-  throw wrong(`--${name}: got "${text}", want the 64 digits that sha256sum prints`)
+  throw usageError(`--${name}: got "${text}", want the 64 digits that sha256sum prints`)
 }
 
 function toNumber(
   name: string,
   text: string | undefined,
-  least: number,
-  most: number,
+  min: number,
+  max: number,
 ): number | undefined {
   if (text === undefined) return undefined
   const number = /^\d+$/.test(text) ? Number(text) : Number.NaN
-  if (number >= least && number <= most) return number
-  throw wrong(`--${name}: got "${text}", want a whole number from ${least} to ${most}`)
+  if (number >= min && number <= max) return number
+  throw usageError(`--${name}: got "${text}", want a whole number from ${min} to ${max}`)
 }
 
 function toChoice<T extends string>(
@@ -164,11 +164,11 @@ function toChoice<T extends string>(
   if (text === undefined) return undefined
   const chosen = choices.find((choice) => choice === text)
   if (chosen === undefined) {
-    throw wrong(`--${name}: got "${text}", want one of ${choices.join(', ')}`)
+    throw usageError(`--${name}: got "${text}", want one of ${choices.join(', ')}`)
   }
   return chosen
 }
 
-function wrong(message: string): ToolError {
+function usageError(message: string): ToolError {
   return new ToolError('USAGE', message, { hint: 'see --help' })
 }

@@ -23,7 +23,7 @@ export interface RunContext extends VerbContext {
   readonly threads: number | undefined
 }
 
-const MOST_THREADS = 1024
+const MAX_THREADS = 1024
 
 /** Exit statuses: all done, something failed, wrong usage. */
 const DONE = 0
@@ -58,7 +58,7 @@ export async function main(program: Program): Promise<void> {
 
 async function run(program: Program, args: Arguments): Promise<number> {
   keepYoungHeapSmall()
-  const threads = args.number('threads', 1, MOST_THREADS)
+  const threads = args.number('threads', 1, MAX_THREADS)
   sizeThreadPool(threads ?? availableParallelism())
   const { createReport } = await import('./report.ts')
   const report = await createReport(program.name, { json: args.flag('json') })

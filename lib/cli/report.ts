@@ -33,7 +33,7 @@ export async function createReport(name: string, { json }: { json: boolean }): P
   const outcomes: Outcome[] = []
   const start = performance.now()
   const line = process.stderr.isTTY ? await createLine() : undefined
-  // What is of no use, as a record, is come upon for each image anew.
+  // What is of no use, as metadata, is come upon for each image anew.
   const warned = new Set<string>()
   let latest: (Moving & { startMs: number }) | undefined
 

@@ -10,11 +10,11 @@ import { setFlagsFromString } from 'node:v8'
  * @param threads - how many compressions at a time
  */
 export function sizeThreadPool(threads: number): void {
-  process.env['UV_THREADPOOL_SIZE'] ??= `${Math.min(MOST, threads + FOR_FILES)}`
+  process.env['UV_THREADPOOL_SIZE'] ??= `${Math.min(MAX_POOL_THREADS, threads + FOR_FILES)}`
 }
 
 const FOR_FILES = 4
-const MOST = 1024 // what the runtime takes at most
+const MAX_POOL_THREADS = 1024 // what the runtime takes at most
 
 /**
  * Keeps the part of the heap for new objects at the size that it has now. Image bytes

@@ -21,7 +21,7 @@ export function formatTable(outcomes: readonly Outcome[]): string {
   return formatRows([HEAD, ...outcomes.map(row)], (column) => column === 0 || isLast(column))
 }
 
-/** @returns the same for what a carry directory holds. */
+/** @returns the same for what a delivery holds. */
 export function formatHoldings(outcomes: readonly Outcome[]): string {
   return formatRows([HOLDING_HEAD, ...outcomes.map(holdingRow)], (column) =>
     [0, 1, 2, 7].includes(column),

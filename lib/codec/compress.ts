@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 
 import { ToolError } from '../core/errors.ts'
-import { startChild, type Child } from '../io/child.ts'
+import { startChild, type Task } from '../io/child.ts'
 import type { Coding } from './formats.ts'
 import { withHugePages, fitThreads } from './memory.ts'
 import { usesProcessors, type Compressor } from './programs.ts'
@@ -18,13 +18,13 @@ export interface CompressionOptions {
 }
 
 /** @returns a child that turns bytes into one .xz stream, or into .zst frames */
-export function startCompressor(compressor: Compressor, options: CompressionOptions): Child {
+export function startCompressor(compressor: Compressor, options: CompressionOptions): Task {
   const { name } = compressor
   if (name === 'builtin') return startEncoder(options)
   return startChild(name, commandArguments(compressor, options), {
     env: programEnvironment(),
-    noise: NOISE,
-    explain: (stderr) => new ToolError('COMPRESSOR_FAILED', `compress: ${name}: ${stderr}`),
+    ignoredStderr: NOISE,
+    toError: (stderr) => new ToolError('COMPRESSOR_FAILED', `compress: ${name}: ${stderr}`),
   })
 }
 
@@ -53,11 +53,11 @@ export function blockBytes(compressor: Compressor, coding: Coding, sizeBytes: nu
   if (compressor.name === 'builtin') return ZSTD_JOB_BYTES
   if (coding.codec === 'zstd') return zstdJobBytes(sizeBytes)
   const dictionaries = compressor.name === 'pixz' ? PIXZ_DICTIONARIES : XZ_DICTIONARIES
-  const usual = dictionaries * dictionaryBytes(coding)
-  return smallBlockBytes(sizeBytes, usual, LEAST_XZ_BLOCK_BYTES) ?? usual
+  const standardBytes = dictionaries * dictionaryBytes(coding)
+  return smallBlockBytes(sizeBytes, standardBytes, MIN_XZ_BLOCK_BYTES) ?? standardBytes
 }
 
-function startEncoder({ coding, threads }: CompressionOptions): Child {
+function startEncoder({ coding, threads }: CompressionOptions): Task {
   const { level, windowLog } = coding
   if (windowLog === undefined) throw new Error(`nothing built in writes ${coding.codec}`)
   return startZstdEncoder({ level, windowLog, threads })
@@ -93,12 +93,12 @@ function zstdJobs({ threads, sizeBytes }: CompressionOptions): string[] {
 
 // In two to four jobs a layer becomes a thousandth larger.
 function zstdJobBytes(sizeBytes: number | undefined): number {
-  return smallBlockBytes(sizeBytes, ZSTD_JOB_BYTES, LEAST_ZSTD_JOB_BYTES) ?? ZSTD_JOB_BYTES
+  return smallBlockBytes(sizeBytes, ZSTD_JOB_BYTES, MIN_ZSTD_JOB_BYTES) ?? ZSTD_JOB_BYTES
 }
 
 const MIB = 1024 * 1024
 const ZSTD_JOB_BYTES = 128 * MIB
-const LEAST_ZSTD_JOB_BYTES = 48 * MIB
+const MIN_ZSTD_JOB_BYTES = 48 * MIB
 // Dictionaries of the levels, in MiB, and what each program makes blocks of by itself.
 const DICTIONARY_MIB = [0.25, 1, 2, 4, 4, 8, 8, 16, 32, 64]
 const PIXZ_DICTIONARIES = 2
@@ -106,14 +106,14 @@ const XZ_DICTIONARIES = 3
 
 function pixzBlocks({ coding, sizeBytes }: CompressionOptions): string[] {
   const dictionary = dictionaryBytes(coding)
-  const usual = PIXZ_DICTIONARIES * dictionary
-  const block = smallBlockBytes(sizeBytes, usual, LEAST_XZ_BLOCK_BYTES)
+  const standardBytes = PIXZ_DICTIONARIES * dictionary
+  const block = smallBlockBytes(sizeBytes, standardBytes, MIN_XZ_BLOCK_BYTES)
   return block === undefined ? [] : ['-f', `${block / dictionary}`]
 }
 
 function xzBlocks({ coding, sizeBytes }: CompressionOptions): string[] {
-  const usual = XZ_DICTIONARIES * dictionaryBytes(coding)
-  const block = smallBlockBytes(sizeBytes, usual, LEAST_XZ_BLOCK_BYTES)
+  const standardBytes = XZ_DICTIONARIES * dictionaryBytes(coding)
+  const block = smallBlockBytes(sizeBytes, standardBytes, MIN_XZ_BLOCK_BYTES)
   return block === undefined ? [] : [`--block-size=${block}`]
 }
 
@@ -121,8 +121,8 @@ function dictionaryBytes({ level }: Coding): number {
   return (DICTIONARY_MIB[level] ?? 8) * MIB
 }
 
-const LEAST_XZ_BLOCK_BYTES = 4 * MIB
-const MOST_BLOCKS = 4
+const MIN_XZ_BLOCK_BYTES = 4 * MIB
+const MAX_BLOCKS = 4
 const BLOCK_UNIT_BYTES = 64 * 1024
 
 // A layer of a block or two would keep a processor or two busy, and all wait
@@ -130,11 +130,11 @@ const BLOCK_UNIT_BYTES = 64 * 1024
 // the archive's bytes must not.
 function smallBlockBytes(
   sizeBytes = 0,
-  usualBytes: number,
-  leastBytes: number,
+  defaultBytes: number,
+  minBytes: number,
 ): number | undefined {
-  const blocks = Math.min(MOST_BLOCKS, Math.floor(sizeBytes / leastBytes))
+  const blocks = Math.min(MAX_BLOCKS, Math.floor(sizeBytes / minBytes))
   if (blocks < 2) return undefined
   const block = Math.ceil(sizeBytes / blocks / BLOCK_UNIT_BYTES) * BLOCK_UNIT_BYTES
-  return block < usualBytes ? block : undefined
+  return block < defaultBytes ? block : undefined
 }

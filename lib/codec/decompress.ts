@@ -1,14 +1,14 @@
 // Segments into tar bytes, each by what reads its codec. Which that is, its
-// first bytes tell, whatever names and records say.
+// first bytes tell, whatever names and metadata say.
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Writable } from 'node:stream'
 
-import { createByteTaker } from '../io/byte-reader.ts'
-import { endChildren, startChild, type Child } from '../io/child.ts'
+import { createByteReader } from '../io/byte-reader.ts'
+import { endChildren, startChild, type Task } from '../io/child.ts'
 import { codecOf, MAGIC_BYTES, type Codec } from './formats.ts'
 import { NOISE, PIXZ_AHEAD_BYTES, programEnvironment } from './compress.ts'
-import { builtin, usesProcessors, type Compressor, type Decompressors } from './programs.ts'
+import { bundled, usesProcessors, type Compressor, type Decompressors } from './programs.ts'
 import { ToolError } from '../core/errors.ts'
 import { readStart, type FileRange } from '../io/file-range.ts'
 import { startTransform } from '../io/in-process-child.ts'
@@ -38,7 +38,7 @@ interface Run {
 export async function startDecompressor(
   parts: readonly FileRange[],
   options: DecompressionOptions,
-): Promise<Child> {
+): Promise<Task> {
   const runs = await divide(parts)
   const [only] = runs
   if (only && runs.length === 1) return start(only, options)
@@ -62,12 +62,12 @@ async function* readRuns(
   runs: readonly Run[],
   options: DecompressionOptions,
 ): AsyncGenerator<Buffer> {
-  const bytes = createByteTaker(chunks)
+  const bytes = createByteReader(chunks)
   for (const run of runs) {
     const sizeBytes = run.parts.reduce((sum, part) => sum + part.sizeBytes, 0)
     const { decompressors, threads } = options
     const child = await start(run, { decompressors, threads })
-    const feeding = pipeline(() => bytes.take(sizeBytes), child.stdin)
+    const feeding = pipeline(() => bytes.readExactly(sizeBytes), child.stdin)
     feeding.catch(() => {})
     try {
       yield* child.stdout as AsyncIterable<Buffer>
@@ -79,19 +79,20 @@ async function* readRuns(
   }
 }
 
-async function start({ codec, parts }: Run, options: DecompressionOptions): Promise<Child> {
+async function start({ codec, parts }: Run, options: DecompressionOptions): Promise<Task> {
   const { decompressors, threads, output } = options
   const [path = '', ...others] = new Set(parts.map((part) => part.path))
   // One is known by its name; of several, some may have the same.
   const archive = others.length === 0 ? basename(path) : [path, ...others].join('", "')
-  const { onSlow } = decompressors
+  const { onDegraded } = decompressors
   const mayFail = decompressors[codec].name === 'pixz' && (await beginSmall(parts))
-  if (mayFail) onSlow?.(`"${archive}" is read by what is built in: pixz may fail on a small stream`)
-  const decompressor = mayFail ? builtin(codec) : decompressors[codec]
+  if (mayFail)
+    onDegraded?.(`"${archive}" is read by what is built in: pixz may fail on a small stream`)
+  const decompressor = mayFail ? bundled(codec) : decompressors[codec]
   if (decompressor.name !== 'builtin') return startProgram(decompressor, archive, options)
   const built = { archive, ...(output && { output }) }
   return codec === 'xz'
-    ? startXzDecoder({ parts, threads, onSlow, ...built })
+    ? startXzDecoder({ parts, threads, onDegraded, ...built })
     : startZstdDecoder(built)
 }
 
@@ -112,13 +113,13 @@ function startProgram(
   decompressor: Compressor,
   archive: string,
   { threads, output }: DecompressionOptions,
-): Child {
+): Task {
   const { name } = decompressor
   return startChild(name, commandArguments(decompressor, threads), {
     env: programEnvironment(),
-    noise: NOISE,
+    ignoredStderr: NOISE,
     stdout: output ?? 'pipe',
-    explain: (stderr) =>
+    toError: (stderr) =>
       new ToolError('BAD_ARCHIVE', `decompress "${archive}": ${name}: ${stderr}`, {
         // As zstd says it; it allows as much here as any can take.
         hint: /window (size|log)/i.test(stderr)
@@ -135,9 +136,9 @@ function commandArguments(decompressor: Compressor, threads: number | undefined)
     case 'xz':
       return ['-dc', ...(usesProcessors(decompressor) ? [`-T${threads ?? 0}`] : [])]
     default:
-      return ['-qdc', `--long=${MOST_WINDOW_LOG}`]
+      return ['-qdc', `--long=${MAX_WINDOW_LOG}`]
   }
 }
 
 /** More than this no zstd takes. */
-const MOST_WINDOW_LOG = 31
+const MAX_WINDOW_LOG = 31

@@ -2,7 +2,7 @@
 // by, and how they can be set.
 import { ToolError } from '../core/errors.ts'
 
-/** The codecs, as a record names them. */
+/** The codecs, as metadata names them. */
 export const CODECS = ['xz', 'zstd'] as const
 
 /** How the bytes of an archive are compressed. */
@@ -25,9 +25,9 @@ export const ENDINGS: Readonly<Record<Codec, string>> = { xz: '.tar.xz', zstd: '
 // The largest window that `zstd -d` takes without being told to.
 const PLAIN_WINDOW_LOG = 27
 
-const XZ_LEVELS = { least: 0, most: 9, usual: 6 }
-// As small as is at least eight times as fast as xz (test/bench/zst-bench.ts).
-const ZSTD_LEVELS = { least: 1, most: 19, usual: 8 }
+const XZ_LEVELS = { min: 0, max: 9, standard: 6 }
+// As small as is at min eight times as fast as xz (test/bench/zst-bench.ts).
+const ZSTD_LEVELS = { min: 1, max: 19, standard: 8 }
 
 /**
  * @param wanted - `format` without it xz; `level` and `long` (see
@@ -41,16 +41,16 @@ export function chooseCoding(wanted: {
 }): Coding {
   const { format = 'xz', level, long } = wanted
   const levels = format === 'xz' ? XZ_LEVELS : ZSTD_LEVELS
-  const { least, most, usual } = levels
-  if (level !== undefined && (level < least || level > most)) {
-    throw new ToolError('USAGE', `--level: got ${level}, want ${least} to ${most} for ${format}`, {
+  const { min, max, standard } = levels
+  if (level !== undefined && (level < min || level > max)) {
+    throw new ToolError('USAGE', `--level: got ${level}, want ${min} to ${max} for ${format}`, {
       hint: 'see --help',
     })
   }
   if (format === 'zst') {
-    return { codec: 'zstd', level: level ?? usual, windowLog: long ?? PLAIN_WINDOW_LOG }
+    return { codec: 'zstd', level: level ?? standard, windowLog: long ?? PLAIN_WINDOW_LOG }
   }
-  if (long === undefined) return { codec: 'xz', level: level ?? usual }
+  if (long === undefined) return { codec: 'xz', level: level ?? standard }
   throw new ToolError('USAGE', '--long is for --format zst', { hint: 'see --help' })
 }
 

@@ -2,7 +2,7 @@
 // those are missing or slow, what is built in.
 import { availableParallelism } from 'node:os'
 
-import { ask, NOT_FOUND } from '../io/run-command.ts'
+import { runCommand, NOT_FOUND } from '../io/run-command.ts'
 import type { Codec, Coding } from './formats.ts'
 import { ToolError, interrupted } from '../core/errors.ts'
 import type { VerbContext } from '../core/outcome.ts'
@@ -23,7 +23,7 @@ export interface Compressor {
 /** What reads each codec. */
 export interface Decompressors extends Readonly<Record<Codec, Compressor>> {
   /** Told where what is built in has work for one processor only, or stands in for pixz, and why. */
-  readonly onSlow?: (reason: string) => void
+  readonly onDegraded?: (reason: string) => void
 }
 
 const WRITERS: Readonly<Record<Codec, readonly CompressorName[]>> = {
@@ -68,7 +68,7 @@ export interface Compressors {
   readonly compressor: Compressor
   readonly decompressors: Decompressors
   /** The segments, by sha256, that are known to hold what is said of them: grows with the run. */
-  readonly proven: Set<string>
+  readonly verified: Set<string>
 }
 
 /**
@@ -92,7 +92,7 @@ export async function findCompressors(
   const { name, version } = compressor
   const text = `compressing with ${name} ${version}, level ${coding.level}`
   notify({ type: 'remark', text })
-  return { compressor, decompressors, proven: new Set() }
+  return { compressor, decompressors, verified: new Set() }
 }
 
 /**
@@ -109,21 +109,21 @@ export async function findDecompressors(
   find = createFind(options.signal),
 ): Promise<Decompressors> {
   const { threads = availableParallelism(), wanted, notify } = options
-  const onSlow = (text: string): void => notify({ type: 'remark', text })
-  if (wanted === 'builtin') return { xz: builtin('xz'), zstd: builtin('zstd'), onSlow }
+  const onDegraded = (text: string): void => notify({ type: 'remark', text })
+  if (wanted === 'builtin') return { xz: bundled('xz'), zstd: bundled('zstd'), onDegraded }
   const readsXz = wanted === 'pixz' || wanted === 'xz'
   const [xz, zstd] = await Promise.all([
     readsXz ? findWanted(find, wanted, 'xz') : findXzReader(find, threads),
     wanted === 'zstd' ? findWanted(find, wanted, 'zstd') : find('zstd', 'zstd'),
   ])
-  return { xz, zstd: zstd ?? builtin('zstd'), onSlow }
+  return { xz, zstd: zstd ?? bundled('zstd'), onDegraded }
 }
 
 async function findXzReader(find: Find, threads: number): Promise<Compressor> {
   const pixz = await find('pixz', 'xz')
   if (pixz) return pixz
   const xz = await find('xz', 'xz')
-  return xz && (threads === 1 || usesProcessors(xz)) ? xz : builtin('xz')
+  return xz && (threads === 1 || usesProcessors(xz)) ? xz : bundled('xz')
 }
 
 /** @returns whether an xz decompresses on several processors, as it does from 5.4 on. */
@@ -138,7 +138,7 @@ export function describeDecompressors({ xz, zstd }: Decompressors): string {
 }
 
 /** @returns what reads a codec where no program does. */
-export function builtin(codec: Codec): Compressor {
+export function bundled(codec: Codec): Compressor {
   return {
     name: 'builtin',
     version: codec === 'xz' ? 'liblzma' : `${process.versions['zstd']}`,
@@ -158,7 +158,7 @@ const FLAGS = { pixz: '-h', xz: '--version', zstd: '--version' }
 function createFind(signal?: AbortSignal): Find {
   const asked = new Map<CompressorName, ReturnType<Find>>()
   return (name, codec) => {
-    if (name === 'builtin') return Promise.resolve(builtin(codec))
+    if (name === 'builtin') return Promise.resolve(bundled(codec))
     const found = asked.get(name) ?? askVersion(name, signal)
     asked.set(name, found)
     return found
@@ -169,7 +169,7 @@ async function askVersion(
   name: keyof typeof FLAGS,
   signal: AbortSignal | undefined,
 ): Promise<Compressor | undefined> {
-  const answer = await ask(name, [FLAGS[name]], signal)
+  const answer = await runCommand(name, [FLAGS[name]], signal)
   if (signal?.aborted) throw interrupted()
   if (answer.exitCode === NOT_FOUND) return undefined
   const version = /\bv?(\d+\.\d+(\.\d+)?\w*)/.exec(answer.stdout + answer.stderr)?.[1] ?? 'unknown'

@@ -2,7 +2,7 @@
 // already would take the time of a compression and become no smaller. Decoders
 // need no memory to speak of for it.
 import { codecOf, ZSTD_MAGIC } from './formats.ts'
-import { cutEqually } from '../io/rechunk.ts'
+import { rechunk } from '../io/rechunk.ts'
 import { formatFooter, formatHeader, sumOf } from './xz/header.ts'
 import { formatIndex, formatNumber, type BlockRecord } from './xz/block-index.ts'
 
@@ -24,7 +24,7 @@ const GZIP_MAGIC = Buffer.from('1f8b08', 'hex')
 export async function* storeZstd(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   // Neither the size nor a checksum; the window that blocks of 128 KiB need.
   yield Buffer.concat([ZSTD_MAGIC, Buffer.of(0, 7 << 3)])
-  for await (const bytes of cutEqually(chunks, ZSTD_BLOCK_BYTES)) {
+  for await (const bytes of rechunk(chunks, ZSTD_BLOCK_BYTES)) {
     yield littleEndian(bytes.length << 3, 3)
     yield bytes
   }
@@ -41,7 +41,7 @@ const ZSTD_BLOCK_BYTES = 128 * 1024
 export async function* storeXz(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const records: BlockRecord[] = []
   yield formatHeader(XZ_CHECK)
-  for await (const content of cutEqually(chunks, XZ_BLOCK_BYTES)) {
+  for await (const content of rechunk(chunks, XZ_BLOCK_BYTES)) {
     const data = [...lzma2Chunks(content)]
     const sizeBytes = data.reduce((sum, { length }) => sum + length, 0)
     const header = blockHeader(sizeBytes, content.length)

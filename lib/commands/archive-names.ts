@@ -1,6 +1,6 @@
 // The names of the images in an archive, against the one that was asked for.
 import { ToolError } from '../core/errors.ts'
-import type { ArchiveRecord } from '../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import {
   familiarName,
   parseReference,
@@ -10,7 +10,7 @@ import {
 import type { Target } from './targets.ts'
 
 /** Images of an archive, by its metadata or its tar. */
-type Named = Pick<ArchiveRecord, 'images'>
+type Named = Pick<ArchiveMetadata, 'images'>
 
 /** @throws MISMATCH where an archive holds other images than the one that was named */
 export function checkNamed({ archive, reference }: Target, named: Named): void {
@@ -39,9 +39,13 @@ export function checkReference(archive: string, { images }: Named): void {
     const wanted = text === undefined ? undefined : taggedName(parseReference(text))
     if (wanted === undefined || repoTags.some((tag) => isNameOf(wanted, tag))) continue
     const got = repoTags.length > 0 ? repoTags.join() : 'no tag'
-    throw new ToolError('MISMATCH', `check the record of "${archive}": got ${got}, want ${text}`, {
-      hint: 'its record is of another image: copy both again from where they were made',
-    })
+    throw new ToolError(
+      'MISMATCH',
+      `check the metadata of "${archive}": got ${got}, want ${text}`,
+      {
+        hint: 'its metadata is of another image: copy both again from where they were made',
+      },
+    )
   }
 }
 

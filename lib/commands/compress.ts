@@ -1,27 +1,27 @@
 // Tar files that were saved already → archives beside them. The bytes stay
-// just as they are; any tar will do, and an image's facts go into the record.
+// just as they are; any tar will do, and an image's facts go into the metadata.
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
-import type { ArchiveRecord } from '../delivery/metadata.ts'
-import { archiveSizes, spared, uncomparedNote } from './sizes.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
+import { archiveSizes, savings, uncomparedNote } from './sizes.ts'
 import { writeArchive } from '../archive/writer.ts'
 import { checkDirectory, forgetArchive, isUpToDate, listChecksums } from '../delivery/directory.ts'
 import { CODECS, ENDINGS, type Coding } from '../codec/formats.ts'
 import { findCompressors, type CompressorName, type Compressors } from '../codec/programs.ts'
 import { noteLeftOut } from '../delivery/delivered-list.ts'
 import { readImages } from '../image/docker-archive.ts'
-import { ToolError, nothing, type ErrorCode } from '../core/errors.ts'
+import { ToolError, ignoreNotFound, type ErrorCode } from '../core/errors.ts'
 import { examineArchive, type ExistingArchive } from '../delivery/existing-archive.ts'
 import { streamFile } from '../io/file-range.ts'
-import { checkReusable, findReusable } from '../delivery/layer-index.ts'
-import { attempt, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
+import { checkIndexed, findIndexed } from '../delivery/layer-index.ts'
+import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
 import { hasControls } from '../core/visible-text.ts'
 import { openForWriting } from './writing-run.ts'
 
 /** What {@link compress} takes. */
 export interface CompressOptions extends VerbContext {
-  /** Paths of tars; without any, all in the carry directory that are files themselves. */
+  /** Paths of tars; without any, all in the delivery that are files themselves. */
   readonly names: readonly string[]
   readonly dir: string
   readonly coding: Coding
@@ -45,14 +45,14 @@ export async function* compress(options: CompressOptions): AsyncGenerator<Outcom
   for (const dir of [options.dir, ...options.reuse]) await checkDirectory(dir)
   const tars = await findTars(options)
   const compressors = await findCompressors(options)
-  await checkReusable(options, (text) => options.notify({ type: 'warning', text }))
+  await checkIndexed(options, (text) => options.notify({ type: 'warning', text }))
   const close = options.dryRun
     ? async () => {}
     : await openForWriting(options.dir, 'compress_tars', options)
   try {
     for (const tar of tars) {
       const name = nameOf(tar, options)
-      yield await attempt(basename(tar), name, options, () =>
+      yield await toOutcome(basename(tar), name, options, () =>
         compressTar(tar, compressors, options),
       )
     }
@@ -120,36 +120,36 @@ async function compressTar(
   const before = await statTar(tar)
   const { modified } = before
   const existing = await examineArchive(archive)
-  const record = existing?.record
+  const metadata = existing?.metadata
   const isUnchanged =
     modified !== undefined &&
-    record?.tar.modified === modified &&
-    record.tar.sizeBytes === before.size
-  if (record && isUnchanged && (await isUpToDate(archive, record, options))) {
-    if (options.dryRun) return result('up to date', record)
-    await listChecksums(archive, record)
-    return result('up to date', record, await removeOther(archive, options))
+    metadata?.tar.modified === modified &&
+    metadata.tar.sizeBytes === before.size
+  if (metadata && isUnchanged && (await isUpToDate(archive, metadata, options))) {
+    if (options.dryRun) return result('up to date', metadata)
+    await listChecksums(archive, metadata)
+    return result('up to date', metadata, await removeOther(archive, options))
   }
   if (!options.force) await checkReplaced(archive, existing, options)
   if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
   options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
   const { coding, threads, signal, notify } = options
   const {
-    record: written,
+    metadata: written,
     reused,
     uncompared,
   } = await writeArchive({
     archive,
     open: () => ({ tar: streamFile(tar) }),
-    constant: false,
+    normalize: false,
     verifyLayers: options.verifyLayers,
     describe: (digest) => {
       checkSize(tar, digest.sizeBytes, before.size)
       return readImages(digest)
     },
     ...(modified !== undefined && { modified }),
-    reuse: await findReusable(options),
-    leaveOut: new Map(),
+    reuse: await findIndexed(options),
+    excluded: new Map(),
     onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is read again` }),
     ...compressors,
     coding,
@@ -161,11 +161,11 @@ async function compressTar(
     },
   })
   const notes = [...uncomparedNote(uncompared), ...(await removeOther(archive, options))]
-  return { ...result('compressed', written, notes), ...spared(written, reused) }
+  return { ...result('compressed', written, notes), ...savings(written, reused) }
 }
 
 async function statTar(tar: string): Promise<{ size: number; modified: string | undefined }> {
-  const found = await stat(tar).catch(nothing)
+  const found = await stat(tar).catch(ignoreNotFound)
   const refuse = (code: ErrorCode, why: string, hint: string): ToolError =>
     new ToolError(code, `compress "${tar}": ${why}`, { hint })
   if (!found) throw refuse('NO_ARCHIVE', 'there is no such file', 'check its name')
@@ -192,7 +192,7 @@ async function checkReplaced(
     const beside = await examineArchive(other)
     if (beside?.refusal) throw beside.refusal
   }
-  const saved = existing?.record?.images[0]?.reference
+  const saved = existing?.metadata?.images[0]?.reference
   if (saved === undefined) return
   throw new ToolError('NAME_CLASH', `write "${archive}": it holds "${saved}", which was saved`, {
     hint: 'compress into another directory with --dir, or use --force to replace it',
@@ -212,7 +212,7 @@ async function removeOther(archive: string, options: CompressOptions): Promise<s
     if (!existing) continue
     const isReplaced = existing.refusal
       ? options.force
-      : existing.record?.tar.modified !== undefined
+      : existing.metadata?.tar.modified !== undefined
     if (isReplaced) {
       await forgetArchive(other)
       notes.push(`it takes the place of ${basename(other)}`)
@@ -232,9 +232,9 @@ function checkSize(tar: string, got: number, want: number): void {
 
 function result(
   what: Result['result'],
-  record: ArchiveRecord,
+  metadata: ArchiveMetadata,
   notes: readonly string[] = [],
 ): Result {
-  const no = record.images.length === 0 ? ['it is no saved image: it cannot be loaded'] : []
-  return { result: what, ...archiveSizes(record), notes: [...no, ...notes] }
+  const no = metadata.images.length === 0 ? ['it is no saved image: it cannot be loaded'] : []
+  return { result: what, ...archiveSizes(metadata), notes: [...no, ...notes] }
 }

@@ -4,8 +4,8 @@ import { expectEqual } from '../delivery/expect-equal.ts'
 import { basename, dirname } from 'node:path'
 
 import { checkNamed, checkReference } from './archive-names.ts'
-import { recordName } from '../delivery/name.ts'
-import type { ArchiveRecord } from '../delivery/metadata.ts'
+import { metadataName } from '../delivery/name.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import { ToolError } from '../core/errors.ts'
 import { checkExists, type Target } from './targets.ts'
@@ -14,7 +14,7 @@ import { checkExists, type Target } from './targets.ts'
 export interface DeliveredArchive {
   readonly archiveBytes: number
   /** Its metadata; undefined if it has none. */
-  readonly record: ArchiveRecord | undefined
+  readonly metadata: ArchiveMetadata | undefined
   /** The error of metadata that SHA256SUMS lists and that are not there. */
   readonly lost: ToolError | undefined
   /** Its sha256 by SHA256SUMS; undefined if that does not tell. */
@@ -31,28 +31,28 @@ export async function findDelivered(target: Target, delivery: Delivery): Promise
   const { archive } = target
   const archiveBytes = await checkExists(target)
   const listed = await delivery.listedSum(archive)
-  const record = await delivery.readRecord(archive)
+  const metadata = await delivery.readMetadata(archive)
   const { sums } = (await delivery.manifestOf(dirname(archive))) ?? {}
-  const isRecordListed = sums?.has(basename(recordName(archive))) ?? false
-  const lost = !record && isRecordListed ? lostRecord(archive) : undefined
+  const isMetadataListed = sums?.has(basename(metadataName(archive))) ?? false
+  const lost = !metadata && isMetadataListed ? missingMetadata(archive) : undefined
   const unlisted: string[] = []
   if (sums && listed === undefined) unlisted.push('SHA256SUMS does not list it')
-  if (record) {
+  if (metadata) {
     // Nobody waits for 40 GB to hear of it.
-    expectEqual('size of the archive', archiveBytes, record.archive.sizeBytes)
+    expectEqual('size of the archive', archiveBytes, metadata.archive.sizeBytes)
     if (listed !== undefined) {
-      expectEqual('sha256 in the record, by SHA256SUMS', record.archive.sha256, listed)
+      expectEqual('sha256 in the metadata, by SHA256SUMS', metadata.archive.sha256, listed)
     }
-    if (sums && !isRecordListed) unlisted.push('SHA256SUMS does not list its metadata')
-    checkReference(archive, record)
-    checkNamed(target, record)
+    if (sums && !isMetadataListed) unlisted.push('SHA256SUMS does not list its metadata')
+    checkReference(archive, metadata)
+    checkNamed(target, metadata)
   }
-  return { archiveBytes, record, lost, listed, unlisted }
+  return { archiveBytes, metadata, lost, listed, unlisted }
 }
 
-function lostRecord(archive: string): ToolError {
+function missingMetadata(archive: string): ToolError {
   const why = 'it is not there, though SHA256SUMS lists it'
-  return new ToolError('NO_RECORD', `check "${basename(recordName(archive))}": ${why}`, {
+  return new ToolError('NO_RECORD', `check "${basename(metadataName(archive))}": ${why}`, {
     hint: 'copy it again from where it was made',
   })
 }

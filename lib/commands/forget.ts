@@ -9,9 +9,9 @@ import {
   incrementName,
   isArchiveName,
   isIncrementName,
-  recordName,
+  metadataName,
 } from '../delivery/name.ts'
-import type { ArchiveRecord } from '../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { checkDirectory, forgetArchive, readChecksums } from '../delivery/directory.ts'
 import type { Checksums } from '../delivery/sha256sums.ts'
 import { CODECS, ENDINGS } from '../codec/formats.ts'
@@ -19,13 +19,13 @@ import { takeOffList } from '../delivery/delivered-list.ts'
 import { ToolError, toToolError } from '../core/errors.ts'
 import { examineBeside, type ExistingArchive } from '../delivery/existing-archive.ts'
 import {
-  readHeldLayers,
-  readRecords,
-  type FoundRecord,
-  type HeldLayer,
+  readLayerIndex,
+  readAllMetadata,
+  type FoundMetadata,
+  type IndexedLayer,
 } from '../delivery/layer-index.ts'
 import { parseReference, type ImageReference } from '../image/reference.ts'
-import { attempt, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
+import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
 import { openForWriting } from './writing-run.ts'
 
 /** What {@link forget} takes. */
@@ -92,7 +92,7 @@ export async function* forget(options: ForgetOptions): AsyncGenerator<Outcome> {
     // An increment goes before what it needs.
     for (const each of planned.toSorted((one, other) => weightOf(one) - weightOf(other))) {
       const archive = basename(each.archives[0] ?? '')
-      yield await attempt(each.name, archive, options, () => forgetOne(each, options))
+      yield await toOutcome(each.name, archive, options, () => forgetOne(each, options))
     }
   } finally {
     await close()
@@ -100,7 +100,7 @@ export async function* forget(options: ForgetOptions): AsyncGenerator<Outcome> {
 }
 
 function weightOf({ found }: Planned): number {
-  return found.some(({ record }) => record?.requires) ? 0 : 1
+  return found.some(({ metadata }) => metadata?.requires) ? 0 : 1
 }
 
 // What is refused stays, and may need what else was named.
@@ -182,17 +182,17 @@ async function forgetOne(planned: Planned, { dir, dryRun }: ForgetOptions): Prom
 }
 
 function referencesOf({ reference, found }: Planned): Set<string> {
-  const recorded = found.flatMap(({ record }) =>
-    record?.images.flatMap((image) => image.reference ?? []),
+  const saved = found.flatMap(({ metadata }) =>
+    metadata?.images.flatMap((image) => image.reference ?? []),
   )
-  return new Set([reference?.text, ...recorded].filter((text) => text !== undefined))
+  return new Set([reference?.text, ...saved].filter((text) => text !== undefined))
 }
 
 async function find(archive: string, { listed }: Context): Promise<Found | undefined> {
   const existing = await examineBeside(archive)
-  const isListed = listed.has(basename(archive)) || listed.has(basename(recordName(archive)))
+  const isListed = listed.has(basename(archive)) || listed.has(basename(metadataName(archive)))
   const names = await readdir(dirname(archive))
-  const [isThere, isRecordThere] = [archive, recordName(archive)].map((path) =>
+  const [isThere, isRecordThere] = [archive, metadataName(archive)].map((path) =>
     names.includes(basename(path)),
   )
   if (!isThere && !isRecordThere && !isListed) return undefined
@@ -200,20 +200,20 @@ async function find(archive: string, { listed }: Context): Promise<Found | undef
 }
 
 // Another image may have a tag that ends as the name of an increment does.
-function isAnothers({ archive, record }: Found, { reference }: Named): boolean {
+function isAnothers({ archive, metadata }: Found, { reference }: Named): boolean {
   const isAside = reference !== undefined && !archiveNames(reference).includes(basename(archive))
-  return isAside && isIncrementName(archive) && record !== undefined && !record.requires
+  return isAside && isIncrementName(archive) && metadata !== undefined && !metadata.requires
 }
 
-function checkOurs({ archive, record, refusal }: Found, { name, reference }: Named): void {
+function checkOurs({ archive, metadata, refusal }: Found, { name, reference }: Named): void {
   if (refusal) {
     const message = refusal.message.replace(/^replace /, 'forget ')
     const hint = 'remove it by hand, or use --force to take it out all the same'
     throw new ToolError(refusal.code, message, { hint, cause: refusal })
   }
-  if (!record) return
-  checkNamed({ archive, label: name, ...(reference && { reference }) }, record)
-  const saved = record.images[0]?.reference
+  if (!metadata) return
+  checkNamed({ archive, label: name, ...(reference && { reference }) }, metadata)
+  const saved = metadata.images[0]?.reference
   if (reference || saved === undefined || isArchiveName(name)) return
   throw new ToolError('NAME_CLASH', `forget "${archive}": it holds "${saved}", which was saved`, {
     hint: `--forget ${saved} takes it out`,
@@ -222,30 +222,30 @@ function checkOurs({ archive, record, refusal }: Found, { name, reference }: Nam
 
 /** What else lies in the directory. */
 interface Rest {
-  readonly records: readonly FoundRecord[]
+  readonly all: readonly FoundMetadata[]
   /** Those that can be read from archives that are there. */
-  readonly layers: readonly HeldLayer[]
+  readonly layers: readonly IndexedLayer[]
   /** Paths of archives whose metadata cannot be read. */
   readonly unknown: readonly string[]
 }
 
 async function readRest(dir: string): Promise<Rest> {
   const unknown: string[] = []
-  const records = await readRecords(dir, (_, archive) => void unknown.push(archive))
-  return { records, layers: await readHeldLayers([dir]), unknown }
+  const all = await readAllMetadata(dir, (_, archive) => void unknown.push(archive))
+  return { all, layers: await readLayerIndex([dir]), unknown }
 }
 
 function findNeeding(
   { name, found }: Planned,
   going: readonly Planned[],
-  { records, layers, unknown }: Rest,
+  { all, layers, unknown }: Rest,
 ): ToolError | undefined {
   const leaving = new Set(going.flatMap((each) => each.found.map(({ archive }) => archive)))
   const kept = layers.filter(({ archive }) => !leaving.has(archive))
   const held = new Set(kept.map(({ digest }) => digest))
-  const lost = new Set(found.flatMap(({ record }) => (record ? layersIn(record) : [])))
-  const needing = records.filter(({ archive, record }) => {
-    const isNeeded = record.requires?.some(({ digest }) => lost.has(digest) && !held.has(digest))
+  const lost = new Set(found.flatMap(({ metadata }) => (metadata ? layersIn(metadata) : [])))
+  const needing = all.filter(({ archive, metadata }) => {
+    const isNeeded = metadata.requires?.some(({ digest }) => lost.has(digest) && !held.has(digest))
     return isNeeded && !leaving.has(archive)
   })
   // An increment that does not tell what it needs may need this.
@@ -261,6 +261,6 @@ function findNeeding(
   })
 }
 
-function layersIn({ segments }: ArchiveRecord): string[] {
+function layersIn({ segments }: ArchiveMetadata): string[] {
   return segments.flatMap(({ layerDigest }) => (layerDigest === undefined ? [] : [layerDigest]))
 }

@@ -1,18 +1,18 @@
-// What a carry directory holds, by the records in it: no archive is read.
+// What a delivery holds, by the metadata in it: no archive is read.
 import { basename, join } from 'node:path'
 
 import { ToolError, toToolError } from '../core/errors.ts'
 import type { Holding, Outcome, VerbContext } from '../core/outcome.ts'
 import { createDelivery, type DeliveryOptions } from '../delivery/delivery.ts'
 import { checkDirectory, listArchives } from '../delivery/directory.ts'
-import type { ArchiveRecord } from '../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { layerDigest } from '../image/docker-archive.ts'
 import { lookAtFile } from '../io/small-file.ts'
 import { findMissingOf, missingOutcomes } from './missing-files.ts'
 
 /** What {@link inventory} takes. */
 export interface InventoryOptions extends VerbContext, DeliveryOptions {
-  /** The carry directory. */
+  /** The delivery. */
   readonly dir: string
 }
 
@@ -29,10 +29,10 @@ export async function* inventory(options: InventoryOptions): AsyncGenerator<Outc
   const missing = await findMissingOf({ names: [], dir }, delivery)
   if (names.length + missing.length === 0) {
     throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
-      hint: 'name the carry directory with --dir',
+      hint: 'name the delivery with --dir',
     })
   }
-  const archives: HeldArchive[] = []
+  const archives: ListedArchive[] = []
   for (const name of names) {
     const path = join(dir, name)
     const warn = (error: unknown): undefined => {
@@ -43,8 +43,8 @@ export async function* inventory(options: InventoryOptions): AsyncGenerator<Outc
     const found = await lookAtFile(path).catch(warn)
     if (!found) continue
     await delivery.listedSum(path).catch(warn)
-    const record = await delivery.readRecord(path).catch(warn)
-    archives.push({ name: basename(name), sizeBytes: found.size, record })
+    const metadata = await delivery.readMetadata(path).catch(warn)
+    archives.push({ name: basename(name), sizeBytes: found.size, metadata })
   }
   const lines = countShared(archives)
   const rows = lines.map((line): Outcome => {
@@ -56,16 +56,16 @@ export async function* inventory(options: InventoryOptions): AsyncGenerator<Outc
 }
 
 /** An archive in a directory. */
-export interface HeldArchive {
+export interface ListedArchive {
   readonly name: string
   readonly sizeBytes: number
-  readonly record: ArchiveRecord | undefined
+  readonly metadata: ArchiveMetadata | undefined
 }
 
 type Line = Pick<Outcome, 'image' | 'archive' | 'tarBytes' | 'archiveBytes' | 'holding'>
 
 /** @returns a line for each archive, then their sum, and their sum with each layer counted once. */
-export function countShared(archives: readonly HeldArchive[]): Line[] {
+export function countShared(archives: readonly ListedArchive[]): Line[] {
   const holders = countHolders(archives)
   const shared = new Set([...holders.keys()].filter((digest) => holders.get(digest) !== 1))
   const lines = archives.map((archive) => describe(archive, shared))
@@ -73,16 +73,16 @@ export function countShared(archives: readonly HeldArchive[]): Line[] {
   return [...lines, ...totals(archives, lines, holding)]
 }
 
-function describe({ name, sizeBytes, record }: HeldArchive, shared: ReadonlySet<string>): Line {
+function describe({ name, sizeBytes, metadata }: ListedArchive, shared: ReadonlySet<string>): Line {
   const line = { image: name, archive: name, archiveBytes: sizeBytes }
-  if (!record) return line
-  const { images, requires = [] } = record
+  if (!metadata) return line
+  const { images, requires = [] } = metadata
   const layers = images.flatMap((image) => image.layers.map(layerDigest))
   const own = new Set(layers).difference(new Set(requires.map(({ digest }) => digest)))
   return {
     ...line,
     image: images.map((image) => image.reference ?? image.repoTags[0] ?? name).join(', ') || name,
-    tarBytes: record.tar.sizeBytes,
+    tarBytes: metadata.tar.sizeBytes,
     holding: {
       platform: [...new Set(images.map((image) => image.platform))].join(', '),
       created: images[0]?.created,
@@ -94,14 +94,14 @@ function describe({ name, sizeBytes, record }: HeldArchive, shared: ReadonlySet<
 }
 
 function totals(
-  archives: readonly HeldArchive[],
+  archives: readonly ListedArchive[],
   lines: readonly Line[],
   holding: Holding,
 ): Line[] {
   const tarBytes = sum(lines.map((line) => line.tarBytes ?? 0))
   const archiveBytes = sum(archives.map(({ sizeBytes }) => sizeBytes))
   const seen = new Set<string>()
-  const again = archives.flatMap(({ record }) => record?.segments ?? []).filter(isSeen)
+  const again = archives.flatMap(({ metadata }) => metadata?.segments ?? []).filter(isSeen)
   function isSeen({ layerDigest: digest }: { layerDigest?: string }): boolean {
     if (digest === undefined) return false
     const was = seen.has(digest)
@@ -123,13 +123,13 @@ function totals(
 /** How many archives hold a layer, by its digest. */
 type Holders = ReadonlyMap<string, number>
 
-function countHolders(archives: readonly HeldArchive[]): Holders {
+function countHolders(archives: readonly ListedArchive[]): Holders {
   const holders = new Map<string, number>()
-  for (const { record } of archives) {
-    if (!record) continue
-    const required = new Set(record.requires?.map(({ digest }) => digest))
-    const layers = new Set(record.images.flatMap((image) => image.layers.map(layerDigest)))
-    for (const digest of layers.difference(required)) {
+  for (const { metadata } of archives) {
+    if (!metadata) continue
+    const external = new Set(metadata.requires?.map(({ digest }) => digest))
+    const layers = new Set(metadata.images.flatMap((image) => image.layers.map(layerDigest)))
+    for (const digest of layers.difference(external)) {
       holders.set(digest, (holders.get(digest) ?? 0) + 1)
     }
   }

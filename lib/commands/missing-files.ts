@@ -3,10 +3,10 @@
 // that lies there alone.
 import { lstat, readdir } from 'node:fs/promises'
 
-import { isArchiveName, isRecordName, recordedName } from '../delivery/name.ts'
+import { isArchiveName, isMetadataName, describedArchive } from '../delivery/name.ts'
 import { listFiles, type ListedFile } from '../delivery/sha256sums.ts'
 import type { Delivery } from '../delivery/delivery.ts'
-import { ToolError, isAbsent, isSystemError, toToolError } from '../core/errors.ts'
+import { ToolError, isNotFound, isSystemError, toToolError } from '../core/errors.ts'
 import type { Outcome, VerbContext } from '../core/outcome.ts'
 import type { TargetOptions } from './targets.ts'
 
@@ -30,8 +30,8 @@ export async function findMissing(dir: string, sums: string): Promise<MissingFil
   const names = await readdir(dir)
   const archives = new Set([...names, ...lost.map(({ name }) => name)])
   const alone = names
-    .filter((name) => isRecordName(name) && !name.startsWith('.'))
-    .filter((name) => !archives.has(recordedName(name)))
+    .filter((name) => isMetadataName(name) && !name.startsWith('.'))
+    .filter((name) => !archives.has(describedArchive(name)))
   return [...lost.map(lostFile), ...alone.toSorted().map(loneMetadata)]
 }
 
@@ -97,7 +97,7 @@ export async function findLost(dir: string, sums: string): Promise<LostFile[]> {
 }
 
 function isNowhere(error: unknown): boolean {
-  return isAbsent(error) || (isSystemError(error) && error.code === 'ENAMETOOLONG')
+  return isNotFound(error) || (isSystemError(error) && error.code === 'ENAMETOOLONG')
 }
 
 function doubtOf({ name }: ListedFile, cause: unknown): ToolError {
@@ -115,11 +115,11 @@ function doubtOf({ name }: ListedFile, cause: unknown): ToolError {
 
 function lostFile({ name, doubt }: LostFile): MissingFile {
   if (doubt) return { name, archive: name, error: doubt }
-  const isRecord = isRecordName(name)
-  const isOurs = isRecord || isArchiveName(name)
+  const isMetadata = isMetadataName(name)
+  const isOurs = isMetadata || isArchiveName(name)
   const again = 'copy it again from where it was made'
   const error = new ToolError(
-    isRecord ? 'NO_RECORD' : 'NO_ARCHIVE',
+    isMetadata ? 'NO_RECORD' : 'NO_ARCHIVE',
     `check "${name}": it is not there, though SHA256SUMS lists it`,
     {
       hint: isOurs
@@ -127,11 +127,11 @@ function lostFile({ name, doubt }: LostFile): MissingFile {
         : `${again}, or take its line out of SHA256SUMS`,
     },
   )
-  return { name, archive: isRecord ? recordedName(name) : name, error }
+  return { name, archive: isMetadata ? describedArchive(name) : name, error }
 }
 
 function loneMetadata(name: string): MissingFile {
-  const archive = recordedName(name)
+  const archive = describedArchive(name)
   const error = new ToolError('NO_ARCHIVE', `check "${name}": its archive is not there`, {
     hint: `copy "${archive}" again from where it was made, or remove the metadata as well`,
   })

@@ -1,18 +1,18 @@
 // What an outcome tells of an archive's size, and of the work that was spared.
 import type { Result } from '../core/outcome.ts'
-import type { ArchiveRecord, KnownLayer } from '../delivery/metadata.ts'
+import type { ArchiveMetadata, CachedLayer } from '../delivery/metadata.ts'
 
 /** @returns the sizes of tar and archive. */
-export function archiveSizes(record: ArchiveRecord): Pick<Result, 'tarBytes' | 'archiveBytes'> {
-  return { tarBytes: record.tar.sizeBytes, archiveBytes: record.archive.sizeBytes }
+export function archiveSizes(metadata: ArchiveMetadata): Pick<Result, 'tarBytes' | 'archiveBytes'> {
+  return { tarBytes: metadata.tar.sizeBytes, archiveBytes: metadata.archive.sizeBytes }
 }
 
 /** @returns how much was taken from other archives, and how much was left out of this one. */
-export function spared(
-  record: ArchiveRecord,
-  reused: readonly KnownLayer[],
+export function savings(
+  metadata: ArchiveMetadata,
+  reused: readonly CachedLayer[],
 ): Pick<Result, 'reusedBytes' | 'leftOutBytes'> {
-  const { requires = [] } = record
+  const { requires = [] } = metadata
   return {
     ...(reused.length > 0 && { reusedBytes: sum(reused) }),
     ...(requires.length > 0 && { leftOutBytes: sum(requires) }),

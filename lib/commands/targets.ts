@@ -1,5 +1,5 @@
 // What a run is about: the images or files that were named, else the list,
-// else whatever lies in the carry directory.
+// else whatever lies in the delivery.
 import { lstat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
@@ -16,7 +16,7 @@ import {
 import { listArchives } from '../delivery/directory.ts'
 import { CODECS } from '../codec/formats.ts'
 import type { Delivery } from '../delivery/delivery.ts'
-import { ToolError, isSystemError, nothing } from '../core/errors.ts'
+import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
 import { parseImageList } from '../delivery/image-list.ts'
 import { parseReference, type ImageReference } from '../image/reference.ts'
 import { noteOffList } from '../delivery/off-list.ts'
@@ -29,7 +29,7 @@ export interface TargetOptions {
   readonly names: readonly string[]
   /** The list that was asked for. */
   readonly list: string | undefined
-  /** The carry directory. */
+  /** The delivery. */
   readonly dir: string
 }
 
@@ -63,7 +63,7 @@ export async function findReferences({ names, list }: TargetOptions): Promise<Wa
 
 /**
  * @returns the archives that were named, or belong to the images that were;
- *   else those of the list that was asked for or lies in the carry directory;
+ *   else those of the list that was asked for or lies in the delivery;
  *   without one, all archives there
  * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH, NOT_LISTED or MISMATCH for the list of
  *   the delivery, and NO_ARCHIVE where there is nothing at all
@@ -100,7 +100,7 @@ export async function findTargets(
     )
   }
   throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
-    hint: 'name the carry directory with --dir',
+    hint: 'name the delivery with --dir',
   })
 }
 
@@ -212,7 +212,7 @@ async function findLost(names: readonly string[], { dir, delivery }: Place): Pro
   return lost
 }
 
-// A tag may end as the name of an increment does; the record tells, where there is
+// A tag may end as the name of an increment does; the metadata tells, where there is
 // one. One that cannot be read counts: the archive it belongs to fails by it.
 async function onlyIncrements(
   names: readonly string[],
@@ -221,8 +221,8 @@ async function onlyIncrements(
   const found: string[] = []
   for (const name of names) {
     // Where it cannot be read, the name decides; whoever reads the archive tells of it.
-    const record = await delivery.readRecord(join(dir, name)).catch(() => undefined)
-    if (!record || record.requires) found.push(name)
+    const metadata = await delivery.readMetadata(join(dir, name)).catch(() => undefined)
+    if (!metadata || metadata.requires) found.push(name)
   }
   return found
 }
@@ -251,7 +251,7 @@ function quote(names: readonly string[]): string {
 async function isThere(path: string): Promise<boolean> {
   const found = await lstat(path).catch((error: unknown) => {
     // What is named may be longer than a file's name.
-    if (!isSystemError(error) || error.code !== 'ENAMETOOLONG') return nothing(error)
+    if (!isSystemError(error) || error.code !== 'ENAMETOOLONG') return ignoreNotFound(error)
     return undefined
   })
   return found !== undefined && !found.isDirectory()

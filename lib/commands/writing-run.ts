@@ -1,24 +1,24 @@
-// The beginning of a run that writes to a carry directory: it has to be the
+// The beginning of a run that writes to a delivery: it has to be the
 // only one there, and clears up after one that was killed. An archive that was
 // put in place without its metadata gets it from the temporary file.
 import { lstat, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { isRecordName, recordedName } from '../delivery/name.ts'
-import { formatRecord, type ArchiveRecord } from '../delivery/metadata.ts'
+import { isMetadataName, describedArchive } from '../delivery/name.ts'
+import { formatMetadata, type ArchiveMetadata } from '../delivery/metadata.ts'
 import { isLockTemporary, isPendingName, isTemporaryName } from '../io/atomic-file.ts'
 import {
   checkDirectory,
   isListed,
-  placeRecord,
+  placeMetadata,
   readChecksums,
   readPending,
-  readRecord,
+  readMetadata,
   readSums,
   removeListed,
 } from '../delivery/directory.ts'
 import { lockDirectory, removeOldLockFiles } from '../io/directory-lock.ts'
-import { nothing, toToolError } from '../core/errors.ts'
+import { ignoreNotFound, toToolError } from '../core/errors.ts'
 import { hashFile } from '../io/file-range.ts'
 import { findLost } from './missing-files.ts'
 import type { VerbContext } from '../core/outcome.ts'
@@ -65,7 +65,9 @@ async function dropLost(dir: string, { notify }: VerbContext): Promise<void> {
     notify({ type: 'warning', text: doubt?.message ?? dropped })
   }
   const names = await readdir(dir)
-  const alone = names.filter((name) => isRecordName(name) && !names.includes(recordedName(name)))
+  const alone = names.filter(
+    (name) => isMetadataName(name) && !names.includes(describedArchive(name)),
+  )
   for (const name of alone.filter((each) => !each.startsWith('.'))) {
     const text = `"${name}" lies here without its archive: --forget takes it out`
     notify({ type: 'warning', text })
@@ -74,22 +76,24 @@ async function dropLost(dir: string, { notify }: VerbContext): Promise<void> {
 
 // A run that was ended had its archive in place, but not yet all that belongs to it.
 async function finishCommit(dir: string, name: string, context: VerbContext): Promise<void> {
-  const record = await readPending(join(dir, name))
-  if (!record) return
-  const { file, sizeBytes, sha256 } = record.archive
+  const metadata = await readPending(join(dir, name))
+  if (!metadata) return
+  const { file, sizeBytes, sha256 } = metadata.archive
   const archive = join(dir, file)
-  const found = await lstat(archive).catch(nothing)
+  const found = await lstat(archive).catch(ignoreNotFound)
   if (!found?.isFile() || found.size !== sizeBytes) return
-  if (await isInPlace(archive, record)) return
+  if (await isInPlace(archive, metadata)) return
   const text = `checking "${file}": a run was ended before it wrote the metadata of an archive`
   context.notify({ type: 'remark', text })
-  if ((await hashFile(archive, context.signal)) === sha256) await placeRecord(archive, record)
+  if ((await hashFile(archive, context.signal)) === sha256) await placeMetadata(archive, metadata)
 }
 
-async function isInPlace(archive: string, record: ArchiveRecord): Promise<boolean> {
-  const found = await readRecord(archive).catch((error: unknown) => {
+async function isInPlace(archive: string, metadata: ArchiveMetadata): Promise<boolean> {
+  const found = await readMetadata(archive).catch((error: unknown) => {
     // What cannot be read is written anew.
     if (!toToolError(error)) throw error
   })
-  return found && formatRecord(found) === formatRecord(record) ? isListed(archive, record) : false
+  return found && formatMetadata(found) === formatMetadata(metadata)
+    ? isListed(archive, metadata)
+    : false
 }

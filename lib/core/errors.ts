@@ -151,13 +151,13 @@ export function isInterruption(error: unknown): boolean {
 }
 
 /** @returns whether it says that there is no such file or directory */
-export function isAbsent(error: unknown): boolean {
+export function isNotFound(error: unknown): boolean {
   return isSystemError(error) && ['ENOENT', 'ENOTDIR'].includes(error.code)
 }
 
 /** For a promise's catch: a file that is not there is no failure. */
-export function nothing(error: unknown): undefined {
-  if (!isAbsent(error)) throw error
+export function ignoreNotFound(error: unknown): undefined {
+  if (!isNotFound(error)) throw error
 }
 
 function describe(error: Error & { syscall: string; path?: string }): string {

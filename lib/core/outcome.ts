@@ -62,7 +62,7 @@ export interface Outcome {
   readonly error?: ToolError | undefined
 }
 
-/** What an archive holds, by its record. */
+/** What an archive holds, by its metadata. */
 export interface Holding {
   /** `os/architecture[/variant]`; absent for several archives together. */
   readonly platform?: string
@@ -96,7 +96,7 @@ export type Result = Omit<Outcome, 'image' | 'archive' | 'elapsedMs' | 'notes'> 
  * @returns the outcome, `failed` where an expected error was thrown
  * @throws INTERRUPTED where the run is, and what is a bug
  */
-export async function attempt(
+export async function toOutcome(
   image: string,
   archive: string,
   { signal }: Pick<VerbContext, 'signal'>,

@@ -1,11 +1,11 @@
-// What earlier deliveries carried, by their records. A layer counts only at the
+// What earlier deliveries carried, by their metadata. A layer counts only at the
 // same place of the same chain: that is how a graph-driver store knows it, so
 // that a tar without it loads there by hand as well.
 import { layerDigest } from '../image/docker-archive.ts'
-import type { ArchiveRecord, KnownLayer } from './metadata.ts'
+import type { ArchiveMetadata, CachedLayer } from './metadata.ts'
 
 /** A layer that was delivered. */
-export interface DeliveredLayer extends KnownLayer {
+export interface DeliveredLayer extends CachedLayer {
   /** File name of the archive that carried it. */
   readonly archive: string
 }
@@ -16,23 +16,23 @@ export interface DeliveredLayer extends KnownLayer {
  * @returns those of its layers that need not go over again, by digest
  */
 export function deliveredLayers(
-  records: readonly ArchiveRecord[],
+  all: readonly ArchiveMetadata[],
   diffIds: readonly string[],
   isLost: (layer: DeliveredLayer) => boolean = () => false,
 ): Map<string, DeliveredLayer> {
-  const chains = records.flatMap((record) =>
-    record.images.map(({ layers }) => {
-      return { record, layers: layers.slice(0, commonLength(layers, diffIds)) }
+  const chains = all.flatMap((metadata) =>
+    metadata.images.map(({ layers }) => {
+      return { metadata, layers: layers.slice(0, commonLength(layers, diffIds)) }
     }),
   )
   const longest = Math.max(0, ...chains.map(({ layers }) => layers.length))
   // A layer that comes once more above them has to be there for its second place.
   const above = new Set(diffIds.slice(longest))
   const found = new Map<string, DeliveredLayer>()
-  for (const { record, layers } of chains) {
+  for (const { metadata, layers } of chains) {
     for (const layer of layers.filter(({ diffId }) => !above.has(diffId))) {
       const digest = layerDigest(layer)
-      const delivered = { digest, sizeBytes: layer.sizeBytes, archive: carrier(record, digest) }
+      const delivered = { digest, sizeBytes: layer.sizeBytes, archive: carrier(metadata, digest) }
       if (!found.has(digest) && !isLost(delivered)) found.set(digest, delivered)
     }
   }
@@ -47,7 +47,7 @@ function commonLength(
   return end === -1 ? layers.length : end
 }
 
-function carrier(record: ArchiveRecord, digest: string): string {
-  const required = record.requires?.find((layer) => layer.digest === digest)
-  return required?.archive ?? record.archive.file
+function carrier(metadata: ArchiveMetadata, digest: string): string {
+  const external = metadata.requires?.find((layer) => layer.digest === digest)
+  return external?.archive ?? metadata.archive.file
 }

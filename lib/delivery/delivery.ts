@@ -3,8 +3,8 @@
 import { basename, dirname, join, resolve } from 'node:path'
 
 import { expectEqual } from './expect-equal.ts'
-import { LIST_NAME, SUMS_NAME, isRecordName, recordName } from './name.ts'
-import { parseRecord, type ArchiveRecord } from './metadata.ts'
+import { LIST_NAME, SUMS_NAME, isMetadataName, metadataName } from './name.ts'
+import { parseMetadata, type ArchiveMetadata } from './metadata.ts'
 import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './sha256sums.ts'
 import { ToolError } from '../core/errors.ts'
 import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile } from '../io/small-file.ts'
@@ -12,7 +12,7 @@ import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile } from '../io/small-f
 /** What a run takes for a delivery's own. */
 export interface DeliveryOptions {
   readonly dir: string
-  /** Directories with earlier archives: what is taken from them is proven by those that need it. */
+  /** Directories with earlier archives: what is taken from them is verified by those that need it. */
   readonly bases: readonly string[]
   /** The sha256 that SHA256SUMS itself has to have, in hex; anything without it. */
   readonly sumsSha256: string | undefined
@@ -49,7 +49,7 @@ export interface Delivery {
    * @returns its metadata, or undefined if there is none
    * @throws as {@link Delivery.readFile}; BAD_RECORD
    */
-  readonly readRecord: (archive: string) => Promise<ArchiveRecord | undefined>
+  readonly readMetadata: (archive: string) => Promise<ArchiveMetadata | undefined>
 }
 
 /** @returns what reads deliveries as they are to be taken. */
@@ -75,7 +75,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const readFile: Delivery['readFile'] = async (file, maxBytes) => {
     const found = await readSmallFile(file, { maxBytes })
     const want = found && (await listedSum(file))
-    const what = isRecordName(file) ? 'the record' : `"${basename(file)}"`
+    const what = isMetadataName(file) ? 'the metadata' : `"${basename(file)}"`
     if (want !== undefined) {
       expectEqual(`sha256 of ${what}, by SHA256SUMS`, found?.sha256 ?? '', want, hintFor(file))
     }
@@ -85,10 +85,10 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     manifestOf,
     listedSum,
     readFile,
-    async readRecord(archive) {
-      const file = recordName(archive)
+    async readMetadata(archive) {
+      const file = metadataName(archive)
       const bytes = await readFile(file, MAX_METADATA_BYTES)
-      return bytes && parseRecord(bytes.toString('utf8'), basename(file))
+      return bytes && parseMetadata(bytes.toString('utf8'), basename(file))
     },
   }
 }

@@ -1,11 +1,11 @@
-// The carry directory: archives, their records and SHA256SUMS. Each archive is
+// The delivery: archives, their metadata and SHA256SUMS. Each archive is
 // replaced whole, and before its metadata and checksums: what fails leaves all
 // three as they were, and what is ended in between is finished by the next run.
 import { lstat, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
-import { SUMS_NAME, isArchiveName, recordName } from './name.ts'
-import { formatRecord, parseRecord, type ArchiveRecord } from './metadata.ts'
+import { SUMS_NAME, isArchiveName, metadataName } from './name.ts'
+import { formatMetadata, parseMetadata, type ArchiveMetadata } from './metadata.ts'
 import {
   createAtomicFile,
   syncDirectory,
@@ -22,7 +22,7 @@ import {
   type ListedFile,
 } from './sha256sums.ts'
 import { checkLock } from '../io/directory-lock.ts'
-import { ToolError, nothing } from '../core/errors.ts'
+import { ToolError, ignoreNotFound } from '../core/errors.ts'
 import { hashFile } from '../io/file-range.ts'
 import type { VerbContext } from '../core/outcome.ts'
 import {
@@ -35,7 +35,7 @@ import {
 
 /** @throws NO_DIRECTORY where there is none */
 export async function checkDirectory(dir: string): Promise<void> {
-  const found = await stat(dir).catch(nothing)
+  const found = await stat(dir).catch(ignoreNotFound)
   if (found?.isDirectory()) return
   throw new ToolError('NO_DIRECTORY', `open "${dir}": there is no such directory`, {
     hint: 'check its name, mount the disk, or make it with mkdir',
@@ -51,47 +51,47 @@ export async function listArchives(dir: string): Promise<string[]> {
 
 /**
  * @param archive - path of an archive
- * @returns its record, or undefined where there is none
+ * @returns its metadata, or undefined where there is none
  * @throws BAD_RECORD, BAD_FILE
  */
-export async function readRecord(archive: string): Promise<ArchiveRecord | undefined> {
-  const file = recordName(archive)
+export async function readMetadata(archive: string): Promise<ArchiveMetadata | undefined> {
+  const file = metadataName(archive)
   const found = await readSmallFile(file, { maxBytes: MAX_METADATA_BYTES })
-  return found && parseRecord(found.bytes.toString('utf8'), basename(file))
+  return found && parseMetadata(found.bytes.toString('utf8'), basename(file))
 }
 
 /** @returns the metadata of an archive that is being put in place, or undefined if it was not written to its end. */
-export async function readPending(path: string): Promise<ArchiveRecord | undefined> {
+export async function readPending(path: string): Promise<ArchiveMetadata | undefined> {
   try {
     const found = await readSmallFile(path, { maxBytes: MAX_METADATA_BYTES })
-    const record = found && parseRecord(found.bytes.toString('utf8'), path)
-    return record && isArchiveName(record.archive.file) ? record : undefined
+    const metadata = found && parseMetadata(found.bytes.toString('utf8'), path)
+    return metadata && isArchiveName(metadata.archive.file) ? metadata : undefined
   } catch (error) {
     if (error instanceof ToolError) return undefined
     throw error
   }
 }
 
-/** @returns whether the archive of this record is there and need not be made again. */
+/** @returns whether the archive of this metadata is there and need not be made again. */
 export async function isUpToDate(
   archive: string,
-  record: ArchiveRecord,
+  metadata: ArchiveMetadata,
   { force, coding, notify, signal }: VerbContext & { force: boolean; coding: Coding },
 ): Promise<boolean> {
-  if (force || !isSameCoding(record.archive, coding)) return false
-  const found = await lstat(archive).catch(nothing)
-  if (!found?.isFile() || found.size !== record.archive.sizeBytes) return false
+  if (force || !isSameCoding(metadata.archive, coding)) return false
+  const found = await lstat(archive).catch(ignoreNotFound)
+  if (!found?.isFile() || found.size !== metadata.archive.sizeBytes) return false
   const listed = await readChecksums(dirname(archive))
-  const sums = [...(await checksumsOf(archive, record))]
+  const sums = [...(await checksumsOf(archive, metadata))]
   // What is not listed may be so by a crash, or be another's; what was listed was right then.
   const changed = sums.find(([name, sha256]) => (listed.get(name) ?? sha256) !== sha256)
   const isKnown = listed.has(basename(archive))
-  if (!changed && (isKnown || (await hashFile(archive, signal)) === record.archive.sha256)) {
+  if (!changed && (isKnown || (await hashFile(archive, signal)) === metadata.archive.sha256)) {
     return true
   }
   const who = changed
-    ? 'SHA256SUMS has another sha256 for it or its record'
-    : 'it is not what its record tells'
+    ? 'SHA256SUMS has another sha256 for it or its metadata'
+    : 'it is not what its metadata tells'
   const text = `"${archive}" is not up to date: ${who}`
   notify({ type: 'warning', text })
   return false
@@ -103,28 +103,28 @@ export async function readChecksums(dir: string): Promise<Map<string, string>> {
 }
 
 /**
- * Puts a finished archive in place, with its record and checksums. Its metadata
+ * Puts a finished archive in place, with its metadata and checksums. Its metadata
  * waits in a temporary file until all is done: by it, the next run finishes
  * what a crash cut short.
  *
  * @throws BUSY where this run has lost the directory's lock. What fails before
- *   the archive is in place leaves the old one, its record and its checksums.
+ *   the archive is in place leaves the old one, its metadata and its checksums.
  */
 export async function commitArchive(
   archive: string,
   file: AtomicFile,
-  record: ArchiveRecord,
+  metadata: ArchiveMetadata,
 ): Promise<void> {
   const dir = dirname(archive)
-  const text = formatRecord(record)
+  const text = formatMetadata(metadata)
   const temporaries: AtomicFile[] = []
   let isReplaced = false
   try {
     // Where there is no room for them, the old archive stays.
     const pending = await writeTemporary(dir, text, 'metadata')
     temporaries.push(pending)
-    const recordFile = await writeTemporary(dir, text)
-    temporaries.push(recordFile)
+    const metadataFile = await writeTemporary(dir, text)
+    temporaries.push(metadataFile)
     // Some file systems keep no order: the pending metadata has to be there first.
     await syncDirectory(dir)
     await checkLock(dir)
@@ -132,9 +132,9 @@ export async function commitArchive(
     isReplaced = true
     await syncDirectory(dir)
     await checkLock(dir)
-    await recordFile.commit(recordName(archive))
+    await metadataFile.commit(metadataName(archive))
     await syncDirectory(dir)
-    await listChecksums(archive, record)
+    await listChecksums(archive, metadata)
     isReplaced = false
   } finally {
     for (const each of temporaries.slice(isReplaced ? 1 : 0)) await each.discard()
@@ -154,44 +154,44 @@ async function writeTemporary(dir: string, text: string, kind?: 'metadata'): Pro
 }
 
 /**
- * Puts the record of an archive that is in place beside it, and lists both.
+ * Puts the metadata of an archive that is in place beside it, and lists both.
  *
  * @throws BUSY where this run has lost the directory's lock
  */
-export async function placeRecord(archive: string, record: ArchiveRecord): Promise<void> {
+export async function placeMetadata(archive: string, metadata: ArchiveMetadata): Promise<void> {
   const dir = dirname(archive)
   await checkLock(dir)
-  await writeFileAtomic(recordName(archive), formatRecord(record))
+  await writeFileAtomic(metadataName(archive), formatMetadata(metadata))
   await syncDirectory(dir)
-  await listChecksums(archive, record)
+  await listChecksums(archive, metadata)
 }
 
 /**
- * Takes an archive away, with its record and checksums.
+ * Takes an archive away, with its metadata and checksums.
  *
  * @returns whether there was one
  * @throws BUSY where this run has lost the directory's lock
  */
 export async function removeArchive(archive: string): Promise<boolean> {
-  if (!(await lstat(archive).catch(nothing))) return false
+  if (!(await lstat(archive).catch(ignoreNotFound))) return false
   const dir = dirname(archive)
   await checkLock(dir)
   // From there the next run puts it back if the archive is still there.
   const aside = await temporaryPath(dir, 'metadata')
-  await rename(recordName(archive), aside).catch(nothing)
+  await rename(metadataName(archive), aside).catch(ignoreNotFound)
   try {
     await unlink(archive)
   } catch (error) {
-    await rename(aside, recordName(archive)).catch(nothing)
+    await rename(aside, metadataName(archive)).catch(ignoreNotFound)
     throw error
   }
-  await removeChecksums(dir, [basename(archive), basename(recordName(archive))])
+  await removeChecksums(dir, [basename(archive), basename(metadataName(archive))])
   await rm(aside, { force: true })
   return true
 }
 
 /**
- * Takes out what there is of an archive: itself, its record, its checksums.
+ * Takes out what there is of an archive: itself, its metadata, its checksums.
  *
  * @throws BUSY where this run has lost the directory's lock
  */
@@ -199,8 +199,8 @@ export async function forgetArchive(archive: string): Promise<void> {
   if (await removeArchive(archive)) return
   const dir = dirname(archive)
   await checkLock(dir)
-  await rm(recordName(archive), { force: true })
-  await removeChecksums(dir, [basename(archive), basename(recordName(archive))])
+  await rm(metadataName(archive), { force: true })
+  await removeChecksums(dir, [basename(archive), basename(metadataName(archive))])
 }
 
 /** Takes files out of SHA256SUMS. */
@@ -213,25 +213,28 @@ function removeChecksums(dir: string, names: readonly string[]): Promise<void> {
   return changeSums(dir, new Map(names.map((name) => [name, undefined])))
 }
 
-/** Makes sure that SHA256SUMS lists an archive and its record: a crash may have come before that. */
-export async function listChecksums(archive: string, record: ArchiveRecord): Promise<void> {
-  await changeSums(dirname(archive), await checksumsOf(archive, record))
+/** Makes sure that SHA256SUMS lists an archive and its metadata: a crash may have come before that. */
+export async function listChecksums(archive: string, metadata: ArchiveMetadata): Promise<void> {
+  await changeSums(dirname(archive), await checksumsOf(archive, metadata))
 }
 
-/** @returns whether SHA256SUMS has the checksums of an archive and its record. */
-export async function isListed(archive: string, record: ArchiveRecord): Promise<boolean> {
+/** @returns whether SHA256SUMS has the checksums of an archive and its metadata. */
+export async function isListed(archive: string, metadata: ArchiveMetadata): Promise<boolean> {
   const listed = await readChecksums(dirname(archive))
-  const sums = await checksumsOf(archive, record)
+  const sums = await checksumsOf(archive, metadata)
   return [...sums].every(([name, sha256]) => listed.get(name) === sha256)
 }
 
-async function checksumsOf(archive: string, record: ArchiveRecord): Promise<Map<string, string>> {
-  const file = recordName(archive)
+async function checksumsOf(
+  archive: string,
+  metadata: ArchiveMetadata,
+): Promise<Map<string, string>> {
+  const file = metadataName(archive)
   const found = await readSmallFile(file, { maxBytes: MAX_METADATA_BYTES })
   return new Map([
-    [basename(archive), record.archive.sha256],
+    [basename(archive), metadata.archive.sha256],
     // Gone since it was read: whoever looks for it finds that it is listed.
-    [basename(file), found?.sha256 ?? sha256Of(formatRecord(record))],
+    [basename(file), found?.sha256 ?? sha256Of(formatMetadata(metadata))],
   ])
 }
 

@@ -4,16 +4,16 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
-import { recordName } from './name.ts'
-import type { ArchiveRecord } from './metadata.ts'
+import { metadataName } from './name.ts'
+import type { ArchiveMetadata } from './metadata.ts'
 import { isPendingName } from '../io/atomic-file.ts'
-import { readPending, readRecord } from './directory.ts'
-import { ToolError, isSystemError, nothing } from '../core/errors.ts'
+import { readPending, readMetadata } from './directory.ts'
+import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
 
 /** What lies there. */
 export interface ExistingArchive {
   /** Its metadata; undefined where it has none that can be read. */
-  readonly record: ArchiveRecord | undefined
+  readonly metadata: ArchiveMetadata | undefined
   /** Why it may not be replaced; undefined where its metadata can be read. */
   readonly refusal: ToolError | undefined
 }
@@ -25,13 +25,13 @@ export interface ExistingArchive {
  */
 export async function examineArchive(archive: string): Promise<ExistingArchive | undefined> {
   try {
-    const record = await readRecord(archive)
-    if (record) return { record, refusal: undefined }
+    const metadata = await readMetadata(archive)
+    if (metadata) return { metadata, refusal: undefined }
     const isThere = (await isFileThere(archive)) && !(await hasPending(archive))
-    return isThere ? { record, refusal: unknownArchive(archive) } : undefined
+    return isThere ? { metadata, refusal: unknownArchive(archive) } : undefined
   } catch (error) {
     if (!(error instanceof ToolError) || error.code !== 'BAD_RECORD') throw error
-    return { record: undefined, refusal: damagedMetadata(archive, error) }
+    return { metadata: undefined, refusal: damagedMetadata(archive, error) }
   }
 }
 
@@ -53,12 +53,12 @@ export async function examineBeside(archive: string): Promise<ExistingArchive | 
  * @returns the metadata of an archive; undefined where there is none, or where it is damaged
  * @throws what the system says of metadata that is there and cannot be read
  */
-export async function readGoodRecord(archive: string): Promise<ArchiveRecord | undefined> {
-  return (await examineBeside(archive))?.record
+export async function readValidMetadata(archive: string): Promise<ArchiveMetadata | undefined> {
+  return (await examineBeside(archive))?.metadata
 }
 
 async function isFileThere(path: string): Promise<boolean> {
-  return (await lstat(path).catch(nothing)) !== undefined
+  return (await lstat(path).catch(ignoreNotFound)) !== undefined
 }
 
 // The next run that writes finishes it: it is one of ours.
@@ -79,9 +79,9 @@ function unknownArchive(archive: string): ToolError {
 }
 
 function damagedMetadata(archive: string, cause: ToolError): ToolError {
-  const record = basename(recordName(archive))
+  const metadata = basename(metadataName(archive))
   return new ToolError('BAD_RECORD', `replace "${archive}": ${cause.message}`, {
-    hint: `copy "${record}" again, move both files away, or use --force to replace the archive`,
+    hint: `copy "${metadata}" again, move both files away, or use --force to replace the archive`,
     cause,
   })
 }

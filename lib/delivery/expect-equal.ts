@@ -2,7 +2,7 @@
 import { ToolError } from '../core/errors.ts'
 
 const COPY_AGAIN =
-  'it was changed or damaged: copy the archive and its record again from where they were made'
+  'it was changed or damaged: copy the archive and its metadata again from where they were made'
 
 /** @throws MISMATCH where they differ */
 export function expectEqual(

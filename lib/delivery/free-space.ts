@@ -8,7 +8,7 @@ import type { Notice } from '../core/outcome.ts'
 // Of its tar, xz left 24 % of CUDA libraries and programs. What is mostly
 // trained weights stays near 90 %; nothing that is of use falls below 5 %.
 const USUAL_SHARE = 0.5
-const LEAST_SHARE = 0.05
+const MIN_SHARE = 0.05
 
 /**
  * @param dir - where the archives go
@@ -23,7 +23,7 @@ export async function checkSpace(
   const { bavail, bsize } = await statfs(dir)
   const free = bavail * bsize
   const text = `"${dir}" has ${formatBytes(free)} free for ${formatBytes(imageBytes)} of images`
-  if (free < imageBytes * LEAST_SHARE) {
+  if (free < imageBytes * MIN_SHARE) {
     throw new ToolError('NO_SPACE', `save: ${text}, which cannot fit`, {
       hint: 'free some space, or use another --dir',
     })

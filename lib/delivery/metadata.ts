@@ -1,4 +1,4 @@
-// The archive record: JSON beside an archive that adds proof and speed. It
+// The archive metadata: JSON beside an archive that adds proof and speed. It
 // came on a disk from elsewhere, so it is input to be validated.
 import * as v from 'valibot'
 
@@ -10,8 +10,8 @@ import { readReference } from '../image/reference.ts'
 import { hasTooManyParts } from '../image/members.ts'
 import { hasControls } from '../core/visible-text.ts'
 
-/** The version of the record that this tool writes, and the newest it reads. */
-export const RECORD_SCHEMA = 1
+/** The version of the metadata that this tool writes, and the newest it reads. */
+export const METADATA_SCHEMA = 1
 
 // An image has at most 127 layers; a tar of several images has some more.
 const MAX_SEGMENTS = 10_000
@@ -27,7 +27,7 @@ const FileName = v.pipe(
   v.string(),
   v.check(
     (name) => !/[/\\\0]|^\.{0,2}$/.test(name),
-    'is no plain file name: a record names nothing outside its directory',
+    'is no plain file name: metadata names nothing outside its directory',
   ),
   v.check((name) => Buffer.byteLength(name) <= MAX_NAME_BYTES, 'is longer than a name can be'),
   v.check((name) => !hasControls(name), 'has control characters'),
@@ -73,15 +73,15 @@ const Segment = v.object({
   layerDigest: v.exactOptional(Digest),
 })
 
-const Required = v.object({
+const ExternalLayerSchema = v.object({
   digest: Digest,
   sizeBytes: Bytes,
   path: v.pipe(v.string(), v.check(isPlainPath, 'is no path inside a tar')),
   archive: FileName,
 })
 
-const Record = v.object({
-  schema: v.literal(RECORD_SCHEMA),
+const Metadata = v.object({
+  schema: v.literal(METADATA_SCHEMA),
   images: v.pipe(v.array(Image), v.maxLength(MAX_IMAGES, tooMany)),
   archive: v.object({
     file: FileName,
@@ -98,21 +98,23 @@ const Record = v.object({
     modified: v.exactOptional(Time),
   }),
   segments: v.pipe(v.array(Segment), v.maxLength(MAX_SEGMENTS, tooMany)),
-  requires: v.exactOptional(v.pipe(v.array(Required), v.maxLength(MAX_SEGMENTS, tooMany))),
+  requires: v.exactOptional(
+    v.pipe(v.array(ExternalLayerSchema), v.maxLength(MAX_SEGMENTS, tooMany)),
+  ),
 })
 
 /** A part of an archive that was compressed on its own; `layerDigest` is that of the layer that it is. */
 export type Segment = v.InferOutput<typeof Segment>
 
 /** A layer that is known to be somewhere else. */
-export interface KnownLayer {
+export interface CachedLayer {
   /** `sha256:…` of its content as it lies in a tar. */
   readonly digest: string
   readonly sizeBytes: number
 }
 
-/** An image as a record knows it: what is in the tar, what was asked for, what the engine called it. */
-export interface RecordedImage extends ArchivedImage {
+/** An image as metadata knows it: what is in the tar, what was asked for, what the engine called it. */
+export interface SavedImage extends ArchivedImage {
   /** As in the list. */
   readonly reference?: string
   /** As the engine gave it. */
@@ -126,43 +128,43 @@ export interface RecordedImage extends ArchivedImage {
  * tar is no saved image; `tar.modified` is the time of the tar that
  * `compress_tars` read; sizes and offsets are in bytes.
  */
-export type ArchiveRecord = Omit<v.InferOutput<typeof Record>, 'images'> & {
-  readonly images: readonly RecordedImage[]
+export type ArchiveMetadata = Omit<v.InferOutput<typeof Metadata>, 'images'> & {
+  readonly images: readonly SavedImage[]
 }
 
 /**
- * @param text - a record
+ * @param text - metadata
  * @param file - its name, for errors
- * @throws BAD_RECORD where it is no record, or one of a newer schema
+ * @throws BAD_RECORD where it is no metadata, or one of a newer schema
  */
-export function parseRecord(text: string, file: string): ArchiveRecord {
+export function parseMetadata(text: string, file: string): ArchiveMetadata {
   const json = parseJson(text, file)
   const schema = v.safeParse(v.object({ schema: v.number() }), json)
-  if (schema.success && schema.output.schema > RECORD_SCHEMA) {
+  if (schema.success && schema.output.schema > METADATA_SCHEMA) {
     throw new ToolError(
       'BAD_RECORD',
-      `read "${file}": schema: got ${schema.output.schema}, want at most ${RECORD_SCHEMA}`,
+      `read "${file}": schema: got ${schema.output.schema}, want at most ${METADATA_SCHEMA}`,
       { hint: 'use the tools that came with the archives' },
     )
   }
   // Of a million wrong values one is enough.
-  const parsed = v.safeParse(Record, json, { abortEarly: true })
+  const parsed = v.safeParse(Metadata, json, { abortEarly: true })
   if (parsed.success) {
     checkSegments(parsed.output, file)
     return parsed.output
   }
   const issue = parsed.issues[0]
-  throw badRecord(file, `${v.getDotPath(issue) ?? 'record'}: ${issue.message}`)
+  throw badMetadata(file, `${v.getDotPath(issue) ?? 'metadata'}: ${issue.message}`)
 }
 
-/** @returns the record as text, its keys in an order that never changes. */
-export function formatRecord(record: ArchiveRecord): string {
-  return `${JSON.stringify(v.parse(Record, record), undefined, 2)}\n`
+/** @returns the metadata as text, its keys in an order that never changes. */
+export function formatMetadata(metadata: ArchiveMetadata): string {
+  return `${JSON.stringify(v.parse(Metadata, metadata), undefined, 2)}\n`
 }
 
 // They lie one after the other, and are all of the archive and of the tar.
 function checkSegments(
-  { archive, tar, segments }: v.InferOutput<typeof Record>,
+  { archive, tar, segments }: v.InferOutput<typeof Metadata>,
   file: string,
 ): void {
   let offsetBytes = 0
@@ -179,7 +181,7 @@ function checkSegments(
 }
 
 function checkOffset(what: string, got: number, want: number, file: string): void {
-  if (got !== want) throw badRecord(file, `${what}: got ${got}, want ${want}`)
+  if (got !== want) throw badMetadata(file, `${what}: got ${got}, want ${want}`)
 }
 
 function isPlainPath(path: string): boolean {
@@ -195,13 +197,13 @@ function parseJson(text: string, file: string): unknown {
   try {
     if (!hasTooManyParts(Buffer.from(text))) return JSON.parse(text)
   } catch {
-    throw badRecord(file, 'it is no JSON')
+    throw badMetadata(file, 'it is no JSON')
   }
-  throw badRecord(file, 'it has more parts than metadata have')
+  throw badMetadata(file, 'it has more parts than metadata have')
 }
 
-function badRecord(file: string, why: string): ToolError {
+function badMetadata(file: string, why: string): ToolError {
   return new ToolError('BAD_RECORD', `read "${file}": ${why}`, {
-    hint: 'the archive itself may be whole: remove its record to use it without that proof',
+    hint: 'the archive itself may be whole: remove its metadata to use it without that proof',
   })
 }

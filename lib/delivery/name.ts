@@ -1,4 +1,4 @@
-// The names of what lies in a carry directory, as the original scripts chose
+// The names of what lies in a delivery, as the original scripts chose
 // them: `/` → `_` and `:` → `-`.
 import { CODECS, ENDINGS, type Codec } from '../codec/formats.ts'
 import { ToolError } from '../core/errors.ts'
@@ -6,7 +6,7 @@ import { taggedName, type ImageReference } from '../image/reference.ts'
 
 const RECORD_ENDING = '.json'
 
-/** The name of the checksum file of a carry directory. */
+/** The name of the checksum file of a delivery. */
 export const SUMS_NAME = 'SHA256SUMS'
 
 /** The name of the list: read where no image is named, and put into the delivery. */
@@ -26,19 +26,19 @@ function stem(reference: ImageReference): string {
   return reference.text.replaceAll('/', '_').replaceAll(':', '-')
 }
 
-/** @returns the file name (or path) of the record of an archive. */
-export function recordName(archive: string): string {
+/** @returns the file name (or path) of the metadata of an archive. */
+export function metadataName(archive: string): string {
   return archive + RECORD_ENDING
 }
 
-/** @returns the archive whose record has that file name or path. */
-export function recordedName(record: string): string {
-  return record.slice(0, -RECORD_ENDING.length)
+/** @returns the archive whose metadata has that file name or path. */
+export function describedArchive(metadata: string): string {
+  return metadata.slice(0, -RECORD_ENDING.length)
 }
 
-/** @returns whether a file name or path is that of a record. */
-export function isRecordName(name: string): boolean {
-  return name.endsWith(RECORD_ENDING) && isArchiveName(recordedName(name))
+/** @returns whether a file name or path is that of metadata. */
+export function isMetadataName(name: string): boolean {
+  return name.endsWith(RECORD_ENDING) && isArchiveName(describedArchive(name))
 }
 
 /** @returns the file name (or path) of the increment in place of an archive. */

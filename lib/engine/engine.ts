@@ -1,7 +1,7 @@
 // The container engine, by its command: short questions by ask.ts, image
 // bytes through streams.
-import { ask, NOT_FOUND, type Answer } from '../io/run-command.ts'
-import { startChild, type Child } from '../io/child.ts'
+import { runCommand, NOT_FOUND, type CommandResult } from '../io/run-command.ts'
+import { startChild, type Task } from '../io/child.ts'
 import { engineError, unpackError } from './error.ts'
 import { parseInspection, type EngineImage, type Inspection } from './inspect.ts'
 import { parseInfo, type EngineInfo } from './info.ts'
@@ -71,8 +71,11 @@ type Asked = Pick<Engine, 'name' | 'signal'>
  * @returns what it answers, well or not
  * @throws INTERRUPTED
  */
-export async function runEngine({ name, signal }: Asked, args: readonly string[]): Promise<Answer> {
-  const answer = await ask(name, args, signal)
+export async function runEngine(
+  { name, signal }: Asked,
+  args: readonly string[],
+): Promise<CommandResult> {
+  const answer = await runCommand(name, args, signal)
   // What was said until then may be cut off.
   if (signal?.aborted) throw interrupted()
   return answer
@@ -94,7 +97,10 @@ export async function askEngine(
 }
 
 /** @returns the error of an answer that tells of a failure. */
-export function answerError(action: string, { exitCode, stdout, stderr }: Answer): ToolError {
+export function answerError(
+  action: string,
+  { exitCode, stdout, stderr }: CommandResult,
+): ToolError {
   if (exitCode === NOT_FOUND) return engineError(action, 'command not found')
   const end = exitCode === null ? 'a signal' : `status ${exitCode}`
   return engineError(action, stderr.trim() || stdout.trim() || `it ended with ${end}`)
@@ -117,11 +123,11 @@ export function platformToSave(engine: Engine, platform: string): string | undef
  * @param platform - the image's own
  * @returns a child whose stdout is the image's tar
  */
-export function startSave(engine: Engine, reference: string, platform: string): Child {
+export function startSave(engine: Engine, reference: string, platform: string): Task {
   const chosen = platformToSave(engine, platform)
   const choice = chosen === undefined ? [] : ['--platform', chosen]
   return startChild(engine.name, ['save', ...choice, reference], {
-    explain: (stderr) => engineError(`save "${reference}"`, stderr),
+    toError: (stderr) => engineError(`save "${reference}"`, stderr),
   })
 }
 
@@ -129,7 +135,7 @@ export function startSave(engine: Engine, reference: string, platform: string): 
 export function startLoad(engine: Engine, what: string): Loading {
   const action = `load "${what}"`
   const child = startChild(engine.name, ['load'], {
-    explain: (stderr) => engineError(action, stderr),
+    toError: (stderr) => engineError(action, stderr),
   })
   const { hear, said } = createListener()
   child.stdout.setEncoding('utf8').on('data', hear)

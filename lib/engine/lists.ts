@@ -1,7 +1,7 @@
 // What a container engine has: the names of its images, and their layers.
 import * as v from 'valibot'
 
-import type { Answer } from '../io/run-command.ts'
+import type { CommandResult } from '../io/run-command.ts'
 import { chainIds } from '../image/chain-id.ts'
 import { answerError, askEngine, runEngine, type Engine } from './engine.ts'
 import type { ErrorCode } from '../core/errors.ts'
@@ -54,6 +54,6 @@ async function list(engine: Engine, args: readonly string[]): Promise<string[]> 
   return linesOf({ stdout: await askEngine(engine, 'list images', ['image', 'ls', ...args]) })
 }
 
-function linesOf({ stdout }: Pick<Answer, 'stdout'>): string[] {
+function linesOf({ stdout }: Pick<CommandResult, 'stdout'>): string[] {
   return stdout.split('\n').filter(Boolean)
 }

@@ -22,28 +22,28 @@ export interface ComparedImage extends ArchivedImage {
  */
 export function compareImage(
   engine: Engine,
-  own: EngineImage,
+  image: EngineImage,
   archived: ComparedImage,
 ): boolean | undefined {
-  if (isOtherImage(engine, own, archived)) return false
-  if (engine.idIsConfig || hasDigest(archived, own)) return true
-  return engine.name === 'docker' ? compareConfig(own, archived) : undefined
+  if (isOtherImage(engine, image, archived)) return false
+  if (engine.idIsConfig || hasDigest(archived, image)) return true
+  return engine.name === 'docker' ? compareConfig(image, archived) : undefined
 }
 
 /** @returns whether a digest, or the layers, show that the engine's image is another. */
-export function isOtherImage(engine: Engine, own: EngineImage, archived: ComparedImage): boolean {
-  if (!mayBeSame(engine, own, archived)) return true
-  const isTold = own.manifestDigest !== undefined && archived.manifestDigests.length > 0
-  return isTold && !archived.recompressed && !hasDigest(archived, own)
+export function isOtherImage(engine: Engine, image: EngineImage, archived: ComparedImage): boolean {
+  if (!mayBeSame(engine, image, archived)) return true
+  const isTold = image.manifestDigest !== undefined && archived.manifestDigests.length > 0
+  return isTold && !archived.recompressed && !hasDigest(archived, image)
 }
 
 /** @returns whether nothing that an engine tells at once speaks against it: its config digest, or its layers. */
 export function mayBeSame(
   { idIsConfig }: Pick<Engine, 'idIsConfig'>,
-  own: EngineImage,
+  image: EngineImage,
   archived: ArchivedImage,
 ): boolean {
-  return idIsConfig ? own.id === archived.configDigest : hasLayers(archived, own.diffIds)
+  return idIsConfig ? image.id === archived.configDigest : hasLayers(archived, image.diffIds)
 }
 
 /** @returns whether an archived image consists of just these layers. */
@@ -52,22 +52,24 @@ export function hasLayers(archived: ArchivedImage, diffIds: readonly string[]): 
 }
 
 // nerdctl tells the config's.
-function hasDigest({ manifestDigests, configDigest }: ArchivedImage, own: EngineImage): boolean {
-  return [...manifestDigests, configDigest].includes(own.manifestDigest ?? own.id)
+function hasDigest({ manifestDigests, configDigest }: ArchivedImage, image: EngineImage): boolean {
+  return [...manifestDigests, configDigest].includes(image.manifestDigest ?? image.id)
 }
 
 // The layers are the same already.
-function compareConfig(own: EngineImage, archived: ArchivedImage): boolean | undefined {
-  if (!isSamePlatform(own.platform, archived.platform)) return false
-  const [ownMs, archivedMs] = [own.created, archived.created].map((time) => Date.parse(time ?? ''))
+function compareConfig(image: EngineImage, archived: ArchivedImage): boolean | undefined {
+  if (!isSamePlatform(image.platform, archived.platform)) return false
+  const [ownMs, archivedMs] = [image.created, archived.created].map((time) =>
+    Date.parse(time ?? ''),
+  )
   if (ownMs !== archivedMs && !Number.isNaN(ownMs) && !Number.isNaN(archivedMs)) return false
-  if (own.settings === undefined || archived.settings === undefined) return undefined
-  return own.settings === archived.settings
+  if (image.settings === undefined || archived.settings === undefined) return undefined
+  return image.settings === archived.settings
 }
 
 // Not every engine tells a variant.
-function isSamePlatform(own: string, archived: string): boolean {
-  return `${own}/`.startsWith(`${archived}/`) || `${archived}/`.startsWith(`${own}/`)
+function isSamePlatform(image: string, archived: string): boolean {
+  return `${image}/`.startsWith(`${archived}/`) || `${archived}/`.startsWith(`${image}/`)
 }
 
 /** Reads the images of an archive from its tar, with their settings. */
@@ -80,15 +82,15 @@ export type ReadImages = () => Promise<readonly ArchivedImage[]>
  */
 export async function isSameImage(
   engine: Engine,
-  own: EngineImage,
+  image: EngineImage,
   archived: ComparedImage,
   readImages: ReadImages,
 ): Promise<boolean> {
-  const known = compareImage(engine, own, archived)
+  const known = compareImage(engine, image, archived)
   if (known !== undefined) return known
   const images = await readImages()
   const read = images.find(({ configDigest }) => configDigest === archived.configDigest)
-  return read !== undefined && compareImage(engine, own, { ...archived, ...read }) === true
+  return read !== undefined && compareImage(engine, image, { ...archived, ...read }) === true
 }
 
 /**
@@ -97,14 +99,14 @@ export async function isSameImage(
  * @param readImages - as for {@link isSameImage}
  * @returns the engine's own of an archived image, or undefined where it has none for certain
  */
-export async function findPresent(
+export async function findExisting(
   engine: Engine,
   archived: ComparedImage,
   readImages: ReadImages,
 ): Promise<EngineImage | undefined> {
   for (const id of await possibleIds(engine, archived)) {
-    const own = await inspectImage(engine, id, archived.platform)
-    if (own && (await isSameImage(engine, own, archived, readImages))) return own
+    const image = await inspectImage(engine, id, archived.platform)
+    if (image && (await isSameImage(engine, image, archived, readImages))) return image
   }
   return undefined
 }

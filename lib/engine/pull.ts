@@ -98,7 +98,7 @@ async function pullOnce(reference: ImageReference, options: PullOptions): Promis
   const choice = platform === undefined ? [] : ['--platform', platform]
   const child = startChild(engine.name, ['pull', ...choice, pullName(reference)], {
     stdout: drawProgress ? 'inherit' : 'pipe',
-    explain: (stderr) => engineError(`pull "${reference.text}"`, stderr, reference.registry),
+    toError: (stderr) => engineError(`pull "${reference.text}"`, stderr, reference.registry),
   })
   child.stdin.end()
   const show = async (): Promise<void> => {

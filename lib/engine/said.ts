@@ -1,6 +1,6 @@
 // What an engine says that it loaded, against what it was to load: of a tar that an
 // engine reads in another way than was done here, this is where it shows.
-import type { Child } from '../io/child.ts'
+import type { Task } from '../io/child.ts'
 import { ToolError } from '../core/errors.ts'
 import { familiarName } from '../image/reference.ts'
 
@@ -15,7 +15,7 @@ export interface EngineSaid {
 }
 
 /** An engine that takes a tar. */
-export interface Loading extends Child {
+export interface Loading extends Task {
   /** @returns all that it said; to be asked once it has ended. */
   readonly said: () => EngineSaid
 }

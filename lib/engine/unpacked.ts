@@ -88,7 +88,7 @@ async function isToldUnpacked(engine: Engine, image: EngineImage): Promise<boole
   const socketPath = manifestDigest === undefined ? undefined : await findSocket(engine)
   if (socketPath === undefined) return undefined
   const path = `/images/${encodeURIComponent(id)}/json?manifests=1`
-  const signals = [AbortSignal.timeout(PATIENCE_MS), ...(engine.signal ? [engine.signal] : [])]
+  const signals = [AbortSignal.timeout(KILL_TIMEOUT_MS), ...(engine.signal ? [engine.signal] : [])]
   try {
     const call = request({ socketPath, path, agent: false, signal: AbortSignal.any(signals) })
     const { Manifests } = v.parse(Inspected, await json(await answerTo(call.end())))
@@ -99,4 +99,4 @@ async function isToldUnpacked(engine: Engine, image: EngineImage): Promise<boole
   }
 }
 
-const PATIENCE_MS = 5000
+const KILL_TIMEOUT_MS = 5000

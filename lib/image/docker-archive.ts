@@ -1,5 +1,5 @@
 // What `docker save` writes, in the layouts of all engines: from the digests
-// of a tar's members to the images in it, each proven whole.
+// of a tar's members to the images in it, each verified whole.
 import * as v from 'valibot'
 
 import { compressionOf } from '../codec/detect.ts'
@@ -83,7 +83,7 @@ const Config = v.object({
 })
 
 /** A layer that an increment leaves to an earlier archive. */
-export interface RequiredLayer {
+export interface ExternalLayer {
   /** `sha256:…` of its content as it lies in a tar. */
   readonly digest: string
   readonly sizeBytes: number
@@ -95,7 +95,7 @@ export interface RequiredLayer {
 
 /**
  * @param tar - a tar read to its end
- * @param required - layers that it lacks, taken to be what they are said to be
+ * @param external - layers that it lacks, taken to be what they are said to be
  * @returns the images that its `manifest.json` names, in that order; none
  *   where it has no such member, or one of another kind: then it is no saved image
  * @throws BAD_IMAGE where anything of an image is missing or has another digest
@@ -103,11 +103,11 @@ export interface RequiredLayer {
  */
 export function readImages(
   tar: TarDigest,
-  required: readonly RequiredLayer[] = [],
+  external: readonly ExternalLayer[] = [],
 ): ArchivedImage[] {
   const manifest = readManifest(tar.members?.get('manifest.json'))
   if (!tar.members || !manifest) return []
-  const members = withRequired(tar.members, required)
+  const members = withExternal(tar.members, external)
   checkClashes(tar, members, new Set(manifest.flatMap((each) => [each.Config, ...each.Layers])))
   checkBlobs(members)
   const layout = readLayout(members)
@@ -137,8 +137,8 @@ function readManifest(
   return manifest.output
 }
 
-function withRequired(members: Members, required: readonly RequiredLayer[]): Members {
-  const claimed = required.map(({ path, digest, sizeBytes }): [string, DigestedMember] => {
+function withExternal(members: Members, external: readonly ExternalLayer[]): Members {
+  const claimed = external.map(({ path, digest, sizeBytes }): [string, DigestedMember] => {
     const sha256 = digest.slice('sha256:'.length)
     const kind = { type: '0', linkPath: '', sparse: false, offsetBytes: 0 }
     return [memberKey(path), { path, sizeBytes, sha256, ...kind }]

@@ -11,7 +11,7 @@ export const MAX_LAYERS = 1000
 export const MAX_ENTRIES = 10_000
 
 /** @throws BAD_IMAGE where there are more of a thing than there may be */
-export function checkCount(what: string, got: number, most: number): void {
-  if (got <= most) return
-  throw new ToolError('BAD_IMAGE', `check image: ${what}: got ${got}, want at most ${most}`)
+export function checkCount(what: string, got: number, max: number): void {
+  if (got <= max) return
+  throw new ToolError('BAD_IMAGE', `check image: ${what}: got ${got}, want at most ${max}`)
 }

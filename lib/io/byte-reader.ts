@@ -2,21 +2,21 @@
 import { ToolError } from '../core/errors.ts'
 
 /** Bytes of a stream, so many at a time. */
-export interface ByteTaker {
+export interface ByteReader {
   /** @throws TRUNCATED_TAR, or what was asked for, where there are fewer. */
-  take(sizeBytes: number): AsyncGenerator<Buffer>
+  readExactly(sizeBytes: number): AsyncGenerator<Buffer>
   /** @throws MISMATCH, or what was asked for, where there are more. */
   end(): Promise<void>
 }
 
 /**
- * @param explain - the error where there are more or fewer
+ * @param toError - the error where there are more or fewer
  * @returns what takes a stream's bytes, from its start on
  */
-export function createByteTaker(
+export function createByteReader(
   stream: AsyncIterable<Buffer>,
-  explain: (what: 'fewer' | 'more') => ToolError = wrongSize,
-): ByteTaker {
+  toError: (what: 'fewer' | 'more') => ToolError = sizeMismatchError,
+): ByteReader {
   const chunks = stream[Symbol.asyncIterator]()
   let rest: Buffer = Buffer.alloc(0)
   const next = async (): Promise<boolean> => {
@@ -25,9 +25,9 @@ export function createByteTaker(
     return !done
   }
   return {
-    async *take(sizeBytes) {
+    async *readExactly(sizeBytes) {
       for (let left = sizeBytes; left > 0;) {
-        if (rest.length === 0 && !(await next())) throw explain('fewer')
+        if (rest.length === 0 && !(await next())) throw toError('fewer')
         const chunk = rest.subarray(0, left)
         rest = rest.subarray(chunk.length)
         left -= chunk.length
@@ -35,15 +35,15 @@ export function createByteTaker(
       }
     },
     async end() {
-      if (rest.length > 0 || (await next())) throw explain('more')
+      if (rest.length > 0 || (await next())) throw toError('more')
     },
   }
 }
 
 // Fewer come of a decompressor that died, too: it tells more of that.
-function wrongSize(what: 'fewer' | 'more'): ToolError {
-  const message = `read segments: got ${what} bytes of tar than their record says`
+function sizeMismatchError(what: 'fewer' | 'more'): ToolError {
+  const message = `read segments: got ${what} bytes of tar than their metadata says`
   return new ToolError(what === 'fewer' ? 'TRUNCATED_TAR' : 'MISMATCH', message, {
-    hint: 'archive and record do not belong together: copy both again from where they were made',
+    hint: 'archive and metadata do not belong together: copy both again from where they were made',
   })
 }

@@ -24,21 +24,21 @@ export interface Ending {
 }
 
 /** A started child process. */
-export interface Child extends Ending {
+export interface Task extends Ending {
   readonly stdin: Writable
   readonly stdout: Readable
 }
 
 /** How to start a child, and how to tell of its failure. */
-export interface ChildOptions {
+export interface TaskOptions {
   /** `inherit`: straight to the terminal, through stderr; else into another child's stdin, or a socket. */
   readonly stdout?: 'pipe' | 'inherit' | Writable
   /** Without it this process's own. */
   readonly env?: NodeJS.ProcessEnv
   /** What it writes to stderr without meaning it. */
-  readonly noise?: RegExp
+  readonly ignoredStderr?: RegExp
   /** @returns the error for the end of its stderr, or for how it ended where it said nothing. */
-  readonly explain: (stderr: string) => ToolError
+  readonly toError: (stderr: string) => ToolError
 }
 
 // Children that died because another one did.
@@ -54,9 +54,9 @@ const ROOT_MS = 5000
  * @param command - the program, looked for on PATH
  * @param args - handed over as they are, no shell between
  */
-export function startChild(command: string, args: readonly string[], options: ChildOptions): Child {
+export function startChild(command: string, args: readonly string[], options: TaskOptions): Task {
   const startError = (cause: Error): ToolError =>
-    memoryError(`start "${command}"`, cause) ?? options.explain(cause.message)
+    memoryError(`start "${command}"`, cause) ?? options.toError(cause.message)
   let child: ChildProcess
   try {
     child = spawnLeader(command, args, options)
@@ -72,8 +72,8 @@ export function startChild(command: string, args: readonly string[], options: Ch
   })
   let wasKilled = false
   const failure = (end: string): ToolError => {
-    const said = options.noise ? stderr.replaceAll(options.noise, '') : stderr
-    const error = options.explain(said.trim() || `it ended with ${end}`)
+    const said = options.ignoredStderr ? stderr.replaceAll(options.ignoredStderr, '') : stderr
+    const error = options.toError(said.trim() || `it ended with ${end}`)
     if (end === 'SIGPIPE' || /broken pipe|connection reset/i.test(said)) BROKEN_PIPES.add(error)
     return error
   }
@@ -120,7 +120,7 @@ export function startChild(command: string, args: readonly string[], options: Ch
 function spawnLeader(
   command: string,
   args: readonly string[],
-  { stdout = 'pipe', env }: ChildOptions,
+  { stdout = 'pipe', env }: TaskOptions,
 ): ChildProcess {
   const output = stdout === 'inherit' ? process.stderr : stdout
   return spawn(command, args, { stdio: ['pipe', output, 'pipe'], env, detached: true })
@@ -128,7 +128,7 @@ function spawnLeader(
 
 // Node throws for some of the reasons, as for want of memory: whoever has started others
 // waits for this one, too.
-function failedChild(reason: ToolError): Child {
+function failedChild(reason: ToolError): Task {
   const ending = Promise.withResolvers<void>()
   ending.promise.catch(() => {})
   ending.reject(reason)
@@ -149,7 +149,7 @@ function keepInput(child: ChildProcess): Writable {
  * @param keptBytes - about how much of it may wait to be read
  * @returns the output of a child that is not read at once: Node drops what nobody has begun to read when it ends
  */
-export function keepOutput({ stdout }: Pick<Child, 'stdout'>, keptBytes = KEPT_BYTES): Readable {
+export function keepOutput({ stdout }: Pick<Task, 'stdout'>, keptBytes = KEPT_BYTES): Readable {
   const kept = new PassThrough({ highWaterMark: keptBytes })
   pipeline(stdout, kept, () => {})
   return kept
@@ -176,12 +176,12 @@ export async function withChildren<T>(
   const exits = (): Promise<void>[] => children.map((child) => child.exited)
   try {
     const [result] = await Promise.all([work, ...exits()]).catch(async (error: unknown) => {
-      const isWanted = !signal.aborted && isSymptom(error)
-      let failure = isWanted ? await firstFailure(exits(), await rootOf(work, error)) : error
+      const isWanted = !signal.aborted && isSecondaryError(error)
+      let failure = isWanted ? await firstFailure(exits(), await rootCause(work, error)) : error
       if (isInterruption(failure)) {
         // Of what was ended from here, only the work knows why; it may wait for another.
         await endChildren(children)
-        failure = await rootOf(work, failure)
+        failure = await rootCause(work, failure)
       }
       // What fails after a signal fails because of it.
       throw signal.aborted ? interrupted() : failure
@@ -206,7 +206,7 @@ export async function allWork(...promises: readonly Promise<unknown>[]): Promise
   const all = promises.map((promise) =>
     promise.catch((error: unknown) => {
       reasons.push(error)
-      if (!isSymptom(error)) told.reject(error)
+      if (!isSecondaryError(error)) told.reject(error)
     }),
   )
   await Promise.race([Promise.all(all), told.promise])
@@ -221,7 +221,7 @@ export async function endChildren(children: readonly Ending[]): Promise<void> {
 
 // What the work found wrong, where a child that was ended for it was heard of
 // first; a pipeline may tell several reasons at once.
-async function rootOf(work: Promise<unknown>, first: unknown): Promise<unknown> {
+async function rootCause(work: Promise<unknown>, first: unknown): Promise<unknown> {
   const reason = await inTime(
     work.then(
       () => first,
@@ -230,7 +230,7 @@ async function rootOf(work: Promise<unknown>, first: unknown): Promise<unknown> 
     first,
   )
   const reasons: unknown[] = reason instanceof AggregateError ? reason.errors : [reason]
-  return reasons.find((each) => !isSymptom(each)) ?? reasons[0]
+  return reasons.find((each) => !isSecondaryError(each)) ?? reasons[0]
 }
 
 /**
@@ -239,7 +239,7 @@ async function rootOf(work: Promise<unknown>, first: unknown): Promise<unknown> 
  *
  * @returns whether something else is behind an error
  */
-export function isSymptom(error: unknown): boolean {
+export function isSecondaryError(error: unknown): boolean {
   if (error instanceof ToolError) {
     return error.code === 'TRUNCATED_TAR' || isInterruption(error) || BROKEN_PIPES.has(error)
   }
@@ -254,7 +254,7 @@ const PIPE_ENDED = new Set<unknown>(['EPIPE', 'ECONNRESET', 'ECANCELED'])
 const STREAM_ENDED = new Set<unknown>(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
 
 async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown): Promise<unknown> {
-  if (!isSymptom(otherwise)) return otherwise
+  if (!isSecondaryError(otherwise)) return otherwise
   const failures = exits.map(async (exit) => {
     const failure = await exit.catch((error: unknown) => error)
     if (!(failure instanceof ToolError) || isInterruption(failure) || BROKEN_PIPES.has(failure)) {

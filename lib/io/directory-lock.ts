@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { isLockTemporary, labelOf } from './atomic-file.ts'
-import { ToolError, nothing } from '../core/errors.ts'
+import { ToolError, ignoreNotFound } from '../core/errors.ts'
 import {
   createLock,
   fileSystemNow,
@@ -164,7 +164,7 @@ export async function removeOldLockFiles(dir: string): Promise<void> {
   if (names.length === 0) return
   const nowMs = await fileSystemNow(dir)
   for (const name of names) {
-    const found = await lstat(join(dir, name)).catch(nothing)
+    const found = await lstat(join(dir, name)).catch(ignoreNotFound)
     const isOld = found && nowMs - found.mtimeMs > FREE_AFTER_MS
     if (isOld || (await isLabelOfEnded(labelOf(name)))) await rm(join(dir, name), { force: true })
   }

@@ -3,7 +3,7 @@
 import { PassThrough, Readable, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 
-import type { Child } from './child.ts'
+import type { Task } from './child.ts'
 import { interrupted } from '../core/errors.ts'
 
 /**
@@ -14,7 +14,7 @@ import { interrupted } from '../core/errors.ts'
 export function startTransform(
   transform: (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>,
   output?: Writable,
-): Child {
+): Task {
   const stdin = new PassThrough()
   const result = Readable.from(transform(stdin), { objectMode: false })
   const stdout = output ? Readable.from([]) : result

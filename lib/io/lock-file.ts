@@ -4,7 +4,7 @@ import { link, lstat, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { temporaryPath } from './atomic-file.ts'
-import { isAbsent, isSystemError, nothing } from '../core/errors.ts'
+import { isNotFound, isSystemError, ignoreNotFound } from '../core/errors.ts'
 import { formatHolder, parseHolder, type LockHolder } from './lock-holder.ts'
 
 const MAX_BYTES = 4096
@@ -19,7 +19,7 @@ export interface FoundLock {
 
 /** @returns the lock file of that path, or undefined if there is none */
 export async function readLock(path: string): Promise<FoundLock | undefined> {
-  const found = await lstat(path).catch(nothing)
+  const found = await lstat(path).catch(ignoreNotFound)
   if (!found) return undefined
   const isShort = found.isFile() && found.size <= MAX_BYTES
   const text = isShort ? await readFile(path, 'utf8').catch(() => undefined) : undefined
@@ -103,7 +103,7 @@ export async function renewLock(path: string, holder: LockHolder): Promise<void>
 export async function takeAway(path: string, text: string | undefined): Promise<void> {
   if ((await readLock(path))?.text !== text) return
   const aside = await temporaryPath(dirname(path), 'lock')
-  await rename(path, aside).catch(nothing)
+  await rename(path, aside).catch(ignoreNotFound)
   const moved = await readLock(aside)
   if (moved && moved.text !== text) await putBack(aside, path)
   await rm(aside, { force: true })
@@ -125,7 +125,7 @@ export async function replaceLock(path: string, holder: LockHolder): Promise<boo
     await rename(whole, path)
     return true
   } catch (error) {
-    if (isAbsent(error)) return false // as in `createLock`
+    if (isNotFound(error)) return false // as in `createLock`
     throw error
   } finally {
     await rm(whole, { force: true })

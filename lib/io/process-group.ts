@@ -37,12 +37,12 @@ export function leadGroup(child: ChildProcess): ProcessGroup {
     if (groups.has(pid) && !send(pid, 0)) groups.delete(pid)
     return groups.has(pid)
   }
-  const isLeftAfter = async (mostMs: number): Promise<boolean> => {
+  const isLeftAfter = async (maxMs: number): Promise<boolean> => {
     const start = performance.now()
-    for (let waitMs = 1; isLeft(); waitMs = Math.min(2 * waitMs, MOST_PAUSE_MS)) {
+    for (let waitMs = 1; isLeft(); waitMs = Math.min(2 * waitMs, MAX_PAUSE_MS)) {
       const elapsedMs = performance.now() - start
       // The number of a group that has dead processes only is still taken.
-      if (elapsedMs > mostMs || (elapsedMs > MOST_PAUSE_MS && !hasLiving(pid))) break
+      if (elapsedMs > maxMs || (elapsedMs > MAX_PAUSE_MS && !hasLiving(pid))) break
       await delay(waitMs)
     }
     return isLeft()
@@ -68,7 +68,7 @@ export function signalGroups(signal: NodeJS.Signals): void {
   for (const pid of groups) send(pid, signal)
 }
 
-const MOST_PAUSE_MS = 50
+const MAX_PAUSE_MS = 50
 
 /** @returns whether there is such a group. */
 function send(pid: number, signal: NodeJS.Signals | 0): boolean {

@@ -5,7 +5,7 @@
  * @param sizeBytes - of each piece but the last, which may be shorter
  * @returns the pieces, each in memory of its own; none where there are no bytes
  */
-export async function* cutEqually(
+export async function* rechunk(
   chunks: AsyncIterable<Buffer>,
   sizeBytes: number,
 ): AsyncGenerator<Buffer> {

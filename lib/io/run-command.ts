@@ -5,7 +5,7 @@ import { memoryError } from '../core/errors.ts'
 import { leadGroup } from './process-group.ts'
 
 /** What a program answered. */
-export interface Answer {
+export interface CommandResult {
   /** Null where a signal ended it; {@link NOT_FOUND} where there is no such program. */
   readonly exitCode: number | null
   readonly stdout: string
@@ -30,17 +30,17 @@ const INNER = { SHLVL: '1', BASH_ENV: undefined }
  * @param signal - ends the program with its group; then what it said may be cut off
  * @throws NO_MEMORY where there is none for one more program
  */
-export async function ask(
+export async function runCommand(
   program: string,
   args: readonly string[],
   signal?: AbortSignal,
-): Promise<Answer> {
+): Promise<CommandResult> {
   const env = { ...process.env, ...INNER }
   const answer = $({ ...ASKING, env })`${program} ${args}`
   const { child } = answer
   if (child?.pid === undefined) return notStarted(program, await answer)
   const group = leadGroup(child)
-  const stopped = Promise.withResolvers<Answer>()
+  const stopped = Promise.withResolvers<CommandResult>()
   const stop = async (): Promise<void> => {
     await group.end()
     // Others may hold its pipes, which are waited for else.
@@ -59,7 +59,10 @@ export async function ask(
   }
 }
 
-function notStarted(program: string, answer: Answer & { readonly cause?: unknown }): Answer {
+function notStarted(
+  program: string,
+  answer: CommandResult & { readonly cause?: unknown },
+): CommandResult {
   const { cause } = answer
   if (cause instanceof Error) throw memoryError(`start "${program}"`, cause) ?? cause
   return answer

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
 import { lstat, open, stat, type FileHandle } from 'node:fs/promises'
 
-import { ToolError, isSystemError, nothing } from '../core/errors.ts'
+import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
 
 /** The most that metadata, SHA256SUMS and a list may have: some ten times of what is in use. */
 export const MAX_METADATA_BYTES = 8 * 1024 * 1024
@@ -40,7 +40,7 @@ export async function readSmallFile(
 ): Promise<SmallFile | undefined> {
   // A device is not even opened: that alone may do something.
   if (!readPipes && !(await lookAtFile(path, followLinks))) return undefined
-  const handle = await openAs(path, flagsFor(followLinks, readPipes)).catch(nothing)
+  const handle = await openAs(path, flagsFor(followLinks, readPipes)).catch(ignoreNotFound)
   if (!handle) return undefined
   try {
     const found = await handle.stat()
@@ -59,7 +59,7 @@ export async function readSmallFile(
  * @throws BAD_FILE if it is something else, such as a link, a FIFO or a directory
  */
 export async function lookAtFile(path: string, followLinks = false): Promise<Stats | undefined> {
-  const found = await (followLinks ? stat : lstat)(path).catch(nothing)
+  const found = await (followLinks ? stat : lstat)(path).catch(ignoreNotFound)
   if (found) checkPlain(path, found)
   return found
 }
@@ -97,17 +97,17 @@ function notPlain(path: string, kind: string): ToolError {
   })
 }
 
-function tooLarge(path: string, got: number, most: number): ToolError {
-  return new ToolError('BAD_FILE', `read "${path}": size: got ${got} bytes, want at most ${most}`, {
+function tooLarge(path: string, got: number, max: number): ToolError {
+  return new ToolError('BAD_FILE', `read "${path}": size: got ${got} bytes, want at most ${max}`, {
     hint: 'it is not what these tools write: copy it again from where it was made',
   })
 }
 
-async function readAll(handle: FileHandle, mostBytes: number): Promise<Buffer> {
+async function readAll(handle: FileHandle, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let sizeBytes = 0
-  while (sizeBytes < mostBytes) {
-    const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, mostBytes - sizeBytes))
+  while (sizeBytes < maxBytes) {
+    const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, maxBytes - sizeBytes))
     const { bytesRead } = await handle.read(chunk, 0, chunk.length)
     if (bytesRead === 0) break
     chunks.push(chunk.subarray(0, bytesRead))

@@ -1,10 +1,10 @@
-// Everything that is proven by a tar going past once: the md5 of its content,
+// Everything that is verified by a tar going past once: the md5 of its content,
 // the sha256 of each member, and the JSON that says what belongs together.
 import { createHash, type Hash } from 'node:crypto'
 
 import type { ToolError } from '../core/errors.ts'
 import type { TarPiece } from './pieces.ts'
-import { TarScanner, type Treatment } from './scanner.ts'
+import { TarTransform, type Treatment } from './transform.ts'
 import type { TarMember } from './parser.ts'
 
 /** How many of a member's first bytes are kept: they tell how it is compressed. */
@@ -58,7 +58,7 @@ export interface TarDigest {
 
 /** A tar being digested. */
 export interface TarDigester {
-  /** @returns the bytes to hand on, see {@link TarScanner.write}. */
+  /** @returns the bytes to hand on, see {@link TarTransform.write}. */
   write(chunk: Buffer): TarPiece[]
   /** @throws TRUNCATED_TAR where the tar stops before its end */
   end(): TarDigest
@@ -75,7 +75,7 @@ const MAX_ALL_JSON_BYTES = 32 * 1024 * 1024
 /** What is wanted of a tar. */
 export interface DigestOptions {
   /** Whether to set times and owners to constants. */
-  readonly constant: boolean
+  readonly normalize: boolean
   /** Whether the content md5, of what is handed on, is wanted: it takes twice the time of all sha256. */
   readonly md5: boolean
   /** See {@link ScanOptions}. */
@@ -123,9 +123,9 @@ export function digestTar(options: DigestOptions): TarDigester {
     options.treat || absent
       ? (member: TarMember): Treatment => {
           const treatment = absent?.has(member.offsetBytes)
-            ? 'absent'
-            : (options.treat?.(member) ?? 'together')
-          isHandedOn = treatment === 'together' || treatment === 'apart'
+            ? 'external'
+            : (options.treat?.(member) ?? 'inline')
+          isHandedOn = treatment === 'inline' || treatment === 'own segment'
           return treatment
         }
       : undefined
@@ -181,8 +181,8 @@ export function digestTar(options: DigestOptions): TarDigester {
     jsonBytes += sizeBytes
     return true
   }
-  const scanner = new TarScanner(visitor, {
-    constant: options.constant,
+  const scanner = new TarTransform(visitor, {
+    normalize: options.normalize,
     treat,
     toEnd: options.toEnd,
   })

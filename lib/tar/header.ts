@@ -50,7 +50,7 @@ export function readHeader(block: Buffer, offsetBytes: number): TarHeader | unde
 }
 
 /** Sets times and owner to constants, in place. */
-export function setConstants(block: Buffer): void {
+export function normalizeHeader(block: Buffer): void {
   block.write('0000000\0', 108, 'latin1') // uid
   block.write('0000000\0', 116, 'latin1') // gid
   block.write('00000000000\0', 136, 'latin1') // mtime
@@ -69,7 +69,7 @@ export function memberHeader(path: string, sizeBytes: number): Buffer {
   writeSize(block, sizeBytes)
   block.write('0', 156, 'latin1')
   block.write('ustar\x0000', 257, 'latin1')
-  setConstants(block)
+  normalizeHeader(block)
   return block
 }
 

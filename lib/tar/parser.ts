@@ -2,7 +2,7 @@
 // and what each member is, long names and pax records applied.
 import { ToolError } from '../core/errors.ts'
 import { MAX_NAME_BYTES, META_TYPES, readMeta, type Overrides } from './pax.ts'
-import { BLOCK_BYTES, readHeader, setConstants, type TarHeader } from './header.ts'
+import { BLOCK_BYTES, readHeader, normalizeHeader, type TarHeader } from './header.ts'
 
 /** A member of a tar, long names and pax records applied. */
 export interface TarMember {
@@ -36,9 +36,9 @@ export interface TarListener {
 const MAX_META_BYTES = 2 * 1024 * 1024
 
 /** A walk over one tar. */
-export class TarWalker {
+export class TarParser {
   readonly #listener: TarListener
-  readonly #constant: boolean
+  readonly #normalize: boolean
   #inContent = false
   #atBytes = 0
   #contentLeft = 0
@@ -51,11 +51,11 @@ export class TarWalker {
 
   /**
    * @param listener - told of each member
-   * @param constant - whether times and owners are set to constants, in place
+   * @param normalize - whether times and owners are set to constants, in place
    */
-  constructor(listener: TarListener, constant: boolean) {
+  constructor(listener: TarListener, normalize: boolean) {
     this.#listener = listener
-    this.#constant = constant
+    this.#normalize = normalize
   }
 
   /** How far it is, with content that is not in the bytes that are read. */
@@ -111,12 +111,12 @@ export class TarWalker {
       this.#listener.zeros()
       return
     }
-    if (this.#zeroBlocks > 0) throw broken(this.#atBytes, 'data after its end')
-    if (this.#constant) setConstants(block)
+    if (this.#zeroBlocks > 0) throw brokenTarError(this.#atBytes, 'data after its end')
+    if (this.#normalize) normalizeHeader(block)
     const isMeta = META_TYPES.has(header.type)
     const sizeBytes = (isMeta ? undefined : this.#overrides.sizeBytes) ?? header.sizeBytes
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
-      throw broken(this.#atBytes, 'a size that is no number')
+      throw brokenTarError(this.#atBytes, 'a size that is no number')
     }
     this.#contentLeft = sizeBytes
     this.#paddingLeft = (BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES
@@ -129,8 +129,9 @@ export class TarWalker {
   #startMeta(type: string, sizeBytes: number): void {
     const isName = type === 'L' || type === 'K'
     this.#metaBytes += sizeBytes + BLOCK_BYTES
-    if (isName && sizeBytes > MAX_NAME_BYTES) throw broken(this.#atBytes, 'a name too long')
-    if (this.#metaBytes > MAX_META_BYTES) throw broken(this.#atBytes, 'too much about one member')
+    if (isName && sizeBytes > MAX_NAME_BYTES) throw brokenTarError(this.#atBytes, 'a name too long')
+    if (this.#metaBytes > MAX_META_BYTES)
+      throw brokenTarError(this.#atBytes, 'too much about one member')
     this.#meta = { type, parts: [] }
     this.#listener.meta(type === 'g' ? 'all' : 'next')
   }
@@ -178,6 +179,6 @@ export class TarWalker {
 /** What to do about a tar that is not whole. */
 export const MAKE_AGAIN = 'the tar is damaged or was cut off: make it again'
 
-function broken(atBytes: number, what: string): ToolError {
+function brokenTarError(atBytes: number, what: string): ToolError {
   return new ToolError('BAD_TAR', `read tar at byte ${atBytes}: ${what}`, { hint: MAKE_AGAIN })
 }

@@ -1,7 +1,7 @@
 // Some members of a tar by themselves, each as a stream, and all bytes between
 // them as they are: so that a member can be given another content on the way.
 import { BLOCK_BYTES } from './header.ts'
-import { TarScanner } from './scanner.ts'
+import { TarTransform } from './transform.ts'
 import type { TarMember } from './parser.ts'
 
 /** A member that is wanted by itself. */
@@ -85,7 +85,7 @@ async function* scan(
     content(): void {},
     memberEnd(): void {},
   }
-  const scanner = new TarScanner(visitor, { constant: false, treat: () => 'together' })
+  const scanner = new TarTransform(visitor, { normalize: false, treat: () => 'inline' })
   for await (const chunk of tar) {
     for (const { bytes } of scanner.write(chunk)) yield bytes
   }

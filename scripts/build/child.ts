@@ -16,7 +16,7 @@ export interface ToolOptions {
   /** Ends it. */
   readonly signal: AbortSignal
   /** @returns the error for what it wrote, stdout before stderr. */
-  readonly explain: (output: string) => ToolError
+  readonly toError: (output: string) => ToolError
 }
 
 /**
@@ -28,7 +28,7 @@ export async function runTool(
   args: readonly string[],
   options: ToolOptions,
 ): Promise<string> {
-  const { cwd, env, signal, explain } = options
+  const { cwd, env, signal, toError } = options
   if (signal.aborted) throw interrupted()
   const child = spawn(command, args, {
     cwd,
@@ -49,5 +49,5 @@ export async function runTool(
   await group.end()
   if (signal.aborted) throw interrupted()
   if (status === 0) return stdout
-  throw explain(`${stdout}${stderr}` || `it ended with ${status}`)
+  throw toError(`${stdout}${stderr}` || `it ended with ${status}`)
 }

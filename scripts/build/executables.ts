@@ -115,7 +115,7 @@ async function tryOut(dir: string, program: string, signal: AbortSignal): Promis
   const version = await runTool(join(dir, program), ['--version'], {
     cwd: dir,
     signal,
-    explain: (text) => new ToolError('IO_FAILED', `try "${program}": ${text.trim()}`),
+    toError: (text) => new ToolError('IO_FAILED', `try "${program}": ${text.trim()}`),
   })
   if (version.startsWith(`${program} `)) return
   throw new ToolError('MISMATCH', `try "${program}": got "${version.trim()}", want its version`)

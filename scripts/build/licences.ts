@@ -6,7 +6,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { ToolError, nothing } from '../../lib/core/errors.ts'
+import { ToolError, ignoreNotFound } from '../../lib/core/errors.ts'
 import type { Runtime } from './runtime.ts'
 
 /** The file with the licences, beside the executables. */
@@ -84,7 +84,7 @@ const NOTICES = 'build/3rd-party-licenses'
 async function readLicence(dir: string, name: string): Promise<string> {
   const file = (await readdir(dir)).find((entry) => LICENCE.test(entry))
   if (file === undefined) throw new ToolError('IO_FAILED', `"${name}" has no licence with it`)
-  const notices = await readFile(join(dir, NOTICES), 'utf8').catch(nothing)
+  const notices = await readFile(join(dir, NOTICES), 'utf8').catch(ignoreNotFound)
   const text = await readFile(join(dir, file), 'utf8')
   return notices === undefined ? text.trim() : `${text.trim()}\n\n${notices.trim()}`
 }

@@ -80,7 +80,7 @@ async function askVersions(
   const output = await runTool('npm', ['view', name, 'versions', '--json', ...NPM, ...LIMITS], {
     cwd: root,
     signal,
-    explain: (text) => {
+    toError: (text) => {
       const { code, message } = explainNpm(ASKING(name), text)
       return new ToolError(code, message, { hint: UNANSWERED })
     },

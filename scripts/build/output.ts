@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { lockDirectory } from '../../lib/io/directory-lock.ts'
-import { ToolError, nothing, toToolError } from '../../lib/core/errors.ts'
+import { ToolError, ignoreNotFound, toToolError } from '../../lib/core/errors.ts'
 
 const TEMPORARY = '.build-'
 
@@ -16,7 +16,7 @@ const TEMPORARY = '.build-'
 export async function withOutput<T>(dist: string, work: (dir: string) => Promise<T>): Promise<T> {
   const release = await prepare(dist)
   try {
-    const dir = await mkdtemp(join(dist, TEMPORARY)).catch(explain(dist))
+    const dir = await mkdtemp(join(dist, TEMPORARY)).catch(toError(dist))
     try {
       return await work(dir)
     } finally {
@@ -29,16 +29,16 @@ export async function withOutput<T>(dist: string, work: (dir: string) => Promise
 
 // A build that was killed leaves its directory to the next one.
 async function prepare(dist: string): Promise<() => Promise<void>> {
-  await mkdir(dist, { recursive: true }).catch(explain(dist))
-  const release = await lockDirectory(dist, 'npm run build').catch(explain(dist))
+  await mkdir(dist, { recursive: true }).catch(toError(dist))
+  const release = await lockDirectory(dist, 'npm run build').catch(toError(dist))
   const left = (await readdir(dist)).filter((name) => name.startsWith(TEMPORARY))
   for (const name of left) {
-    await rm(join(dist, name), { recursive: true, force: true }).catch(explain(dist))
+    await rm(join(dist, name), { recursive: true, force: true }).catch(toError(dist))
   }
   return release
 }
 
-function explain(dist: string): (cause: unknown) => never {
+function toError(dist: string): (cause: unknown) => never {
   return (cause) => {
     const error = toToolError(cause)
     if (error?.code !== 'NOT_WRITABLE') throw cause
@@ -56,6 +56,6 @@ function explain(dist: string): (cause: unknown) => never {
  */
 export async function publish(made: string, place: string, dir: string): Promise<void> {
   const old = await mkdtemp(join(dir, 'old-'))
-  await rename(place, join(old, 'replaced')).catch(nothing)
+  await rename(place, join(old, 'replaced')).catch(ignoreNotFound)
   await rename(made, place)
 }

@@ -54,7 +54,7 @@ export async function makeExecutable(
     cwd: work,
     env: { HOME: home, TMPDIR: work, NODE_OPTIONS: '' },
     signal,
-    explain: (text) =>
+    toError: (text) =>
       new ToolError('IO_FAILED', `make the executables for ${architecture}: pkg: ${text.trim()}`),
   })
   return join(work, NAME)

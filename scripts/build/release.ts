@@ -64,7 +64,7 @@ async function pack(name: string, dir: string, signal: AbortSignal): Promise<voi
   await runTool('tar', args, {
     cwd: dir,
     signal,
-    explain: (text) => new ToolError('IO_FAILED', `pack "${name}": ${text.trim()}`),
+    toError: (text) => new ToolError('IO_FAILED', `pack "${name}": ${text.trim()}`),
   })
 }
 

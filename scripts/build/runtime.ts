@@ -90,7 +90,7 @@ async function pack(spec: string, dir: string, options: FetchOptions): Promise<s
   const output = await runTool('npm', args, {
     cwd: options.root,
     signal: options.signal,
-    explain: (text) => explainNpm(`fetch "${spec}"`, text),
+    toError: (text) => explainNpm(`fetch "${spec}"`, text),
   })
   return join(dir, output.trim().split('\n').at(-1) ?? '')
 }
@@ -128,7 +128,7 @@ export async function unpackRuntime(
   await runTool('tar', ['-xzf', tarball, '-C', dir, file, licence], {
     cwd: dir,
     signal,
-    explain: (text) => new ToolError('IO_FAILED', `unpack "${tarball}": ${text.trim()}`),
+    toError: (text) => new ToolError('IO_FAILED', `unpack "${tarball}": ${text.trim()}`),
   })
   return { file: join(dir, file), licence: join(dir, licence) }
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
 import { parseChecksums } from '../../lib/delivery/sha256sums.ts'
-import { nothing } from '../../lib/core/errors.ts'
+import { ignoreNotFound } from '../../lib/core/errors.ts'
 
 /** The file in dist/ with the digest of the inputs. */
 export const STAMP = 'inputs.sha256'
@@ -29,16 +29,16 @@ export async function isUpToDate(
   inputs: string,
   platforms: readonly string[],
 ): Promise<boolean> {
-  const stamp = await readFile(join(dist, STAMP), 'utf8').catch(nothing)
+  const stamp = await readFile(join(dist, STAMP), 'utf8').catch(ignoreNotFound)
   if (stamp !== `${inputs}\n`) return false
   const whole = await Promise.all(platforms.map((platform) => isWhole(join(dist, platform))))
   return whole.every(Boolean)
 }
 
 async function isWhole(dir: string): Promise<boolean> {
-  const sums = await readFile(join(dir, 'SHA256SUMS'), 'utf8').catch(nothing)
+  const sums = await readFile(join(dir, 'SHA256SUMS'), 'utf8').catch(ignoreNotFound)
   for (const [name, want] of parseChecksums(sums ?? '')) {
-    const found = await sha256(join(dir, name)).catch(nothing)
+    const found = await sha256(join(dir, name)).catch(ignoreNotFound)
     if (found !== want) return false
   }
   return sums !== undefined

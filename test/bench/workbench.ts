@@ -1,4 +1,4 @@
-// Where the benches work: a private engine and a carry directory inside the
+// Where the benches work: a private engine and a delivery inside the
 // engine's own, so that all of it is removed however the run ends.
 import { mkdir, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ export interface Workbench {
   readonly engine: () => Promise<Engine>
 }
 
-/** An image in the engine, and the carry directory that it is archived in. */
+/** An image in the engine, and the delivery that it is archived in. */
 export interface BenchImage {
   readonly reference: string
   /** Path of the archive that the tool makes of it. */

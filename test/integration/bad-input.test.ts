@@ -1,10 +1,10 @@
 // Whatever is wrong with what a program is given: it says so, says what to do
-// about it, ends with the right status, and leaves the carry directory alone.
+// about it, ends with the right status, and leaves the delivery alone.
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { ArchiveRecord } from '../../lib/delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../lib/delivery/metadata.ts'
 import { READ_ONLY, complaint, runMounted, wrapCommand } from '../fixtures/faults.ts'
 import { startRegistry } from '../fixtures/registry.ts'
 import { run, sh, type Program, type RunOptions, type RunResult } from '../fixtures/run.ts'
@@ -32,11 +32,11 @@ const archive = archiveOf(image)
 
 const root = t.testdir({ carry: {}, empty: {} })
 
-// Every run starts with this carry directory, and with an engine that has no image.
+// Every run starts with this delivery, and with an engine that has no image.
 const original = join(root, 'carry')
 await bench.run(SAVE, original, '--no-pull', reference)
 await bench.removeImages()
-const record = await recordOf(original, archive)
+const metadata = await recordOf(original, archive)
 // One stream with nothing after it, so that it is known what its last bytes are.
 await sh(`xz -dc '${archive}' | xz -0 >../plain.tar.xz`, { cwd: original })
 const plainBytes = await readFile(join(root, 'plain.tar.xz'))
@@ -56,7 +56,7 @@ const notAllowed = await wrapCommand(
 interface Bad {
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** Changes the carry directory before the run. */
+  /** Changes the delivery before the run. */
   readonly prepare?: (dir: string) => Promise<void>
   readonly runHere?: (
     program: Program,
@@ -72,7 +72,7 @@ interface Bad {
 // A run that is not over by then hangs.
 const HANGS = { ms: 120_000, signal: 'SIGKILL', group: true } as const
 
-/** Runs a program in a carry directory with something bad, and checks how it takes it. */
+/** Runs a program in a delivery with something bad, and checks how it takes it. */
 async function refuses(t: Test, program: Program, bad: Bad): Promise<void> {
   const { args = [], env, prepare, runHere = run, status = 1 } = bad
   const dir = t.testdir({})
@@ -88,7 +88,7 @@ async function refuses(t: Test, program: Program, bad: Bad): Promise<void> {
   t.equal(result.status, status, 'exit status')
   t.match(errors.join('\n'), bad.error, 'error')
   t.match(hints.join('\n'), bad.hint, 'hint')
-  t.same(await snapshot(dir), before, 'the carry directory is as it was')
+  t.same(await snapshot(dir), before, 'the delivery is as it was')
   t.equal(await bench.listImages(), '', 'nothing was pulled or loaded')
   if (!t.passing()) await bench.removeImages()
 }
@@ -166,7 +166,7 @@ const OPTIONS: readonly [program: Program, option: string, value: string, error:
   [SAVE, '--engine', 'rkt', 'got "rkt", want one of docker, podman, nerdctl'],
   [VERIFY, '--engine', 'rkt', 'got "rkt", want one of docker, podman, nerdctl'],
   [LOAD, '--engine', 'rkt', 'got "rkt", want one of docker, podman, nerdctl'],
-  [VERIFY, '--against', 'registry', 'got "registry", want one of engine, record'],
+  [VERIFY, '--against', 'registry', 'got "registry", want one of engine, metadata'],
   [LOAD, '--against', 'record', 'there is no option "--against"'],
 ]
 
@@ -252,15 +252,15 @@ for (const [program, ...args] of [[VERIFY], [LOAD]] as const) {
 }
 
 for (const [program, ...args] of [[SAVE, reference], [COMPRESS], [VERIFY], [LOAD]] as const) {
-  t.test(`${program}: refuses a carry directory that is absent`, (t) =>
+  t.test(`${program}: refuses a delivery that is absent`, (t) =>
     refuses(t, program, {
-      args: [...args, '--dir', 'absent'],
+      args: [...args, '--dir', 'external'],
       error: 'open "absent": there is no such directory',
       hint: 'check its name, mount the disk, or make it with mkdir',
     }),
   )
 
-  t.test(`${program}: refuses a carry directory that is a file`, (t) =>
+  t.test(`${program}: refuses a delivery that is a file`, (t) =>
     refuses(t, program, {
       args: [...args, '--dir', archive],
       error: `open "${archive}": there is no such directory`,
@@ -273,7 +273,7 @@ for (const [program, ...args] of [
   [SAVE, '--force', reference],
   [COMPRESS, '--force'],
 ] as const) {
-  t.test(`${program}: refuses a read-only carry directory before anything else is done`, (t) =>
+  t.test(`${program}: refuses a read-only delivery before anything else is done`, (t) =>
     refuses(t, program, {
       args,
       prepare: (dir) => writeFile(join(dir, 'some.tar'), Buffer.alloc(10_240)),
@@ -284,7 +284,7 @@ for (const [program, ...args] of [
   )
 }
 
-t.test('carry directory: a read-only one can be verified and loaded', async (t) => {
+t.test('delivery: a read-only one can be verified and loaded', async (t) => {
   const options = { cwd: original, env: engine.env, mount: READ_ONLY }
   for (const program of [VERIFY, LOAD] as const) {
     t.match(await runMounted(program, [], options), { status: 0 }, program)
@@ -361,16 +361,16 @@ for (const program of [COMPRESS, VERIFY, LOAD] as const) {
   )
 }
 
-const otherRecord = (change: object): string => JSON.stringify({ ...record, ...change })
-const withArchive = (change: Partial<ArchiveRecord['archive']>): string =>
-  otherRecord({ archive: { ...record.archive, ...change } })
+const otherRecord = (change: object): string => JSON.stringify({ ...metadata, ...change })
+const withArchive = (change: Partial<ArchiveMetadata['archive']>): string =>
+  otherRecord({ archive: { ...metadata.archive, ...change } })
 const withImage = (change: object): string =>
-  otherRecord({ images: [{ ...record.images[0], ...change }] })
+  otherRecord({ images: [{ ...metadata.images[0], ...change }] })
 
 const RECORDS: readonly [name: string, text: string, error: string, hint: string][] = [
-  ['that is no JSON', '{', 'it is no JSON', 'remove its record'],
-  ['that is empty', '', 'it is no JSON', 'remove its record'],
-  ['that is a list', '[]', 'schema', 'remove its record'],
+  ['that is no JSON', '{', 'it is no JSON', 'remove its metadata'],
+  ['that is empty', '', 'it is no JSON', 'remove its metadata'],
+  ['that is a list', '[]', 'schema', 'remove its metadata'],
   [
     'of a newer schema',
     otherRecord({ schema: 2 }),
@@ -381,7 +381,7 @@ const RECORDS: readonly [name: string, text: string, error: string, hint: string
     'that names a file outside',
     withArchive({ file: '../outside.tar.xz' }),
     'archive.file: is no plain file name',
-    'remove its record',
+    'remove its metadata',
   ],
   [
     'with a negative size',
@@ -393,19 +393,19 @@ const RECORDS: readonly [name: string, text: string, error: string, hint: string
     'whose tag is an option',
     withImage({ repoTags: ['--help'] }),
     'images.0.repoTags.0: is no image reference',
-    'remove its record',
+    'remove its metadata',
   ],
   [
     'with the sha256 of another archive',
     withArchive({ sha256: '0'.repeat(64) }),
-    `sha256 of the archive: got ${record.archive.sha256}, want ${'0'.repeat(64)}`,
-    'copy the archive and its record again',
+    `sha256 of the archive: got ${metadata.archive.sha256}, want ${'0'.repeat(64)}`,
+    'copy the archive and its metadata again',
   ],
   [
     'of another image',
     withImage({ configDigest: `sha256:${'0'.repeat(64)}` }),
     'check images: got',
-    'copy the archive and its record again',
+    'copy the archive and its metadata again',
   ],
 ]
 
@@ -434,7 +434,7 @@ for (const program of [VERIFY, LOAD] as const) {
   )
 
   for (const [name, text, error, hint] of RECORDS) {
-    t.test(`${program}: refuses a record ${name}`, (t) => {
+    t.test(`${program}: refuses metadata ${name}`, (t) => {
       const prepare = async (dir: string) => {
         await writeFile(join(dir, `${archive}.json`), text)
         await rm(join(dir, 'SHA256SUMS'))
@@ -458,7 +458,7 @@ for (const program of [VERIFY, LOAD] as const) {
         const message = `decompress "${name}": ${compressor}: `
         t.match(answers, [{ result: 'failed', error: { message, hint: /./ } }], name)
       }
-      t.same(await snapshot(dir), before, 'the carry directory is as it was')
+      t.same(await snapshot(dir), before, 'the delivery is as it was')
       t.equal(await bench.listImages(), '', 'nothing was loaded')
     })
 

@@ -5,7 +5,7 @@ import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { ArchiveRecord, Segment } from '../../lib/delivery/metadata.ts'
+import type { ArchiveMetadata, Segment } from '../../lib/delivery/metadata.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { run, type Program } from '../fixtures/run.ts'
 import { buildImage, busyboxLayer, dataLayer } from '../fixtures/sample-images.ts'
@@ -40,7 +40,7 @@ const save = (dir: string, ...args: string[]): Promise<Answer[]> =>
 await save(join(root, 'base'), old.reference)
 await save(join(root, 'full'), tool.reference)
 await save(join(root, 'increment'), '--since', '../base', tool.reference)
-const record = await recordOf(join(root, 'full'), archiveOf(tool))
+const metadata = await recordOf(join(root, 'full'), archiveOf(tool))
 const increment = incrementOf(archiveOf(tool))
 
 /** A copy of one of the directories above, and an engine without images. */
@@ -116,9 +116,9 @@ const RECORDS: Record<string, Change> = {
 }
 
 for (const [what, edit] of Object.entries(RECORDS)) {
-  t.test(`record: ${what}`, async (t) => {
+  t.test(`metadata: ${what}`, async (t) => {
     const dir = await prepare(t, 'full')
-    await writeRecord(dir, archiveOf(tool), { ...record, segments: edit([...record.segments]) })
+    await writeRecord(dir, archiveOf(tool), { ...metadata, segments: edit([...metadata.segments]) })
     await refusesToLoad(t, dir, { code: 'BAD_RECORD', message: /segments/ })
     t.match(await bench.ask('verify_checksums', dir), [
       { result: 'failed', error: { code: 'BAD_RECORD' } },
@@ -126,24 +126,24 @@ for (const [what, edit] of Object.entries(RECORDS)) {
   })
 }
 
-t.test('record: nothing is reused by one that is wrong', async (t) => {
+t.test('metadata: nothing is reused by one that is wrong', async (t) => {
   const dir = await prepare(t, 'full')
   await bench.ask('load_compressed_tars', join(root, 'base'))
-  const segments = RECORDS['segments that overlap']?.([...record.segments])
-  await writeRecord(dir, archiveOf(tool), { ...record, segments })
+  const segments = RECORDS['segments that overlap']?.([...metadata.segments])
+  await writeRecord(dir, archiveOf(tool), { ...metadata, segments })
   t.match(await save(dir, old.reference), [{ result: 'saved', reusedBytes: undefined }])
 })
 
-t.test('record: a segment whose layer is not that layer', async (t) => {
+t.test('metadata: a segment whose layer is not that layer', async (t) => {
   const dir = await prepare(t, 'full')
-  const layers = record.segments.filter(({ layerDigest }) => layerDigest !== undefined)
+  const layers = metadata.segments.filter(({ layerDigest }) => layerDigest !== undefined)
   const [first, second] = layers.map(({ layerDigest }) => layerDigest)
-  const swapped = record.segments.map((segment) => {
+  const swapped = metadata.segments.map((segment) => {
     const { layerDigest } = segment
     if (layerDigest === undefined || layerDigest === layers.at(-1)?.layerDigest) return segment
     return { ...segment, layerDigest: layerDigest === first ? (second ?? '') : (first ?? '') }
   })
-  await writeRecord(dir, archiveOf(tool), { ...record, segments: swapped })
+  await writeRecord(dir, archiveOf(tool), { ...metadata, segments: swapped })
   t.match(await bench.ask('verify_checksums', dir), [
     { result: 'failed', error: { code: 'MISMATCH' } },
   ])
@@ -159,10 +159,10 @@ t.test('record: a segment whose layer is not that layer', async (t) => {
   }
 })
 
-t.test('record: a segment that is not what it says, of another image', async (t) => {
+t.test('metadata: a segment that is not what it says, of another image', async (t) => {
   const dir = await prepare(t, 'full')
   const edit = change(1, () => ({ sha256: '0'.repeat(64) }))
-  await writeRecord(dir, archiveOf(tool), { ...record, segments: edit([...record.segments]) })
+  await writeRecord(dir, archiveOf(tool), { ...metadata, segments: edit([...metadata.segments]) })
   t.match(await bench.ask('verify_checksums', dir), [
     { result: 'failed', error: { code: 'MISMATCH' } },
   ])
@@ -173,13 +173,13 @@ t.test('base: missing', async (t) => {
   await refusesToLoad(t, dir, { code: 'MISSING_LAYER', message: `"${archiveOf(old)}"` })
 })
 
-t.test('base: its record is there, the archive is not', async (t) => {
+t.test('base: its metadata is there, the archive is not', async (t) => {
   const dir = await prepare(t, 'increment')
   await bench.sh(dir, `cp ${join(root, 'base')}/*.json .`)
   await refusesToLoad(t, dir, { code: 'MISSING_LAYER', message: shared }, increment)
 })
 
-t.test('base: the archive is there, its record is not', async (t) => {
+t.test('base: the archive is there, its metadata is not', async (t) => {
   const dir = await prepare(t, 'increment')
   await bench.sh(dir, `cp ${join(root, 'base')}/*.xz .`)
   await refusesToLoad(t, dir, { code: 'MISSING_LAYER', message: shared }, increment)
@@ -221,12 +221,12 @@ t.test('base: damaged where nothing is needed from', async (t) => {
   t.match(await bench.ask('load_compressed_tars', dir, increment), [{ result: 'loaded' }])
 })
 
-// What its record says of the codec: the first bytes of the archive tell it.
+// What its metadata says of the codec: the first bytes of the archive tell it.
 for (const [codec, isRead] of [
   ['zstd', true],
   ['lz4', false],
 ] as const) {
-  t.test(`base: its record says ${codec}`, async (t) => {
+  t.test(`base: its metadata says ${codec}`, async (t) => {
     const dir = await prepare(t, 'increment')
     await bench.sh(
       dir,
@@ -252,7 +252,7 @@ t.test('base: of another level', async (t) => {
   t.match(await bench.ask('load_compressed_tars', dir, increment), [{ result: 'loaded' }])
 })
 
-t.test('increment: without its record', async (t) => {
+t.test('increment: without its metadata', async (t) => {
   const dir = await prepare(t, 'increment')
   await rm(join(dir, `${increment}.json`))
   const [answer] = await bench.ask('load_compressed_tars', dir)
@@ -273,8 +273,12 @@ t.test('increment: a path out of the tar', async (t) => {
   await refusesToLoad(t, dir, { code: 'BAD_RECORD', message: /requires\.0\.archive/ })
 })
 
-/** Rewrites the segment of the shared layer in an archive: other bytes, with a record that fits. */
-async function rewriteShared(dir: string, archive: string, filter: string): Promise<ArchiveRecord> {
+/** Rewrites the segment of the shared layer in an archive: other bytes, with metadata that fits. */
+async function rewriteShared(
+  dir: string,
+  archive: string,
+  filter: string,
+): Promise<ArchiveMetadata> {
   const own = await recordOf(dir, archive)
   const bytes = await readFile(join(dir, archive))
   const at = own.segments.findIndex(({ layerDigest }) => layerDigest === shared)
@@ -345,7 +349,7 @@ t.test('two archives: one of them claims a layer that it does not have', async (
   ])
 })
 
-t.test('base: a layer that is not what its record says', async (t) => {
+t.test('base: a layer that is not what its metadata says', async (t) => {
   const base = await prepare(t, 'base')
   await rewriteShared(base, archiveOf(old), 'tr a b')
   const args = ['--base', base]

@@ -27,9 +27,9 @@ function meta(type: string, content: Buffer): Buffer {
 
 const pax = (key: string, value: Buffer): Buffer => {
   const length = value.length + key.length + 10
-  const record = [`${length} ${key}=`, value, '\n'].map((part) => Buffer.from(part))
-  const missing = length - record.reduce((sum, part) => sum + part.length, 0)
-  return Buffer.concat([Buffer.from('0'.repeat(missing)), ...record])
+  const metadata = [`${length} ${key}=`, value, '\n'].map((part) => Buffer.from(part))
+  const missing = length - metadata.reduce((sum, part) => sum + part.length, 0)
+  return Buffer.concat([Buffer.from('0'.repeat(missing)), ...metadata])
 }
 
 // what, the tar

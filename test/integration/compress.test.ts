@@ -37,7 +37,7 @@ t.test('tars: every one of the directory, kept and coming out byte for byte', as
   t.equal(await bench.sh(dir, 'sha256sum --strict -c SHA256SUMS | grep -c OK'), '8')
 })
 
-t.test('again: one whose record was changed is made again', async (t) => {
+t.test('again: one whose metadata was changed is made again', async (t) => {
   const dir = t.testdir()
   await writeFile(join(dir, 'a.tar'), tar([GREETING]))
   await compress(dir)
@@ -77,19 +77,19 @@ for (const format of ['xz', 'zst']) {
   })
 }
 
-t.test('record: has the facts of a saved image', async (t) => {
+t.test('metadata: has the facts of a saved image', async (t) => {
   const dir = t.testdir()
   await compress(dir, saved)
-  const record = await recordOf(dir, 'saved.tar.xz')
-  t.match(record.images, [{ repoTags: [sample.reference], configDigest: sample.configDigest }])
+  const metadata = await recordOf(dir, 'saved.tar.xz')
+  t.match(metadata.images, [{ repoTags: [sample.reference], configDigest: sample.configDigest }])
   t.strictSame(
-    record.images[0]?.layers.map((layer) => layer.diffId),
+    metadata.images[0]?.layers.map((layer) => layer.diffId),
     sample.diffIds,
   )
-  t.equal(`${record.tar.contentMd5}  -`, await bench.sh(dir, `tar xOf ${saved} | md5sum`))
+  t.equal(`${metadata.tar.contentMd5}  -`, await bench.sh(dir, `tar xOf ${saved} | md5sum`))
 })
 
-t.test('record: of a tar that is no image has none, and load refuses it', async (t) => {
+t.test('metadata: of a tar that is no image has none, and load refuses it', async (t) => {
   const dir = t.testdir()
   await writeFile(join(dir, 'notes.tar'), tar([GREETING]))
   const [compressed] = await compress(dir)

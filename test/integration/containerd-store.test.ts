@@ -54,7 +54,7 @@ t.test('trailing bytes: this engine goes when it has the end of a tar', async (t
   })
   const dir = t.testdir({ 'followed.tar': Buffer.concat([archive, Buffer.alloc(4_000_000)]) })
   await ask(far, 'compress_tars', dir, '--level', '0')
-  for (const what of ['with a record', 'without one']) {
+  for (const what of ['with metadata', 'without one']) {
     t.match(await ask(far, 'load_compressed_tars', dir), [{ result: 'loaded' }], what)
     await removeImages(far)
     await rm(join(dir, 'followed.tar.xz.json'), { force: true })
@@ -171,7 +171,7 @@ t.test('no tag: archives of the plain pipeline load by what is their ID', async 
   const index = await inspect(near, reference, '{{.Id}}')
   await sh(`docker save ${index} | xz -0 >index.tar.xz`, { cwd: dir, env: near.env })
   const [answer] = await ask(far, 'load_compressed_tars', dir, 'index.tar.xz')
-  t.match(answer, { result: 'loaded', notes: [/record/, RegExp(`no tag: .*, ${index}$`)] })
+  t.match(answer, { result: 'loaded', notes: [/metadata/, RegExp(`no tag: .*, ${index}$`)] })
 })
 
 t.test('no tag: an archive of an older engine loads by the ID that it gets', async (t) => {

@@ -23,7 +23,7 @@ const image = await buildImage(engine, registry, {
   name: 'sample/carried:1.0',
   layers: [[GREETING], dataLayer('carried')],
 })
-const root = t.testdir({ whole: {}, recorded: {}, bare: {} })
+const root = t.testdir({ whole: {}, saved: {}, bare: {} })
 const whole = join(root, 'whole')
 const archive = archiveOf(image)
 await bench.run('save_compressed_tars', whole, '--no-pull', image.reference)
@@ -71,15 +71,15 @@ t.test('corruption: a whole archive is verified and loaded', async (t) => {
   await removeImages()
 })
 
-t.test('corruption: with a record, 200 of 200 changed bytes are found', async (t) => {
-  const dir = join(root, 'recorded')
-  const random = seededRandom('recorded')
+t.test('corruption: with metadata, 200 of 200 changed bytes are found', async (t) => {
+  const dir = join(root, 'saved')
+  const random = seededRandom('saved')
   const bytes = await readFile(join(whole, archive))
-  const record = await recordOf(whole, archive)
+  const metadata = await recordOf(whole, archive)
   const names = new Set<string>()
   while (names.size < 200) {
     const name = await corrupt(dir, bytes, random(bytes.length), random)
-    const own = { ...record, archive: { ...record.archive, file: name } }
+    const own = { ...metadata, archive: { ...metadata.archive, file: name } }
     await writeFile(join(dir, `${name}.json`), JSON.stringify(own))
     names.add(name)
   }
@@ -94,7 +94,7 @@ t.test('corruption: with a record, 200 of 200 changed bytes are found', async (t
   t.equal(await listImages(), '', 'the engine has no image')
 })
 
-t.test('corruption: without a record, what is accepted is not changed inside', async (t) => {
+t.test('corruption: without metadata, what is accepted is not changed inside', async (t) => {
   const dir = join(root, 'bare')
   const random = seededRandom('bare')
   const parts = await twoStreams(t)

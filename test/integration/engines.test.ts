@@ -41,8 +41,8 @@ for (const [index, near] of places.entries()) {
       images.map(() => ({ result: 'up to date' })),
     )
     for (const image of images) {
-      const [recorded] = (await recordOf(carry, archiveOf(image))).images
-      t.equal(recorded?.configDigest, image.configDigest)
+      const [saved] = (await recordOf(carry, archiveOf(image))).images
+      t.equal(saved?.configDigest, image.configDigest)
     }
     await removeImages(near.engine)
   })

@@ -60,7 +60,7 @@ for (const [what, blob] of [
   ['gzip', gzipSync(flipped)],
   ['zstd', zstdCompressSync(flipped)],
 ] as const) {
-  t.test(`false layers: ${what}: verify fails, against engine and record`, async (t) => {
+  t.test(`false layers: ${what}: verify fails, against engine and metadata`, async (t) => {
     const dir = t.testdir({ 'bad.tar': imageOf(blob, `tar+${what}`) })
     await sh('docker load <bad.tar || :', { cwd: dir, env })
     t.match(await ask('save_compressed_tars', dir, ...SAVE), [{ result: 'saved' }])

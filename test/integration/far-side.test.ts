@@ -48,8 +48,8 @@ t.test('outer side: the executables save, verify and compress', async (t) => {
   const saved = await here('save_compressed_tars', carry)
   t.match(saved, { status: 0, stdout: /\nDone!\n$/ })
   for (const each of images) {
-    const record = await recordOf(carry, archiveOf(each))
-    t.equal(record.archive.compressor.name, 'pixz')
+    const metadata = await recordOf(carry, archiveOf(each))
+    t.equal(metadata.archive.compressor.name, 'pixz')
   }
   const verified = await here('verify_checksums', carry)
   t.match(verified, { status: 0, stdout: /\nOK \(checked against the engine\)\n/ })
@@ -61,7 +61,7 @@ t.test('outer side: the executables save, verify and compress', async (t) => {
   })
 })
 
-t.test('far side: it has loopback only, an old C library and no Node', async (t) => {
+t.test('air-gapped host: it has loopback only, an old C library and no Node', async (t) => {
   const { stdout } = await runFarSide(
     'tail -n +3 /proc/net/dev; command -v node npm; ldd --version; id -u; touch /tmp/x 2>&1',
     machine,
@@ -79,7 +79,7 @@ const MACHINES: [FarSideOptions['compressors'], string][] = [
 
 for (const [compressors, reader] of MACHINES) {
   const what = compressors.join(' and ') || 'nothing'
-  t.test(`far side: with ${what} it verifies, loads and runs`, async (t) => {
+  t.test(`air-gapped host: with ${what} it verifies, loads and runs`, async (t) => {
     await bench.removeImages()
     const far = { ...machine, compressors }
     const { stdout: names } = await runFarSide('for n in pixz xz; do type -t $n; done', far)
@@ -88,7 +88,7 @@ for (const [compressors, reader] of MACHINES) {
     t.match(sums, { status: 0, stderr: '' })
     const verified = await runFarSide(tool('verify_checksums'), far)
     t.match(verified, { status: 0, stderr: remark('verify_checksums', reader) })
-    t.equal(verified.stdout.split('OK (checked against its record)\n').length, 3)
+    t.equal(verified.stdout.split('OK (checked against its metadata)\n').length, 3)
     const loaded = await runFarSide(tool('load_compressed_tars'), far)
     const stderr = remark('load_compressed_tars', reader)
     t.match(loaded, { status: 0, stderr, stdout: /\nDone!\n$/ })
@@ -109,7 +109,7 @@ async function runs(t: Test, each: SampleImage, far: FarSideOptions): Promise<vo
   t.equal(ran.stdout, GREETING.content)
 }
 
-t.test('far side: with nothing, archives of zst, whatever saved them', async (t) => {
+t.test('air-gapped host: with nothing, archives of zst, whatever saved them', async (t) => {
   for (const compressor of ['zstd', 'builtin']) {
     const dir = join(stick, compressor)
     await mkdir(dir)
@@ -119,41 +119,47 @@ t.test('far side: with nothing, archives of zst, whatever saved them', async (t)
     const far = { ...machine, compressors: [] }
     const at = `--dir '${STICK}/${compressor}'`
     const verified = await runFarSide(`'${STICK}/tools/verify_checksums' ${at}`, far)
-    t.equal(verified.stdout.split('OK (checked against its record)\n').length, 3)
+    t.equal(verified.stdout.split('OK (checked against its metadata)\n').length, 3)
     const loaded = await runFarSide(`'${STICK}/tools/load_compressed_tars' ${at}`, far)
     t.match(loaded, { status: 0, stdout: /\nLoading \S+_train-24\.05-py3\.tar\.zst\.\.\.\n/ })
     for (const each of images) await runs(t, each, far)
   }
 })
 
-t.test('far side: a tar that was compressed loads, by the name of its archive', async (t) => {
-  await bench.removeImages()
-  const args = `--dir '${STICK}/tars' base.tar.xz`
-  const loaded = await runFarSide(`'${STICK}/tools/load_compressed_tars' ${args}`, machine)
-  t.match(loaded, { status: 0, stdout: /^Loading base\.tar\.xz\.\.\.\n/ })
-  t.equal(
-    await engine.docker('image', 'inspect', '--format', '{{.Id}}', image?.reference ?? ''),
-    image?.configDigest,
-  )
-})
+t.test(
+  'air-gapped host: a tar that was compressed loads, by the name of its archive',
+  async (t) => {
+    await bench.removeImages()
+    const args = `--dir '${STICK}/tars' base.tar.xz`
+    const loaded = await runFarSide(`'${STICK}/tools/load_compressed_tars' ${args}`, machine)
+    t.match(loaded, { status: 0, stdout: /^Loading base\.tar\.xz\.\.\.\n/ })
+    t.equal(
+      await engine.docker('image', 'inspect', '--format', '{{.Id}}', image?.reference ?? ''),
+      image?.configDigest,
+    )
+  },
+)
 
-t.test('far side: a user of the socket loads through a link, from any directory', async (t) => {
-  await bench.removeImages()
-  const group = 4242
-  await chown(socket, 0, group)
-  t.teardown(() => chown(socket, 0, 0))
-  const script = `cd /srv && ln -s '${STICK}/tools/load_compressed_tars' load && mkdir 'a b' &&
+t.test(
+  'air-gapped host: a user of the socket loads through a link, from any directory',
+  async (t) => {
+    await bench.removeImages()
+    const group = 4242
+    await chown(socket, 0, group)
+    t.teardown(() => chown(socket, 0, 0))
+    const script = `cd /srv && ln -s '${STICK}/tools/load_compressed_tars' load && mkdir 'a b' &&
     cd 'a b' && id -u && ../load --dir '${STICK}/images'`
-  const user = { id: 1000, groups: [group] }
-  const loaded = await runFarSide(script, { ...machine, user })
-  t.match(loaded, { status: 0, stdout: /^1000\nLoading [^]*\nDone!\n$/ })
+    const user = { id: 1000, groups: [group] }
+    const loaded = await runFarSide(script, { ...machine, user })
+    t.match(loaded, { status: 0, stdout: /^1000\nLoading [^]*\nDone!\n$/ })
 
-  const other = await runFarSide(script, { ...machine, user: { id: 1000, groups: [] } })
-  t.equal(other.status, 1)
-  t.match(other.stderr, /^load_compressed_tars: error: ask docker: .*\n.*hint: /)
-})
+    const other = await runFarSide(script, { ...machine, user: { id: 1000, groups: [] } })
+    t.equal(other.status, 1)
+    t.match(other.stderr, /^load_compressed_tars: error: ask docker: .*\n.*hint: /)
+  },
+)
 
-t.test('far side: a stick mounted noexec needs a copy', async (t) => {
+t.test('air-gapped host: a stick mounted noexec needs a copy', async (t) => {
   const noexec = { ...machine, mountOptions: 'noexec' }
   const refused = await runFarSide(tool('verify_checksums'), noexec)
   t.match(refused, { status: 126, stderr: /verify_checksums: Permission denied\n$/ })
@@ -162,7 +168,7 @@ t.test('far side: a stick mounted noexec needs a copy', async (t) => {
   t.match(await runFarSide(copied, noexec), { status: 0, stdout: /\nDone!\n$/ })
 })
 
-t.test('far side: nothing was written anywhere', async (t) => {
+t.test('air-gapped host: nothing was written anywhere', async (t) => {
   const expected = images.flatMap((each) => [archiveOf(each), `${archiveOf(each)}.json`])
   const names = [...expected, 'SHA256SUMS', 'images_list.txt']
   t.strictSame((await readdir(carry)).toSorted(), names.toSorted())
@@ -185,5 +191,5 @@ t.test('arm64: the executables run under an emulator', async (t) => {
   }
   const args = ['--against', 'record', archiveOf(images[0] ?? { reference: '' })]
   const verified = await emulate('verify_checksums', ...args)
-  t.match(verified, { status: 0, stdout: /\nOK \(checked against its record\)\n/ })
+  t.match(verified, { status: 0, stdout: /\nOK \(checked against its metadata\)\n/ })
 })

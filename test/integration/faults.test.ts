@@ -37,7 +37,7 @@ const dense = await build('dense', [{ path: 'dense', content: pseudoRandom('dens
 const archive = archiveOf(image)
 const root = t.testdir({ carry: {} })
 
-// Every run starts with this carry directory: an archive of the image and a tar.
+// Every run starts with this delivery: an archive of the image and a tar.
 const original = join(root, 'carry')
 await bench.run(SAVE, original, '--level', '0', image.reference)
 await bench.sh(original, `docker save ${image.reference} >some.tar`)
@@ -70,7 +70,7 @@ async function fails(
   const result = await run(program, args, { cwd: dir, env, signalAfter: LIMIT })
   t.equal(result.status, 1, 'exit status')
   t.equal(complaint(program, result).errors.join('\n'), error)
-  t.same(await snapshot(dir), before, 'the carry directory is as it was')
+  t.same(await snapshot(dir), before, 'the delivery is as it was')
 }
 
 // Only what compresses fails: the program also asks for the version.
@@ -372,7 +372,7 @@ for (const [name, script, said] of DECOMPRESSORS) {
 const REPLACED: readonly [name: string, script: string, code: string][] = [
   ['another one', `cp '${archiveOf(another)}' '${archive}'`, 'MISMATCH'],
   [
-    'another one, and has no record',
+    'another one, and has no metadata',
     `cp '${archiveOf(another)}' '${archive}'; rm '${archive}.json'`,
     'MISMATCH',
   ],

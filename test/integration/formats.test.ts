@@ -18,16 +18,16 @@ const [image, next] = [await build('tool:1', 'a'), await build('tool:2', 'a', 'b
 const { reference, configDigest } = image
 const XZ = archiveOf(image)
 const ZST = XZ.replace(/xz$/, 'zst')
-const root = t.testdir({ xz: {}, zst: {}, records: {} })
+const root = t.testdir({ xz: {}, zst: {}, metadata: {} })
 const xz = join(root, 'xz')
 const zst = join(root, 'zst')
-const records = join(root, 'records')
+const metadata = join(root, 'record')
 const save = (dir: string, ...args: string[]) => bench.ask('save_compressed_tars', dir, ...args)
 const verify = (dir: string, ...args: string[]) => bench.ask('verify_checksums', dir, ...args)
 const load = (dir: string, ...args: string[]) => bench.ask('load_compressed_tars', dir, ...args)
 const imageId = (name: string) => engine.docker('image', 'inspect', '--format', '{{.Id}}', name)
 
-t.test('zst: is saved, recorded and verified, and zstd reads it by itself', async (t) => {
+t.test('zst: is saved, saved and verified, and zstd reads it by itself', async (t) => {
   t.match(await save(xz, reference), [{ result: 'saved', archive: XZ }])
   t.match(await save(zst, '--format', 'zst', reference), [{ result: 'saved', archive: ZST }])
   const { archive } = await recordOf(zst, ZST)
@@ -130,14 +130,14 @@ t.test('both formats: one image has one archive', async (t) => {
 })
 
 t.test('both formats: an increment in one, its base in the other', async (t) => {
-  for (const name of [`${XZ}.json`, `${ZST}.json`]) await rm(join(records, name), { force: true })
+  for (const name of [`${XZ}.json`, `${ZST}.json`]) await rm(join(metadata, name), { force: true })
   for (const [base, name, format] of [
     [xz, XZ, 'zst'],
     [zst, ZST, 'xz'],
   ] as const) {
     const dir = t.testdir()
-    await cp(join(base, `${name}.json`), join(records, `${name}.json`))
-    const args = ['--since', records, '--format', format, next.reference]
+    await cp(join(base, `${name}.json`), join(metadata, `${name}.json`))
+    const args = ['--since', metadata, '--format', format, next.reference]
     const [saved] = await save(dir, ...args)
     t.match(saved, { result: 'saved', archive: new RegExp(`\\.increment\\.tar\\.${format}$`) })
     await bench.removeImages()
@@ -148,7 +148,7 @@ t.test('both formats: an increment in one, its base in the other', async (t) => 
       t.match(await load(dir, '--base', base, ...compressor), [{ result: 'loaded' }])
       t.equal(await imageId(next.reference), next.configDigest)
     }
-    await rm(join(records, `${name}.json`))
+    await rm(join(metadata, `${name}.json`))
   }
 })
 

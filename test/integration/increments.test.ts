@@ -44,21 +44,21 @@ const images = months.flat()
 const list = (of: readonly SampleImage[]): Record<string, string> => ({
   'images_list.txt': of.map((image) => image.reference).join('\n'),
 })
-// The deliveries, all of them together, and the records only, as a near side keeps them.
+// The deliveries, all of them together, and the metadata only, as a near side keeps them.
 const root = t.testdir({
   1: list(first),
   2: list(second),
   3: list(third),
   all: {},
-  records: {},
+  kept: {},
 })
-const [all, records] = [join(root, 'all'), join(root, 'records')]
+const [all, kept] = [join(root, 'all'), join(root, 'kept')]
 const saved: Answer[][] = []
 for (const [index, month] of months.entries()) {
   const dir = join(root, `${index + 1}`)
-  saved.push(await save(dir, [], ...(index > 0 ? ['--since', records] : [])))
+  saved.push(await save(dir, [], ...(index > 0 ? ['--since', kept] : [])))
   await bench.sh(dir, `cp *.tar.xz *.json ${all}`)
-  if (month !== third) await bench.sh(dir, `cp *.json ${records}`)
+  if (month !== third) await bench.sh(dir, `cp *.json ${kept}`)
   const references = month.map((image) => image.reference)
   await docker('save', '--output', `${dir}.tar`, ...references)
 }
@@ -98,12 +98,12 @@ t.test('save: leaves out what was delivered, and says how much', async (t) => {
   for (const [index, month] of [second, third].entries()) {
     for (const [position, image] of month.entries()) {
       const answer = saved[index + 1]?.[position]
-      const record = await recordOf(join(root, `${index + 2}`), increment(image))
-      const leftOut = record.requires?.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+      const metadata = await recordOf(join(root, `${index + 2}`), increment(image))
+      const leftOut = metadata.requires?.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
       t.match(answer, { result: 'saved', archive: increment(image), leftOutBytes: leftOut })
       const full = Number(await bench.sh(root, `docker save ${image.reference} | wc -c`))
-      const headers = (record.requires?.length ?? 0) * 512
-      const padding = full - record.tar.sizeBytes - (leftOut ?? 0) - headers
+      const headers = (metadata.requires?.length ?? 0) * 512
+      const padding = full - metadata.tar.sizeBytes - (leftOut ?? 0) - headers
       t.ok(padding >= 0 && padding < headers, `the tar is smaller by that: ${padding}`)
     }
   }
@@ -112,13 +112,13 @@ t.test('save: leaves out what was delivered, and says how much', async (t) => {
     t.testdir(),
     '--no-pull',
     '--since',
-    records,
+    kept,
     second[0].reference,
   )
   t.match(text.stdout, /^Left out .* delivered before/m)
 })
 
-t.test('save: records which layers, and which archive carried them', async (t) => {
+t.test('save: notes which layers, and which archive carried them', async (t) => {
   const [tool1, data1] = first
   const [tool2, data2] = second
   const [tool3, data3] = third
@@ -137,7 +137,7 @@ t.test('save: records which layers, and which archive carried them', async (t) =
 })
 
 t.test('save: an increment is up to date, and the same again', async (t) => {
-  const again = await save(join(root, '3'), third, '--since', records)
+  const again = await save(join(root, '3'), third, '--since', kept)
   t.match(again, [
     { result: 'up to date', archive: increment(third[0]) },
     { result: 'up to date', archive: increment(third[1]) },
@@ -182,7 +182,7 @@ t.test(
   },
 )
 
-t.test('load: an engine that has none, earlier archives in the carry directory', async (t) => {
+t.test('load: an engine that has none, earlier archives in the delivery', async (t) => {
   await prepare()
   const names = third.map(increment)
   t.match(await load('all', ...names), [{ result: 'loaded' }, { result: 'loaded' }])
@@ -251,11 +251,14 @@ t.test('by hand: xz and docker load, where the layers are', async (t) => {
   await t.rejects(bench.sh(join(root, '2'), script))
 })
 
-t.test('verify: an increment by its record, as far as it goes', async (t) => {
+t.test('verify: an increment by its metadata, as far as it goes', async (t) => {
   await prepare()
   for (const answer of await verify(2)) {
     t.equal(answer.result, 'verified')
-    t.match(answer.notes.join('; '), /checked against its record; \d layers of .* were not at hand/)
+    t.match(
+      answer.notes.join('; '),
+      /checked against its metadata; \d layers of .* were not at hand/,
+    )
   }
   t.match(await verify(2, '--quick'), [{ result: 'verified' }, { result: 'verified' }])
 })
@@ -312,8 +315,8 @@ t.test('one directory: what one increment carries no more goes over with another
   await save(dir, [changing], '--since', delivered)
   await bench.sh(dir, 'cp *.json delivered')
   const requires = async () => {
-    const record = await recordOf(dir, increment(third[1]))
-    return new Set(record.requires?.map(({ archive }) => archive))
+    const metadata = await recordOf(dir, increment(third[1]))
+    return new Set(metadata.requires?.map(({ archive }) => archive))
   }
   await save(dir, [third[1]], '--since', delivered)
   t.strictSame(await requires(), new Set([archiveOf(first[1]), increment(changing)]))

@@ -1,4 +1,4 @@
-// The way of all images: registry → carry directory → another place, and what
+// The way of all images: registry → delivery → another place, and what
 // the programs print on it.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -43,7 +43,7 @@ t.test('save: pulls and saves every image of the list', async (t) => {
   t.match(stdout, /\nElapsed time \d+ minutes and \d+ seconds\nDone!\n$/)
 })
 
-t.test('save: sha256sum finds archives and records as listed', async (t) => {
+t.test('save: sha256sum finds archives and metadata as listed', async (t) => {
   const checked = await bench.sh(carry, 'sha256sum --strict -c SHA256SUMS')
   const files = images.flatMap((image) => [archiveOf(image), `${archiveOf(image)}.json`])
   const names = [...files, 'images_list.txt']
@@ -61,7 +61,7 @@ t.test('verify: against the engine both md5 are those of docker save', async (t)
   t.match(stdout, /\nElapsed time \d+ minutes and \d+ seconds\nDone!\n$/)
 })
 
-t.test('verify: without any image the records prove the archives', async (t) => {
+t.test('verify: without any image the metadata verify the archives', async (t) => {
   await bench.removeImages()
   const { status, stdout } = await bench.run('verify_checksums', carry)
   t.equal(status, 0)
@@ -70,7 +70,7 @@ t.test('verify: without any image the records prove the archives', async (t) => 
     const [, expected, archive, verdict] = stdout.slice(start).split('\n')
     t.match(expected, /^[0-9a-f]{32} {2}-$/)
     t.equal(archive, expected)
-    t.equal(verdict, 'OK (checked against its record)', reference)
+    t.equal(verdict, 'OK (checked against its metadata)', reference)
   }
 })
 

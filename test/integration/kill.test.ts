@@ -1,11 +1,11 @@
-// Power off in the middle of a save: whatever lies in the carry directory is
+// Power off in the middle of a save: whatever lies in the delivery is
 // whole, and the next run goes on from there.
 import { watch } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { parseRecord, type ArchiveRecord } from '../../lib/delivery/metadata.ts'
+import { parseMetadata, type ArchiveMetadata } from '../../lib/delivery/metadata.ts'
 import { isPendingName } from '../../lib/io/atomic-file.ts'
 import { hexOf, sha256 as sha256Of } from '../fixtures/digest.ts'
 import { sh, type Running } from '../fixtures/run.ts'
@@ -26,7 +26,7 @@ const random = seededRandom('moments')
 const dir = t.testdir({})
 
 // Each run replaces the archives of the one before by those of another level,
-// so that there is an old archive, and its record, to be lost at any moment.
+// so that there is an old archive, and its metadata, to be lost at any moment.
 let level = 0
 const startSave = (): Running =>
   bench.start('save_compressed_tars', dir, '--level', `${level}`, ...references)
@@ -110,16 +110,16 @@ async function checkDirectory(t: Test, when: string, isFinished = false): Promis
   const pending = isFinished ? [] : await readPending(names)
   for (const archive of archives) {
     t.equal(await tarSha256(archive), tars.get(archive), `${when}: ${archive} is whole`)
-    const records = [...pending, ...(await recordsOf(names, archive))].filter(
-      (record) => record.archive.file === archive,
+    const metadata = [...pending, ...(await recordsOf(names, archive))].filter(
+      ({ archive: { file } }) => file === archive,
     )
     t.ok(
-      records.some((record) => sums[archive]?.includes(record.archive.sha256)),
+      metadata.some((each) => sums[archive]?.includes(each.archive.sha256)),
       `${when}: the metadata of ${archive} is there, in place or pending`,
     )
   }
   const alone = names.filter((name) => name.endsWith('.json') && !names.includes(name.slice(0, -5)))
-  t.same(alone, [], `${when}: no record without its archive`)
+  t.same(alone, [], `${when}: no metadata without its archive`)
   if (pending.length > 0) return
   if (names.includes('SHA256SUMS') && (await readFile(join(dir, 'SHA256SUMS'), 'utf8')) !== '') {
     await t.resolves(
@@ -129,21 +129,21 @@ async function checkDirectory(t: Test, when: string, isFinished = false): Promis
   }
 }
 
-async function recordsOf(names: readonly string[], archive: string): Promise<ArchiveRecord[]> {
+async function recordsOf(names: readonly string[], archive: string): Promise<ArchiveMetadata[]> {
   return names.includes(`${archive}.json`) ? [await recordOf(dir, archive)] : []
 }
 
 /** The pending metadata of archives that are in place already. */
-async function readPending(names: readonly string[]): Promise<ArchiveRecord[]> {
-  const found: ArchiveRecord[] = []
+async function readPending(names: readonly string[]): Promise<ArchiveMetadata[]> {
+  const found: ArchiveMetadata[] = []
   for (const name of names.filter(isPendingName)) {
     const text = await readFile(join(dir, name), 'utf8')
     // It may have been killed while it wrote that, long before the archive was in place.
     if (!text.endsWith('}\n')) continue
-    const record = parseRecord(text, name)
-    const { file, sha256 } = record.archive
+    const metadata = parseMetadata(text, name)
+    const { file, sha256 } = metadata.archive
     if (names.includes(file) && hexOf(sha256Of(await readFile(join(dir, file)))) === sha256) {
-      found.push(record)
+      found.push(metadata)
     }
   }
   return found

@@ -48,8 +48,8 @@ await save(alone, '--force', ...[base, app, train, next, other].map((image) => i
 
 /** The bytes of the layers that have those indexes. */
 async function layerBytes(image: SampleImage, ...indexes: number[]): Promise<number> {
-  const [recorded] = (await recordOf(alone, archiveOf(image))).images
-  return indexes.reduce((sum, index) => sum + (recorded?.layers[index]?.sizeBytes ?? 0), 0)
+  const [saved] = (await recordOf(alone, archiveOf(image))).images
+  return indexes.reduce((sum, index) => sum + (saved?.layers[index]?.sizeBytes ?? 0), 0)
 }
 
 /** The digest of an image's archive. */
@@ -72,7 +72,7 @@ t.test('reuse: within a run, whatever the base is', async (t) => {
   }
 })
 
-t.test('reuse: from an earlier run, in the carry directory', async (t) => {
+t.test('reuse: from an earlier run, in the delivery', async (t) => {
   const dir = t.testdir()
   await save(dir, train.reference)
   t.match(await save(dir, next.reference), [{ reusedBytes: await layerBytes(next, 0, 1, 2) }])
@@ -131,7 +131,7 @@ t.test('reuse: a directory that is not there is an error', async (t) => {
   t.match(result, { status: 1, stderr: /error: open "nowhere"/ })
 })
 
-t.test('reuse: records in another directory that are of no use are told once', async (t) => {
+t.test('reuse: metadata in another directory that are of no use are told once', async (t) => {
   const root = t.testdir({ carry: {}, earlier: { 'bad.tar.xz.json': '{' } })
   const [dir, earlier] = [join(root, 'carry'), join(root, 'earlier')]
   await save(earlier, train.reference)

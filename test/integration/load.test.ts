@@ -92,7 +92,7 @@ t.test('tag: what it meant before is told where the image only gets its tag', as
 })
 
 for (const layout of ['legacy', 'oci', 'oci-gzip', 'podman', 'crane'] as const) {
-  t.test(`layout: ${layout} loads, with a record and without`, async (t) => {
+  t.test(`layout: ${layout} loads, with metadata and without`, async (t) => {
     const dir = t.testdir()
     const { archive, configDigest } = dockerArchive({
       layers: [tar([GREETING]), tar(dataLayer('laid')), tar([]), tar([GREETING])],
@@ -101,12 +101,12 @@ for (const layout of ['legacy', 'oci', 'oci-gzip', 'podman', 'crane'] as const) 
     })
     await writeFile(join(dir, 'laid-out.tar'), archive)
     await bench.ask('compress_tars', dir, '--level', '0')
-    for (const record of [true, false]) {
+    for (const metadata of [true, false]) {
       await bench.removeImages()
-      if (!record) await rm(join(dir, 'laid-out.tar.xz.json'))
+      if (!metadata) await rm(join(dir, 'laid-out.tar.xz.json'))
       const [answer] = await bench.ask('load_compressed_tars', dir)
       t.match(answer, { result: 'loaded' })
-      t.strictSame(answer?.notes, record ? [] : ['it has no record to prove it by'])
+      t.strictSame(answer?.notes, metadata ? [] : ['it has no metadata to verify it by'])
       t.strictSame(await tags(), ['laid/out:1.0', 'laid/out:latest'])
       t.equal(await inspect('laid/out:1.0'), configDigest)
     }

@@ -52,7 +52,7 @@ for (const image of images) {
   await docker('save', '--output', join(tars, tarOf(image)), image.reference)
 }
 
-/** A copy of the carry directory, and an engine with these images only. */
+/** A copy of the delivery, and an engine with these images only. */
 async function prepare(t: Test, ...present: SampleImage[]): Promise<string> {
   const dir = t.testdir()
   await bench.sh(dir, `cp ${whole}/* .`)
@@ -62,8 +62,8 @@ async function prepare(t: Test, ...present: SampleImage[]): Promise<string> {
 
 /** The bytes of an image's layers, the first of them being left out. */
 async function layerBytes(image: SampleImage, count: number): Promise<number> {
-  const [recorded] = (await recordOf(whole, archiveOf(image))).images
-  return (recorded?.layers ?? []).slice(0, count).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const [saved] = (await recordOf(whole, archiveOf(image))).images
+  return (saved?.layers ?? []).slice(0, count).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 }
 
 const checkImage = (t: Test, image: SampleImage) => checkInContainer(t, engine, image)

@@ -31,7 +31,7 @@ for (const compressor of ['pixz', 'pixz -t', 'xz']) {
 
     const { status, stdout } = await bench.run('verify_checksums', dir, image.reference)
     t.equal(status, 0)
-    t.match(stdout, `${content}\n${content}\nOK (it has no record; `)
+    t.match(stdout, `${content}\n${content}\nOK (it has no metadata; `)
     t.match(stdout, 'checked against the engine')
 
     await bench.removeImages()
@@ -42,7 +42,7 @@ for (const compressor of ['pixz', 'pixz -t', 'xz']) {
     const loaded = await bench.run('load_compressed_tars', dir)
     t.equal(loaded.status, 0)
     t.match(loaded.stderr, 'load_compressed_tars: warning: ')
-    t.match(loaded.stderr, `${archiveOf(image)}" has no record`)
+    t.match(loaded.stderr, `${archiveOf(image)}" has no metadata`)
     t.equal(await inspect(image.reference), image.configDigest)
   })
 }
@@ -51,7 +51,7 @@ t.test('from docker save | xz: the archive names no image, yet the engine has it
   const dir = t.testdir()
   await bench.sh(dir, `docker save ${image.reference} | xz -0 > ${archiveOf(image)}`)
   const [answer] = await bench.ask('verify_checksums', dir)
-  t.match(answer?.notes, ['it has no record', /./, 'checked against the engine'])
+  t.match(answer?.notes, ['it has no metadata', /./, 'checked against the engine'])
 })
 
 t.test('from docker save | pixz: what follows the archive is no part of it', async (t) => {

@@ -66,7 +66,7 @@ t.test('again: --force takes the place of another image, in whatever format', as
   t.match(await bench.ask('verify_checksums', dir, clash), [{ result: 'verified' }])
 })
 
-t.test('again: a record that cannot be looked at does not stop the others', async (t) => {
+t.test('again: metadata that cannot be looked at does not stop the others', async (t) => {
   const dir = t.testdir()
   await save(dir, one.reference)
   await bench.sh(dir, `rm ${archiveOf(one)}.json; mkfifo ${archiveOf(one)}.json`)
@@ -75,7 +75,7 @@ t.test('again: a record that cannot be looked at does not stop the others', asyn
   t.match(answers, [{ result: 'failed', error }, { result: 'saved' }])
 })
 
-t.test('name: as long as that of a record may be, though an increment has none', async (t) => {
+t.test('name: as long as that of metadata may be, though an increment has none', async (t) => {
   const dir = t.testdir()
   const long = `${'a'.repeat(234)}:1`
   await docker('pull', '--quiet', one.reference)
@@ -111,10 +111,10 @@ for (const format of ['xz', 'zst']) {
     const dir = t.testdir()
     const args = [one.reference, '--format', format]
     await save(dir, ...args)
-    const record = join(dir, `${archiveOf(one).replace(/xz$/, format)}.json`)
+    const metadata = join(dir, `${archiveOf(one).replace(/xz$/, format)}.json`)
     const lost = [
-      ['BAD_RECORD', () => truncate(record, 100)],
-      ['NAME_CLASH', () => rm(record)],
+      ['BAD_RECORD', () => truncate(metadata, 100)],
+      ['NAME_CLASH', () => rm(metadata)],
     ] as const
     for (const [code, lose] of lost) {
       await lose()
@@ -136,7 +136,7 @@ for (const format of ['xz', 'zst']) {
   })
 }
 
-t.test('again: an archive whose record was changed is made again', async (t) => {
+t.test('again: an archive whose metadata was changed is made again', async (t) => {
   const dir = t.testdir()
   await save(dir, one.reference)
   const path = join(dir, `${archiveOf(one)}.json`)

@@ -1,4 +1,4 @@
-// verify_checksums: what it proves, what it says it cannot, and what it finds.
+// verify_checksums: what it verifies, what it says it cannot, and what it finds.
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -23,7 +23,7 @@ const carry = t.testdir()
 await bench.ask('save_compressed_tars', carry, one.reference, '--level', '1')
 const verify = (...args: string[]) => bench.ask('verify_checksums', carry, ...args)
 
-t.test('engine: has the image, by its name in the record', async (t) => {
+t.test('engine: has the image, by its name in the metadata', async (t) => {
   for (const name of [one.reference, archiveOf(one)]) {
     const [answer] = await verify(name)
     t.match(answer, { result: 'verified', notes: ['checked against the engine'] }, name)
@@ -73,12 +73,12 @@ t.test('engine: its tag means another image now', async (t) => {
     t.match(stderr, 'verify_checksums: hint: ')
   }
   t.match(await verify('--against', 'record'), [
-    { result: 'verified', notes: ['checked against its record'] },
+    { result: 'verified', notes: ['checked against its metadata'] },
   ])
   await docker('tag', one.configDigest, one.reference)
 })
 
-t.test('engine: another image under the name of an archive without a record', async (t) => {
+t.test('engine: another image under the name of an archive without metadata', async (t) => {
   const dir = t.testdir()
   await bench.sh(dir, `xz -dc ${join(carry, archiveOf(one))} | xz -0 > ${archiveOf(two)}`)
   const [answer] = await bench.ask('verify_checksums', dir, two.reference)
@@ -97,12 +97,12 @@ t.test('engine: has the images of an archive of several', async (t) => {
   await bench.sh(dir, `docker save ${one.reference} ${two.reference} >${name}`)
   await bench.ask('compress_tars', dir, '--level', '0')
   const ask = (...args: string[]) => bench.ask('verify_checksums', dir, one.reference, ...args)
-  t.match(await ask(), [{ result: 'verified', notes: ['checked against its record'] }])
+  t.match(await ask(), [{ result: 'verified', notes: ['checked against its metadata'] }])
   const refused = { code: 'NO_IMAGE', message: /it holds several images/ }
   t.match(await ask('--against', 'engine'), [{ result: 'failed', error: refused }])
   await bench.sh(dir, 'rm *.json SHA256SUMS')
   t.match(await ask('--against', 'engine'), [{ result: 'failed', error: refused }])
-  const notes = ['it has no record', /./, /^it holds several images: only its own digests/]
+  const notes = ['it has no metadata', /./, /^it holds several images: only its own digests/]
   t.match(await ask(), [{ result: 'verified', notes }])
 })
 
@@ -144,29 +144,29 @@ t.test('engine: lays the image out differently than the one that saved it', asyn
 t.test('engine: does not have the image', async (t) => {
   await bench.removeImages()
   t.match(await verify('--against', 'engine'), [{ result: 'failed', error: { code: 'NO_IMAGE' } }])
-  t.match(await verify(), [{ result: 'verified', notes: ['checked against its record'] }])
+  t.match(await verify(), [{ result: 'verified', notes: ['checked against its metadata'] }])
 })
 
-t.test('engine: is not there, and the record is enough', async (t) => {
+t.test('engine: is not there, and the metadata is enough', async (t) => {
   await bench.removeImages()
   const args = ['--engine', 'nerdctl']
   const { status, stdout, stderr } = await bench.run('verify_checksums', carry, ...args)
   t.equal(status, 0)
-  t.match(stdout, 'OK (checked against its record)')
+  t.match(stdout, 'OK (checked against its metadata)')
   t.match(stderr, 'verify_checksums: warning: ')
   const wanted = await bench.run('verify_checksums', carry, ...args, '--against', 'engine')
   t.equal(wanted.status, 1)
   t.match(wanted.stderr, 'verify_checksums: error: find the container engine: "nerdctl"')
 })
 
-t.test('alone: neither record nor image, and it says what that leaves open', async (t) => {
+t.test('alone: neither metadata nor image, and it says what that leaves open', async (t) => {
   await bench.removeImages()
   const dir = t.testdir()
   await bench.sh(dir, `cp ${join(carry, archiveOf(one))} .`)
   const [answer] = await bench.ask('verify_checksums', dir)
   t.match(answer, { result: 'verified', md5: { archive: /^[0-9a-f]{32}$/ } })
   t.strictSame(answer?.notes, [
-    'it has no record',
+    'it has no metadata',
     'there is no SHA256SUMS',
     'no image to compare it with: only its own digests of config and layers were checked',
   ])
@@ -175,7 +175,7 @@ t.test('alone: neither record nor image, and it says what that leaves open', asy
   ])
 })
 
-t.test('alone: a record that is gone and that SHA256SUMS lists is missed', async (t) => {
+t.test('alone: metadata that is gone and that SHA256SUMS lists is missed', async (t) => {
   await bench.removeImages()
   const dir = t.testdir()
   await bench.sh(dir, `cp ${join(carry, archiveOf(one))} ${join(carry, 'SHA256SUMS')} .`)

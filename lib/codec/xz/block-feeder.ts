@@ -2,7 +2,7 @@
 // own: header and index around it make whoever decodes it verify all of it.
 import { basename } from 'node:path'
 
-import { createByteTaker, type ByteTaker } from '../../io/byte-reader.ts'
+import { createByteReader, type ByteReader } from '../../io/byte-reader.ts'
 import { badXz, type XzPlace } from './error.ts'
 import type { FileRange } from '../../io/file-range.ts'
 import { readStreams } from './file.ts'
@@ -12,7 +12,11 @@ import { INPUT_BYTES } from './worker-messages.ts'
 import type { OpenBlock } from './worker-pool.ts'
 
 /** Begins a block, which is the so-many-th of its stream, from 1 on. */
-export type BeginBlock = (record: BlockRecord, number: number, place: XzPlace) => Promise<OpenBlock>
+export type BeginBlock = (
+  metadata: BlockRecord,
+  number: number,
+  place: XzPlace,
+) => Promise<OpenBlock>
 
 /**
  * Reads all of the bytes, and compares what is not in a block with what the
@@ -29,7 +33,7 @@ export async function feedBlocks(
   onSingle: (archive: string, blockBytes: number) => void,
 ): Promise<void> {
   let place: XzPlace = { archive: '', offsetBytes: 0 }
-  const bytes = createByteTaker(chunks, (what) =>
+  const bytes = createByteReader(chunks, (what) =>
     badXz(place, `got ${what} bytes than when its index was read`),
   )
   for (const part of parts) {
@@ -43,7 +47,7 @@ export async function feedBlocks(
       await feedStream(bytes, stream, begin, at)
       await expect(bytes, stream.index, at(stream.indexOffsetBytes))
       await expect(bytes, stream.footer, at(stream.indexOffsetBytes + stream.index.length))
-      for await (const chunk of bytes.take(stream.paddingBytes)) {
+      for await (const chunk of bytes.readExactly(stream.paddingBytes)) {
         if (chunk.some((byte) => byte !== 0)) throw changed(place)
       }
     }
@@ -52,7 +56,7 @@ export async function feedBlocks(
 }
 
 // So little that nobody waits for it is not worth a word.
-const LEAST_SINGLE_BYTES = 32 * 1024 * 1024
+const MIN_SINGLE_BYTES = 32 * 1024 * 1024
 
 function tellSingle(
   archive: string,
@@ -60,39 +64,39 @@ function tellSingle(
   onSingle: (archive: string, blockBytes: number) => void,
 ): void {
   if (blocks !== 1) return
-  const [record] = readRecords(index, { archive, offsetBytes: indexOffsetBytes })
-  if (record && record.sizeBytes >= LEAST_SINGLE_BYTES) onSingle(archive, record.sizeBytes)
+  const [metadata] = readRecords(index, { archive, offsetBytes: indexOffsetBytes })
+  if (metadata && metadata.sizeBytes >= MIN_SINGLE_BYTES) onSingle(archive, metadata.sizeBytes)
 }
 
 async function feedStream(
-  bytes: ByteTaker,
+  bytes: ByteReader,
   stream: XzStream,
   begin: BeginBlock,
   at: (offsetBytes: number) => XzPlace,
 ): Promise<void> {
   let offsetBytes = stream.offsetBytes + stream.header.length
   let number = 0
-  for (const record of readRecords(stream.index, at(stream.indexOffsetBytes))) {
-    const block = await begin(record, ++number, at(offsetBytes))
+  for (const metadata of readRecords(stream.index, at(stream.indexOffsetBytes))) {
+    const block = await begin(metadata, ++number, at(offsetBytes))
     try {
-      await feedBlock(bytes, stream.check, record, block)
+      await feedBlock(bytes, stream.check, metadata, block)
     } catch (error) {
       // It is never done, and whoever waits for it has to hear why.
       block.fail(error)
       throw error
     }
-    offsetBytes += padded(record.unpaddedBytes)
+    offsetBytes += padded(metadata.unpaddedBytes)
   }
 }
 
 async function feedBlock(
-  bytes: ByteTaker,
+  bytes: ByteReader,
   check: number,
-  record: BlockRecord,
+  metadata: BlockRecord,
   block: OpenBlock,
 ): Promise<void> {
-  const blockBytes = padded(record.unpaddedBytes)
-  const { head, tail } = frameBlock(check, record)
+  const blockBytes = padded(metadata.unpaddedBytes)
+  const { head, tail } = frameBlock(check, metadata)
   let left = head.length + blockBytes + tail.length
   let piece = Buffer.allocUnsafeSlow(Math.min(INPUT_BYTES, left))
   let filled = 0
@@ -109,13 +113,13 @@ async function feedBlock(
     }
   }
   await put(head)
-  for await (const chunk of bytes.take(blockBytes)) await put(chunk)
+  for await (const chunk of bytes.readExactly(blockBytes)) await put(chunk)
   await put(tail)
 }
 
-async function expect(bytes: ByteTaker, want: Buffer, place: XzPlace): Promise<void> {
+async function expect(bytes: ByteReader, want: Buffer, place: XzPlace): Promise<void> {
   let from = 0
-  for await (const chunk of bytes.take(want.length)) {
+  for await (const chunk of bytes.readExactly(want.length)) {
     if (!want.subarray(from, from + chunk.length).equals(chunk)) throw changed(place)
     from += chunk.length
   }

@@ -13,7 +13,7 @@ export interface BlockRecord {
 }
 
 // A block header and one byte of data have no room in less.
-const LEAST_BYTES = 5
+const MIN_BYTES = 5
 
 /**
  * Reads an index to its end, and keeps nothing of it.
@@ -37,7 +37,7 @@ export function checkIndex(
   let step = records.next()
   for (; step.done !== true; step = records.next()) {
     const { unpaddedBytes, sizeBytes: own } = step.value
-    if (unpaddedBytes < LEAST_BYTES) {
+    if (unpaddedBytes < MIN_BYTES) {
       throw badXz(place, `index: block ${blocks + 1}: got ${unpaddedBytes} bytes, want more`)
     }
     blocks++
@@ -67,8 +67,8 @@ export function padded(unpaddedBytes: number): number {
  *
  * @returns what goes before it, and what goes after it
  */
-export function frameBlock(check: number, record: BlockRecord): { head: Buffer; tail: Buffer } {
-  const index = formatIndex([record])
+export function frameBlock(check: number, metadata: BlockRecord): { head: Buffer; tail: Buffer } {
+  const index = formatIndex([metadata])
   return {
     head: formatHeader(check),
     tail: Buffer.concat([index, formatFooter(check, index.length)]),

@@ -2,7 +2,7 @@
 // told, and whoever waits looks again. Nobody is left waiting at the end.
 
 /** Where to wait. */
-export interface Turns {
+export interface Condition {
   /** Waits until it holds; rejects once all is over. */
   until(holds: () => boolean): Promise<void>
   /** Something changed. */
@@ -12,7 +12,7 @@ export interface Turns {
 }
 
 /** @returns a place to wait at. */
-export function createTurns(): Turns {
+export function createCondition(): Condition {
   let waiting: { holds: () => boolean; resolve: () => void; reject: (error: Error) => void }[] = []
   let over: Error | undefined
   return {

@@ -5,12 +5,12 @@
 import { availableParallelism } from 'node:os'
 import type { Writable } from 'node:stream'
 
-import type { Child } from '../../io/child.ts'
+import type { Task } from '../../io/child.ts'
 import { interrupted } from '../../core/errors.ts'
 import { formatBytes } from '../../core/format.ts'
 import type { FileRange } from '../../io/file-range.ts'
 import { startTransform } from '../../io/in-process-child.ts'
-import { createTurns } from './condition.ts'
+import { createCondition } from './condition.ts'
 import { badBlock } from './error.ts'
 import { feedBlocks, type BeginBlock } from './block-feeder.ts'
 import { createXzWorkers, type XzWorkers } from './worker-pool.ts'
@@ -24,21 +24,21 @@ export interface XzDecoderOptions {
   /** Another child's stdin, or a socket, to write to. */
   readonly output?: Writable | undefined
   /** Told once where only one processor has work, and why. */
-  readonly onSlow?: ((reason: string) => void) | undefined
+  readonly onDegraded?: ((reason: string) => void) | undefined
   /** The largest block that may be held in memory; by default as there is memory. */
-  readonly mostBlockBytes?: number | undefined
+  readonly maxBlockBytes?: number | undefined
 }
 
 // More than these give bytes faster than anything here takes them.
-const MOST_THREADS = 32
-const MOST_BLOCK_BYTES = 256 * 1024 ** 2
-const LEAST_BLOCK_BYTES = 32 * 1024 ** 2
+const MAX_THREADS = 32
+const MAX_BLOCK_BYTES = 256 * 1024 ** 2
+const MIN_BLOCK_BYTES = 32 * 1024 ** 2
 
 /**
  * @returns a child that turns the bytes of the parts into what was compressed;
  *   it fails with BAD_ARCHIVE, which tells the place
  */
-export function startXzDecoder(options: XzDecoderOptions): Child {
+export function startXzDecoder(options: XzDecoderOptions): Task {
   return startTransform((chunks) => decode(chunks, options), options.output)
 }
 
@@ -46,11 +46,11 @@ async function* decode(
   chunks: AsyncIterable<Buffer>,
   options: XzDecoderOptions,
 ): AsyncGenerator<Buffer> {
-  const threads = options.threads ?? Math.min(MOST_THREADS, availableParallelism())
-  const turns = createTurns()
+  const threads = options.threads ?? Math.min(MAX_THREADS, availableParallelism())
+  const turns = createCondition()
   const workers = createXzWorkers(threads, turns)
   const input: { isOver: boolean; failure?: { readonly reason: unknown } } = { isOver: false }
-  const slow = createSlowTeller({ ...options, threads })
+  const slow = createDegradedNotice({ ...options, threads })
   const begin = createBeginner(workers, slow, { ...options, threads })
   void feedBlocks(chunks, options.parts, begin, slow)
     .catch((reason: unknown) => (input.failure = { reason }))
@@ -72,35 +72,35 @@ async function* decode(
 }
 
 // One note is enough, and none where one processor is all that there is.
-function createSlowTeller({
+function createDegradedNotice({
   threads,
-  onSlow,
+  onDegraded,
 }: XzDecoderOptions & { threads: number }): (archive: string, blockBytes: number) => void {
   let isTold = threads === 1
   return (archive, blockBytes) => {
     if (isTold) return
     isTold = true
     const block = `a block of ${formatBytes(blockBytes)}`
-    onSlow?.(`"${archive}" has ${block}: only one processor can decompress it`)
+    onDegraded?.(`"${archive}" has ${block}: only one processor can decompress it`)
   }
 }
 
 // Decides which blocks are too large to be held.
 function createBeginner(
   workers: XzWorkers,
-  tellSlow: (archive: string, blockBytes: number) => void,
-  { threads, mostBlockBytes }: XzDecoderOptions & { threads: number },
+  onDegraded: (archive: string, blockBytes: number) => void,
+  { threads, maxBlockBytes }: XzDecoderOptions & { threads: number },
 ): BeginBlock {
   const fits = Math.floor(process.availableMemory() / 3 / (threads + 1))
-  const most = mostBlockBytes ?? Math.min(MOST_BLOCK_BYTES, Math.max(LEAST_BLOCK_BYTES, fits))
-  return (record, number, place) => {
-    const { sizeBytes, unpaddedBytes } = record
-    const isHuge = Math.max(sizeBytes, unpaddedBytes) > most
-    if (isHuge) tellSlow(place.archive, sizeBytes)
+  const max = maxBlockBytes ?? Math.min(MAX_BLOCK_BYTES, Math.max(MIN_BLOCK_BYTES, fits))
+  return (metadata, number, place) => {
+    const { sizeBytes, unpaddedBytes } = metadata
+    const isHuge = Math.max(sizeBytes, unpaddedBytes) > max
+    if (isHuge) onDegraded(place.archive, sizeBytes)
     return workers.begin({
       sizeBytes,
       isHuge,
-      explain: (fault) => badBlock(place, number, fault),
+      toError: (fault) => badBlock(place, number, fault),
     })
   }
 }

@@ -34,8 +34,8 @@ export interface XzSource {
 
 // What is kept of all streams together. A layer of a tar, in blocks of 24 MiB,
 // needs some hundred bytes: what has more than this was made to harm.
-const MOST_INDEX_BYTES = 64 * 1024 ** 2
-const MOST_STREAMS = 100_000
+const MAX_INDEX_BYTES = 64 * 1024 ** 2
+const MAX_STREAMS = 100_000
 const PADDING_BYTES = 4096
 
 /**
@@ -52,7 +52,7 @@ export async function readLayout(source: XzSource): Promise<XzStream[]> {
     streams.push(stream)
     indexBytes += stream.index.length
     end = stream.offsetBytes
-    if (indexBytes > MOST_INDEX_BYTES || streams.length > MOST_STREAMS) {
+    if (indexBytes > MAX_INDEX_BYTES || streams.length > MAX_STREAMS) {
       const place = { archive, offsetBytes: end }
       throw badXz(place, 'it is in more streams and blocks than are supported here', BY_HAND)
     }
@@ -77,7 +77,7 @@ async function readStream(source: XzSource, paddedEnd: number): Promise<XzStream
   const footer = await source.read(footerOffset, HEADER_BYTES)
   const { check, indexBytes } = parseFooter(footer, at(footerOffset))
   const room = footerOffset - start - HEADER_BYTES
-  if (indexBytes > Math.min(room, MOST_INDEX_BYTES)) {
+  if (indexBytes > Math.min(room, MAX_INDEX_BYTES)) {
     throw badXz(at(footerOffset), `stream footer: got an index of ${indexBytes} bytes, want less`)
   }
   const indexOffsetBytes = footerOffset - indexBytes
@@ -85,10 +85,10 @@ async function readStream(source: XzSource, paddedEnd: number): Promise<XzStream
   const { blocks, blocksBytes } = checkIndex(index, at(indexOffsetBytes))
   const offsetBytes = indexOffsetBytes - blocksBytes - HEADER_BYTES
   if (offsetBytes < start) {
-    const most = room - indexBytes
+    const max = room - indexBytes
     throw badXz(
       at(indexOffsetBytes),
-      `index: got ${blocksBytes} bytes of blocks, want at most ${most}`,
+      `index: got ${blocksBytes} bytes of blocks, want at most ${max}`,
     )
   }
   const header = await source.read(offsetBytes, HEADER_BYTES)

@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads'
 
 import { memoryError } from '../../core/errors.ts'
-import type { Turns } from './condition.ts'
+import type { Condition } from './condition.ts'
 import type { BlockFault } from './error.ts'
 import type { FromWorker, ToWorker } from './worker-messages.ts'
 
@@ -15,7 +15,7 @@ export interface BlockToDecode {
   /** Whether it is too large to be held in memory, by what it claims. */
   readonly isHuge: boolean
   /** @returns the error where it cannot be decoded. */
-  readonly explain: (fault: BlockFault) => Error
+  readonly toError: (fault: BlockFault) => Error
 }
 
 /** A block that is being decoded. */
@@ -61,16 +61,16 @@ const HUGE_OUTPUT_BYTES = 8 * 1024 ** 2
 const LARGE_BYTES = 32 * 1024 ** 2
 
 /**
- * @param most - how many threads
+ * @param max - how many threads
  * @param turns - is told of what changes
  */
-export function createXzWorkers(most: number, turns: Turns): XzWorkers {
+export function createXzWorkers(max: number, turns: Condition): XzWorkers {
   const threads: Thread[] = []
   const jobs: Job[] = []
 
   function isRoomFor({ sizeBytes }: BlockToDecode): boolean {
-    const isIdle = threads.length < most || threads.some(({ job }) => !job)
-    return isIdle && jobs.length < most + (sizeBytes <= LARGE_BYTES ? 1 : 0)
+    const isIdle = threads.length < max || threads.some(({ job }) => !job)
+    return isIdle && jobs.length < max + (sizeBytes <= LARGE_BYTES ? 1 : 0)
   }
   function startThread(): Thread {
     let worker: Worker
@@ -123,7 +123,7 @@ async function write(
   job: Job,
   bytes: Buffer<ArrayBuffer>,
   isLast: boolean,
-  turns: Turns,
+  turns: Condition,
 ): Promise<void> {
   if (job.isHuge) await turns.until(() => job.isDone || job.waitingBytes < HUGE_INPUT_BYTES)
   if (job.isDone) return
@@ -131,7 +131,7 @@ async function write(
   send(job.worker, { kind: 'input', bytes, isLast }, [bytes.buffer])
 }
 
-async function* take(job: Job, turns: Turns): AsyncGenerator<Buffer> {
+async function* take(job: Job, turns: Condition): AsyncGenerator<Buffer> {
   for (;;) {
     await turns.until(() => job.pieces.length > 0 || job.isDone)
     const piece = job.pieces.shift()
@@ -143,7 +143,7 @@ async function* take(job: Job, turns: Turns): AsyncGenerator<Buffer> {
   if (job.failure) throw job.failure.reason
 }
 
-function watch(thread: Thread, turns: Turns): void {
+function watch(thread: Thread, turns: Condition): void {
   const { worker } = thread
   worker.on('message', (message: FromWorker) => {
     if (thread.job) hear(thread.job, message)
@@ -166,7 +166,7 @@ function hear(job: Job, message: FromWorker): void {
   else if (message.kind === 'taken') job.waitingBytes -= message.bytes
   else {
     job.isDone = true
-    if (message.fault !== undefined) job.failure ??= { reason: job.explain(message.fault) }
+    if (message.fault !== undefined) job.failure ??= { reason: job.toError(message.fault) }
   }
 }
 

@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
 
-import type { Child } from '../../io/child.ts'
+import type { Task } from '../../io/child.ts'
 import { ToolError } from '../../core/errors.ts'
 import { startTransform } from '../../io/in-process-child.ts'
 import { createFrameSplitter, type FramePiece } from './frames.ts'
@@ -14,7 +14,7 @@ import { createFrameSplitter, type FramePiece } from './frames.ts'
  * @returns a child that turns zstd frames, one after the other, into what was
  *   compressed; it fails with BAD_ARCHIVE
  */
-export function startZstdDecoder(options: { archive: string; output?: Writable }): Child {
+export function startZstdDecoder(options: { archive: string; output?: Writable }): Task {
   const { archive, output } = options
   return startTransform((chunks) => decode(chunks, archive), output)
 }

@@ -5,8 +5,8 @@ import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { constants, createZstdCompress } from 'node:zlib'
 
-import type { Child } from '../../io/child.ts'
-import { cutEqually } from '../../io/rechunk.ts'
+import type { Task } from '../../io/child.ts'
+import { rechunk } from '../../io/rechunk.ts'
 import { fitThreads } from '../memory.ts'
 import { startTransform } from '../../io/in-process-child.ts'
 
@@ -21,7 +21,7 @@ export interface ZstdOptions {
 }
 
 /** @returns a child that turns bytes into zstd frames, one after the other. */
-export function startZstdEncoder(options: ZstdOptions): Child {
+export function startZstdEncoder(options: ZstdOptions): Task {
   const stop = new AbortController()
   const child = startTransform((chunks) => encode(chunks, options, stop.signal))
   return {
@@ -47,7 +47,7 @@ async function* encode(
     frames.push(frame)
   }
   let isEmpty = true
-  for await (const piece of cutEqually(chunks, PIECE_BYTES)) {
+  for await (const piece of rechunk(chunks, PIECE_BYTES)) {
     isEmpty = false
     const [first] = frames
     if (first && frames.length === threads) {

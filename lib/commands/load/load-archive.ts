@@ -1,11 +1,11 @@
-// One archive into the engine, by the way that its record allows: all of it, as
+// One archive into the engine, by the way that its metadata allows: all of it, as
 // fast as the decompressor gives it; only the layers that the engine lacks; or,
-// where no record tells of segments, with every byte of its tar looked at.
+// where no metadata tells of segments, with every byte of its tar looked at.
 import { expectEqual } from '../../delivery/expect-equal.ts'
-import { checkAgainstRecord, checkListed, checkNotIncrement } from '../../archive/check.ts'
+import { checkAgainstMetadata, checkListed, checkNotIncrement } from '../../archive/check.ts'
 import { readArchive, type ReadArchive } from '../../archive/reader.ts'
 import { planArchive, planWhole, type PlanOptions } from './plan.ts'
-import type { ArchiveRecord, RecordedImage } from '../../delivery/metadata.ts'
+import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
 import { sendArchive } from './send-archive.ts'
 import type { ReadBetween } from '../../archive/between-layers.ts'
 import { sum } from '../sizes.ts'
@@ -16,27 +16,27 @@ import type { ArchivedImage } from '../../image/docker-archive.ts'
 import { startLoad, type Engine } from '../../engine/engine.ts'
 import { checkSaid, type Loading } from '../../engine/said.ts'
 import { ToolError, interrupted } from '../../core/errors.ts'
-import type { LoadTurn } from './queue.ts'
+import type { LoadGate } from './queue.ts'
 import type { LoadPlan } from '../../delivery/layer-plan.ts'
 import { requestLoad } from '../../engine/docker-api/load.ts'
 import type { Progress, VerbContext } from '../../core/outcome.ts'
-import type { PresentLayers } from '../../engine/present-layers.ts'
+import type { ExistingLayers } from '../../engine/existing-layers.ts'
 import { assembleTar } from '../../archive/assembler.ts'
 import type { Target } from '../targets.ts'
 
 /** What it is loaded with. */
 export interface LoadTools {
   readonly engine: Engine
-  readonly present: PresentLayers
+  readonly existing: ExistingLayers
   readonly decompressors: Decompressors
   readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
   /** When the engine may be given the end of a tar; without it, at once. */
-  readonly turn?: LoadTurn
+  readonly turn?: LoadGate
 }
 
 /** What was loaded. */
 export interface LoadedArchive {
-  readonly images: readonly (ArchivedImage | RecordedImage)[]
+  readonly images: readonly (ArchivedImage | SavedImage)[]
   readonly tarBytes: number
   /** What the engine had, in bytes of tar. */
   readonly skippedBytes: number
@@ -58,51 +58,51 @@ export interface LoadInput {
  */
 export async function loadArchive(input: LoadInput, tools: LoadTools): Promise<LoadedArchive> {
   const { target, delivered, readBetween } = input
-  const { record } = delivered
-  const isCut = record?.segments.some(({ layerDigest }) => layerDigest !== undefined)
-  if (record && readBetween && (isCut || record.requires)) {
-    return loadSegments(input, { record, readBetween }, tools)
+  const { metadata } = delivered
+  const isCut = metadata?.segments.some(({ layerDigest }) => layerDigest !== undefined)
+  if (metadata && readBetween && (isCut || metadata.requires)) {
+    return loadSegments(input, { metadata, readBetween }, tools)
   }
-  if (!record) checkNotIncrement('load', target.archive)
+  if (!metadata) checkNotIncrement('load', target.archive)
   const read = await loadWhole(input, tools)
   return { images: read.images, tarBytes: read.tar.sizeBytes, skippedBytes: 0 }
 }
 
-interface Recorded {
-  readonly record: ArchiveRecord
+interface WithMetadata {
+  readonly metadata: ArchiveMetadata
   readonly readBetween: ReadBetween
 }
 
 async function loadSegments(
   input: LoadInput,
-  recorded: Recorded,
+  saved: WithMetadata,
   tools: LoadTools,
 ): Promise<LoadedArchive> {
-  const { options, present, turn } = tools
-  const { record } = recorded
+  const { options, existing, turn } = tools
+  const { metadata } = saved
   const { target, delivered } = input
   const sendPlanned = async (plan: LoadPlan): Promise<void> => {
     // What nobody listed may be another tar than its metadata tell: all is looked at.
-    const isWhole = plan.omit.size + plan.putBack.length === 0 && !record.requires
+    const isWhole = plan.excluded.size + plan.restored.length === 0 && !metadata.requires
     if (isWhole && delivered.listed === undefined) await loadWhole(input, tools)
-    else await send(target, recorded, plan, tools)
+    else await send(target, saved, plan, tools)
   }
-  const planned = await planArchive(target, record, { ...tools, before: turn?.before ?? [] })
-  const tarBytes = record.tar.sizeBytes + sum(record.requires ?? [])
-  const loaded = { images: record.images, tarBytes }
+  const planned = await planArchive(target, metadata, { ...tools, before: turn?.before ?? [] })
+  const tarBytes = metadata.tar.sizeBytes + sum(metadata.requires ?? [])
+  const loaded = { images: metadata.images, tarBytes }
   try {
     await sendPlanned(planned)
     return { ...loaded, skippedBytes: planned.skippedBytes }
   } catch (error) {
     if (planned.skippedBytes === 0 || !isEngineFailure(error)) throw error
-    present.forget()
+    existing.forget()
     await turn?.wait()
     options.notify({
       type: 'warning',
       text: `${error.message}; it is loaded again with the layers that the engine had`,
     })
   }
-  await sendPlanned(await planWhole(target, record, options))
+  await sendPlanned(await planWhole(target, metadata, options))
   return { ...loaded, skippedBytes: 0 }
 }
 
@@ -112,18 +112,18 @@ function isEngineFailure(error: unknown): error is ToolError {
 }
 
 // What tar programs fill up their last record with, and what fits into a pipe.
-const MOST_TRAILING_BYTES = 16 * 1024
+const MAX_TRAILING_BYTES = 16 * 1024
 
 async function send(
   { archive, label }: Target,
-  { record, readBetween }: Recorded,
-  { omit, putBack }: LoadPlan,
+  { metadata, readBetween }: WithMetadata,
+  { excluded, restored }: LoadPlan,
   { engine, decompressors, options, turn }: LoadTools,
 ): Promise<void> {
   const { threads, signal, notify } = options
   const release = async (): Promise<void> => {
     if (signal.aborted) throw interrupted()
-    turn?.onSent(record.images)
+    turn?.onSent(metadata.images)
     await turn?.wait()
   }
   const onProgress = (progress: Progress & { share: number }): void =>
@@ -132,33 +132,33 @@ async function send(
   let loading: Loading | undefined
   const start = (): Loading => (loading = startLoad(engine, label))
   const checkLoading = (): void => {
-    if (loading) checkSaid(loading.said(), record.images, engine, label)
+    if (loading) checkSaid(loading.said(), metadata.images, engine, label)
   }
   // Every byte of the tar goes by, and is looked at.
   const sendParts = async (): Promise<void> => {
-    const assembly = { archive, record, omit, putBack }
+    const assembly = { archive, metadata, excluded, restored }
     await assembleTar(assembly, { ...assemble, release }, start)
     checkLoading()
   }
-  if (omit.size > 0 || putBack.length > 0) return sendParts()
+  if (excluded.size > 0 || restored.length > 0) return sendParts()
   const finding = findSocket(engine)
-  // It tells whether the record speaks of this archive at all.
+  // It tells whether the metadata speaks of this archive at all.
   const { tar } = await readBetween()
-  expectEqual('size of the tar', tar.sizeBytes, record.tar.sizeBytes)
+  expectEqual('size of the tar', tar.sizeBytes, metadata.tar.sizeBytes)
   // An engine may be gone when it has the end, and what comes then fails.
-  if (tar.sizeBytes - tar.endBytes > MOST_TRAILING_BYTES) return sendParts()
+  if (tar.sizeBytes - tar.endBytes > MAX_TRAILING_BYTES) return sendParts()
   const socketPath = await finding
   if (socketPath === undefined) return sendParts()
-  const prove = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
-    expectEqual('size of the archive', got.sizeBytes, record.archive.sizeBytes)
-    expectEqual('sha256 of the archive', got.sha256, record.archive.sha256)
+  const verify = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
+    expectEqual('size of the archive', got.sizeBytes, metadata.archive.sizeBytes)
+    expectEqual('sha256 of the archive', got.sha256, metadata.archive.sha256)
     await release()
   }
   const onBytes = (archiveBytes: number): void => {
-    const share = Math.min(1, archiveBytes / record.archive.sizeBytes)
-    onProgress({ archiveBytes, tarBytes: share * record.tar.sizeBytes, share })
+    const share = Math.min(1, archiveBytes / metadata.archive.sizeBytes)
+    onProgress({ archiveBytes, tarBytes: share * metadata.tar.sizeBytes, share })
   }
-  const whole = { archive, decompressors, threads, signal, prove, onProgress: onBytes }
+  const whole = { archive, decompressors, threads, signal, verify, onProgress: onBytes }
   await sendArchive(whole, () => {
     const request = requestLoad(socketPath, label, tar.sizeBytes)
     loading = request
@@ -174,26 +174,26 @@ async function loadWhole(
   // Nothing but its end tells what is in it: it cannot be begun ahead.
   await turn?.wait()
   const { threads, signal, notify } = options
-  const { record, listed, archiveBytes: sizeBytes } = delivered
-  const prove = async (read: ReadArchive): Promise<void> => {
-    if (record) checkAgainstRecord(read, record)
+  const { metadata, listed, archiveBytes: sizeBytes } = delivered
+  const verify = async (read: ReadArchive): Promise<void> => {
+    if (metadata) checkAgainstMetadata(read, metadata)
     checkListed(read.archive.sha256, listed)
     if (read.images.length === 0) throw noImage(label)
-    if (!record) await checkUnknown(read.images)
+    if (!metadata) await checkUnknown(read.images)
   }
   const onProgress = (progress: Progress): void => {
     notify({ type: 'progress', label, ...progress, share: progress.archiveBytes / sizeBytes })
   }
-  if (!record) {
-    const text = `"${archive}" has no record: it is whole by its own digests, but not proven to be what was saved`
+  if (!metadata) {
+    const text = `"${archive}" has no metadata: it is whole by its own digests, but not verified to be what was saved`
     notify({ type: 'warning', text })
   }
-  const expected = { segments: record?.segments, tarBytes: record?.tar.sizeBytes }
+  const expected = { segments: metadata?.segments, tarBytes: metadata?.tar.sizeBytes }
   const read = { archive, decompressors, threads, md5: false, ...expected, signal, onProgress }
   let loading: Loading | undefined
   const loaded = await readArchive(read, {
     start: () => (loading = startLoad(engine, label)),
-    prove,
+    verify,
   })
   if (loading) checkSaid(loading.said(), loaded.images, engine, label)
   return loaded

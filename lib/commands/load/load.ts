@@ -1,5 +1,5 @@
 // Archive → engine. The engine gets the end of a tar only once every byte of
-// the archive has been proven.
+// the archive has been verified.
 import { basename } from 'node:path'
 
 import { checkNamed, noteOtherNames } from '../archive-names.ts'
@@ -15,12 +15,12 @@ import { findDelivered } from '../delivered-archive.ts'
 import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 import { findEngine, takesParts, type EngineName } from '../../engine/engine.ts'
-import { areApart, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './tags.ts'
+import { areIndependent, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './queue.ts'
 import { MAX_TOLD, findMissingOf, missingOutcomes } from '../missing-files.ts'
-import { attempt, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
-import { watchLayers } from '../../engine/present-layers.ts'
+import { toOutcome, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
+import { watchLayers } from '../../engine/existing-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
 
 /** What {@link load} takes. */
@@ -61,14 +61,14 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   ])
   const context = {
     engine,
-    present: watchLayers(engine),
+    existing: watchLayers(engine),
     decompressors,
     options: { ...options, delivery },
   }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
-  const queue = createLoadQueue(newest, options, countAhead(context), (target, verb, turn) =>
+  const queue = createLoadQueue(newest, options, countPrefetch(context), (target, verb, turn) =>
     loadTarget(target, {
       ...context,
       options: { ...context.options, ...verb },
@@ -79,7 +79,7 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   try {
     for (const target of newest) {
       const archive = basename(target.archive)
-      const outcome = await attempt(target.label, archive, options, () => queue.load(target))
+      const outcome = await toOutcome(target.label, archive, options, () => queue.load(target))
       if (outcome.result === 'failed') failed.add(outcome.archive)
       yield outcome
     }
@@ -90,41 +90,41 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
 }
 
 // The engine keeps what was sent of each in its directory for temporary files.
-const MOST_AHEAD = 3
+const MAX_PREFETCH = 3
 
 // What is built in keeps its threads and their memory until an archive's end is sent.
-function countAhead({ engine, decompressors }: LoadTools): number {
+function countPrefetch({ engine, decompressors }: LoadTools): number {
   if (!takesParts(engine)) return 0
-  return decompressors.xz.name === 'builtin' ? 1 : MOST_AHEAD
+  return decompressors.xz.name === 'builtin' ? 1 : MAX_PREFETCH
 }
 
 async function loadTarget(target: Target, context: Context): Promise<Result> {
-  const { engine, present, options, turn } = context
+  const { engine, existing, options, turn } = context
   const delivered = await findDelivered(target, options.delivery)
-  const { record, archiveBytes } = delivered
-  if (record?.images.length === 0) throw noImage(target.label)
+  const { metadata, archiveBytes } = delivered
+  if (metadata?.images.length === 0) throw noImage(target.label)
   // Its own sum tells as much, if there is one.
   if (delivered.lost && delivered.listed === undefined) throw delivered.lost
-  const sizes = { tarBytes: record?.tar.sizeBytes, archiveBytes }
+  const sizes = { tarBytes: metadata?.tar.sizeBytes, archiveBytes }
   // What another one brings may be this one, or change what its tags mean.
-  if (!record || !areApart(record.images, turn?.before ?? [])) await turn?.wait()
+  if (!metadata || !areIndependent(metadata.images, turn?.before ?? [])) await turn?.wait()
   const [known] = await Promise.all([
-    lookUpImages(engine, record?.images ?? []),
+    lookUpImages(engine, metadata?.images ?? []),
     // Meanwhile: what has to be loaded is planned by it.
-    record && present.list(),
+    metadata && existing.list(),
   ])
-  const archived = record && { archive: target.archive, record }
+  const archived = metadata && { archive: target.archive, metadata }
   const readBetween = archived && createBetweenReader(archived, { ...context, ...options })
   const readImages = async (): Promise<readonly ArchivedImage[]> =>
     readBetween ? (await readBetween()).images : []
-  const told = [...delivered.unlisted, ...notePlatform(engine, record?.images ?? [])]
+  const told = [...delivered.unlisted, ...notePlatform(engine, metadata?.images ?? [])]
   if (readBetween && !options.force) {
-    const seen = { present, readImages, verify: readBetween }
+    const seen = { existing, readImages, verify: readBetween }
     const had = await tagLoaded(engine, known, { ...options, ...turn, ...seen })
     if (had) return { result: 'already loaded', ...sizes, notes: [...told, ...had] }
   }
   if (options.dryRun) {
-    const plan = record && (await planArchive(target, record, { ...context, before: [] }))
+    const plan = metadata && (await planArchive(target, metadata, { ...context, before: [] }))
     return { result: 'would be loaded', ...sizes, ...skipped(plan?.skippedBytes), notes: told }
   }
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
@@ -134,11 +134,11 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
     told.push(...notePlatform(engine, images), ...noteOtherNames(target, { images }))
   }
   const loaded = await loadArchive({ target, delivered, readBetween, checkUnknown }, context)
-  const notes = record ? told : ['it has no record to prove it by', ...told]
+  const notes = metadata ? told : ['it has no metadata to verify it by', ...told]
   for (const image of loaded.images) {
     notes.push(...(await checkLoaded(engine, image, known, readImages)))
   }
-  present.add(loaded.images)
+  existing.add(loaded.images)
   const { tarBytes, skippedBytes } = loaded
   return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes }
 }

@@ -1,11 +1,11 @@
 // What of an archive has to be sent: planned from what the engine has, what it
 // will have, and the archives that are at hand.
-import type { ArchiveRecord } from '../../delivery/metadata.ts'
-import type { ArchivedImage, RequiredLayer } from '../../image/docker-archive.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
+import type { ArchivedImage, ExternalLayer } from '../../image/docker-archive.ts'
 import { ToolError } from '../../core/errors.ts'
-import { readBaseLayers, type BaseOptions, type HeldLayer } from '../../delivery/layer-index.ts'
+import { readBaseLayers, type BaseOptions, type IndexedLayer } from '../../delivery/layer-index.ts'
 import { planLoad, type LoadPlan } from '../../delivery/layer-plan.ts'
-import { imageChains, type PresentLayers } from '../../engine/present-layers.ts'
+import { imageChains, type ExistingLayers } from '../../engine/existing-layers.ts'
 import { formatBytes } from '../../core/format.ts'
 import type { Target } from '../targets.ts'
 
@@ -17,7 +17,7 @@ export interface PlanOptions extends BaseOptions {
 
 /** Whom it is planned for. */
 export interface PlanTools {
-  readonly present: PresentLayers
+  readonly existing: ExistingLayers
   readonly options: PlanOptions
   /** The images that the engine will have, too; none where its store takes no parts. */
   readonly before: readonly ArchivedImage[]
@@ -30,18 +30,18 @@ export interface PlanTools {
  */
 export async function planArchive(
   target: Target,
-  record: ArchiveRecord,
-  { present, options, before }: PlanTools,
+  metadata: ArchiveMetadata,
+  { existing, options, before }: PlanTools,
 ): Promise<LoadPlan> {
-  const forced = options.force ? { ...record, segments: [] } : record
-  const held = await readHeld(target, record, options)
+  const forced = options.force ? { ...metadata, segments: [] } : metadata
+  const indexed = await readIndexed(target, metadata, options)
   const coming = new Set(imageChains(before))
   const plan = async (): Promise<LoadPlan> =>
-    planLoad(forced, (await present.list()).union(coming), held)
+    planLoad(forced, (await existing.list()).union(coming), indexed)
   const planned = await plan()
   if (planned.missing.length === 0) return planned
   // Somebody else may have loaded them since the engine was asked.
-  present.forget()
+  existing.forget()
   return complete(target, await plan())
 }
 
@@ -51,18 +51,21 @@ export async function planArchive(
  */
 export async function planWhole(
   target: Target,
-  record: ArchiveRecord,
+  metadata: ArchiveMetadata,
   options: PlanOptions,
 ): Promise<LoadPlan> {
-  return complete(target, planLoad(record, new Set(), await readHeld(target, record, options)))
+  return complete(
+    target,
+    planLoad(metadata, new Set(), await readIndexed(target, metadata, options)),
+  )
 }
 
-async function readHeld(
+async function readIndexed(
   { archive }: Target,
-  record: ArchiveRecord,
+  metadata: ArchiveMetadata,
   options: PlanOptions,
-): Promise<HeldLayer[]> {
-  return record.requires ? readBaseLayers(archive, options) : []
+): Promise<IndexedLayer[]> {
+  return metadata.requires ? readBaseLayers(archive, options) : []
 }
 
 function complete({ label }: Target, planned: LoadPlan): LoadPlan {
@@ -70,13 +73,13 @@ function complete({ label }: Target, planned: LoadPlan): LoadPlan {
   return planned
 }
 
-function missingLayers(label: string, missing: readonly RequiredLayer[]): ToolError {
+function missingLayers(label: string, missing: readonly ExternalLayer[]): ToolError {
   const byArchive = Object.entries(Object.groupBy(missing, ({ archive }) => archive))
   const layers = byArchive.map(([archive, from = []]) => {
     const each = from.map(({ digest, sizeBytes }) => `${digest} (${formatBytes(sizeBytes)})`)
     return `of "${archive}": ${each.join(', ')}`
   })
   return new ToolError('MISSING_LAYER', `load "${label}": it needs layers ${layers.join('; ')}`, {
-    hint: 'name their directories with --base, or put them into the carry directory, each with its record (.json) and its lines of SHA256SUMS',
+    hint: 'name their directories with --base, or put them into the delivery, each with its metadata (.json) and its lines of SHA256SUMS',
   })
 }

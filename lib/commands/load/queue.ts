@@ -7,7 +7,7 @@ import type { ArchivedImage } from '../../image/docker-archive.ts'
 import type { Target } from '../targets.ts'
 
 /** The turn of an archive. */
-export interface LoadTurn extends Turn {
+export interface LoadGate extends Gate {
   /** The images that the engine will have by then. */
   readonly before: readonly ArchivedImage[]
   /** Told of its images when all but the end of its tar is sent. */
@@ -15,7 +15,7 @@ export interface LoadTurn extends Turn {
 }
 
 /** Loads an archive, for good in its turn; without one, at once. */
-export type LoadOne = (target: Target, context: VerbContext, turn?: LoadTurn) => Promise<Result>
+export type LoadOne = (target: Target, context: VerbContext, turn?: LoadGate) => Promise<Result>
 
 /** Archives in the order that they are loaded in. */
 export interface LoadQueue {
@@ -27,29 +27,29 @@ export interface LoadQueue {
 
 /**
  * @param targets - each to be loaded, or passed over, in this order
- * @param mostAhead - how many may begin before their turn
+ * @param maxPrefetch - how many may begin before their turn
  */
 export function createLoadQueue(
   targets: readonly Target[],
   context: VerbContext,
-  mostAhead: number,
+  maxPrefetch: number,
   loadOne: LoadOne,
 ): LoadQueue {
-  const begun = new Map<Target, Ahead<Result>>()
+  const begun = new Map<Target, Prefetch<Result>>()
   let postponed: (() => void) | undefined
 
   function begin(target: Target | undefined, before: readonly ArchivedImage[]): void {
-    if (!target || mostAhead === 0 || begun.has(target)) return
-    if (begun.size >= mostAhead) {
+    if (!target || maxPrefetch === 0 || begun.has(target)) return
+    if (begun.size >= maxPrefetch) {
       postponed = () => begin(target, before)
       return
     }
-    const work = beginAhead(context, (own, { wait }) =>
+    const work = prefetch(context, (own, { wait }) =>
       loadOne(target, own, { before, wait, onSent: onSentOf(target, before) }),
     )
     begun.set(target, work)
   }
-  function onSentOf(target: Target, before: readonly ArchivedImage[]): LoadTurn['onSent'] {
+  function onSentOf(target: Target, before: readonly ArchivedImage[]): LoadGate['onSent'] {
     const next = targets[targets.indexOf(target) + 1]
     return (images) => begin(next, [...before, ...images])
   }
@@ -88,13 +88,13 @@ export function createLoadQueue(
 }
 
 /** When something may be done for good. */
-export interface Turn {
+export interface Gate {
   /** Waits until it is. @throws INTERRUPTED where it does not come */
   readonly wait: () => Promise<void>
 }
 
 /** Work that was begun: what it says is kept until its turn, and so is the step that cannot be undone. */
-export interface Ahead<T> {
+export interface Prefetch<T> {
   /**
    * Gives it its turn.
    *
@@ -110,10 +110,10 @@ export interface Ahead<T> {
  * @param context - told of what the work says, from its turn on
  * @param work - does nothing for good before its turn
  */
-export function beginAhead<T>(
+export function prefetch<T>(
   context: VerbContext,
-  work: (context: VerbContext, turn: Turn) => Promise<T>,
-): Ahead<T> {
+  work: (context: VerbContext, turn: Gate) => Promise<T>,
+): Prefetch<T> {
   const stop = new AbortController()
   const turn = Promise.withResolvers<void>()
   turn.promise.catch(() => {})

@@ -1,14 +1,14 @@
-// Archive → engine by the short way: the record says what the file must be, so
+// Archive → engine by the short way: the metadata says what the file must be, so
 // its compressed bytes are all that has to be looked at here. The decompressor
 // writes to the daemon itself, which takes no more than the tar's size.
 import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
-import { withChildren, type Child } from '../../io/child.ts'
+import { withChildren, type Task } from '../../io/child.ts'
 import type { Decompressors } from '../../codec/programs.ts'
 import { startDecompressor } from '../../codec/decompress.ts'
 import { streamFile, wholeFile } from '../../io/file-range.ts'
-import { holdBack } from '../../io/hold-back.ts'
+import { withholdTail } from '../../io/withhold-tail.ts'
 import type { LoadRequest } from '../../engine/docker-api/load.ts'
 
 /** What {@link sendArchive} needs. */
@@ -17,8 +17,8 @@ export interface SendOptions {
   readonly archive: string
   readonly decompressors: Decompressors
   readonly threads: number | undefined
-  /** Rejects where the archive is not what its record says; the engine waits for it. */
-  readonly prove: (archive: { sizeBytes: number; sha256: string }) => Promise<void>
+  /** Rejects where the archive is not what its metadata says; the engine waits for it. */
+  readonly verify: (archive: { sizeBytes: number; sha256: string }) => Promise<void>
   /** Told of the bytes of archive that were read so far. */
   readonly onProgress: (archiveBytes: number) => void
   readonly signal: AbortSignal
@@ -26,10 +26,10 @@ export interface SendOptions {
 
 /**
  * Sends the tar of an archive to a daemon, the end of it only once every byte
- * of the archive has been proven.
+ * of the archive has been verified.
  *
  * @param startEngine - asks a daemon to take a tar
- * @throws what `prove` throws, BAD_ARCHIVE, and how the engine failed
+ * @throws what `verify` throws, BAD_ARCHIVE, and how the engine failed
  */
 export async function sendArchive(
   options: SendOptions,
@@ -38,7 +38,7 @@ export async function sendArchive(
   const { archive, decompressors, threads, signal } = options
   const range = await wholeFile(archive)
   const engine = startEngine()
-  const children: Child[] = [engine]
+  const children: Task[] = [engine]
   const send = async (): Promise<void> => {
     const output = await engine.socket
     const decompressor = await startDecompressor([range], { decompressors, threads, output })
@@ -48,7 +48,7 @@ export async function sendArchive(
     // that is read or written here.
     output.resume()
     const checked = (chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> =>
-      proven(chunks, options, engine)
+      verified(chunks, options, engine)
     await pipeline(streamFile(archive), checked, decompressor.stdin)
     await decompressor.exited
     // Until here the engine cannot take an early end of the tar for its end.
@@ -57,10 +57,10 @@ export async function sendArchive(
   await withChildren(children, signal, send())
 }
 
-async function* proven(
+async function* verified(
   chunks: AsyncIterable<Buffer>,
-  { prove, onProgress }: SendOptions,
-  engine: Child,
+  { verify, onProgress }: SendOptions,
+  engine: Task,
 ): AsyncGenerator<Buffer> {
   const hash = createHash('sha256')
   let sizeBytes = 0
@@ -73,7 +73,7 @@ async function* proven(
     }
   }
   try {
-    yield* holdBack(hashed(), () => prove({ sizeBytes, sha256: hash.digest('hex') }))
+    yield* withholdTail(hashed(), () => verify({ sizeBytes, sha256: hash.digest('hex') }))
   } catch (error) {
     // Ended before its input is: it must not take the tar so far for all of it.
     engine.kill('SIGKILL')

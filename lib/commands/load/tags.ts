@@ -4,29 +4,29 @@ import { ToolError } from '../../core/errors.ts'
 import { inspectImage, tagImage, takesParts, type Engine } from '../../engine/engine.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import {
-  findPresent,
+  findExisting,
   isSameImage,
   type ReadImages,
   hasLayers,
   isOtherImage,
   type ComparedImage,
 } from '../../engine/match.ts'
-import { imageChains, type PresentLayers } from '../../engine/present-layers.ts'
+import { imageChains, type ExistingLayers } from '../../engine/existing-layers.ts'
 import { checkUnpacked, isUnpacked } from '../../engine/unpacked.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 
-/** An image of a record, and what its tags mean in the engine so far. */
-export interface KnownImage {
+/** An image of metadata, and what its tags mean in the engine so far. */
+export interface ExistingImage {
   readonly image: ComparedImage
   readonly own: ReadonlyMap<string, EngineImage>
 }
 
-/** @returns the images of a record, with what their tags mean now. */
+/** @returns the images of metadata, with what their tags mean now. */
 export async function lookUpImages(
   engine: Engine,
   images: readonly ComparedImage[],
-): Promise<KnownImage[]> {
-  const known: KnownImage[] = []
+): Promise<ExistingImage[]> {
+  const known: ExistingImage[] = []
   for (const image of images) {
     const own = new Map<string, EngineImage>()
     for (const tag of image.repoTags) {
@@ -39,7 +39,7 @@ export async function lookUpImages(
 }
 
 /** @returns whether no image of the one kind is one of the other, or has its tag. */
-export function areApart(
+export function areIndependent(
   images: readonly ArchivedImage[],
   others: readonly ArchivedImage[],
 ): boolean {
@@ -67,7 +67,7 @@ const LOCAL_PLATFORM = `${process.platform}/${process.arch === 'x64' ? 'amd64' :
 /** What {@link tagLoaded} needs. */
 export interface TagOptions {
   /** The engine's layers. */
-  readonly present: PresentLayers
+  readonly existing: ExistingLayers
   readonly dryRun: boolean
   /** Reads the images of the archive. */
   readonly readImages: ReadImages
@@ -85,7 +85,7 @@ export interface TagOptions {
  */
 export async function tagLoaded(
   engine: Engine,
-  known: readonly KnownImage[],
+  known: readonly ExistingImage[],
   options: TagOptions,
 ): Promise<string[] | undefined> {
   const { dryRun, verify, wait } = options
@@ -117,20 +117,20 @@ function nameOf({ repoTags, configDigest }: ArchivedImage): string {
 async function findUntagged(
   engine: Engine,
   image: ComparedImage,
-  { present, readImages }: TagOptions,
+  { existing, readImages }: TagOptions,
 ): Promise<EngineImage | undefined> {
-  if (await lacksLayers(engine, image, present)) return undefined
-  return findPresent(engine, image, readImages)
+  if (await lacksLayers(engine, image, existing)) return undefined
+  return findExisting(engine, image, readImages)
 }
 
 // It spares a question for the image itself.
 async function lacksLayers(
   engine: Engine,
   image: ArchivedImage,
-  present: PresentLayers,
+  existing: ExistingLayers,
 ): Promise<boolean> {
   if (!takesParts(engine)) return false
-  return !new Set(imageChains([image])).isSubsetOf(await present.list())
+  return !new Set(imageChains([image])).isSubsetOf(await existing.list())
 }
 
 function wasBefore(tag: string, before: EngineImage | undefined): string[] {
@@ -146,13 +146,13 @@ function wasBefore(tag: string, before: EngineImage | undefined): string[] {
 export async function checkLoaded(
   engine: Engine,
   image: ComparedImage,
-  known: readonly KnownImage[],
+  known: readonly ExistingImage[],
   readImages: ReadImages,
 ): Promise<string[]> {
   const notes: string[] = []
   let loaded: EngineImage | undefined
   if (image.repoTags.length === 0) {
-    loaded = await findPresent(engine, image, readImages)
+    loaded = await findExisting(engine, image, readImages)
     if (!loaded) throw notThere(image.configDigest)
     notes.push(`it has no tag: use it by its ID, ${loaded.id}`)
   }

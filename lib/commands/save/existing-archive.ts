@@ -1,22 +1,26 @@
-// Whether the carry directory has an image's archive already, or something else
+// Whether the delivery has an image's archive already, or something else
 // under its name.
 import { basename, join } from 'node:path'
 
 import { archiveName, archiveNames, incrementName } from '../../delivery/name.ts'
-import type { ArchiveRecord, RecordedImage } from '../../delivery/metadata.ts'
+import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
 import { forgetArchive, isUpToDate } from '../../delivery/directory.ts'
 import type { Coding } from '../../codec/formats.ts'
 import type { CompressorName } from '../../codec/programs.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import { ToolError } from '../../core/errors.ts'
-import { examineArchive, examineBeside, readGoodRecord } from '../../delivery/existing-archive.ts'
+import {
+  examineArchive,
+  examineBeside,
+  readValidMetadata,
+} from '../../delivery/existing-archive.ts'
 import type { ImageReference } from '../../image/reference.ts'
-import { findDelivered } from './known-layers.ts'
+import { findDelivered } from './cached-layers.ts'
 import type { VerbContext } from '../../core/outcome.ts'
 
 /** How an image is to be archived. */
 export interface ImageArchiveOptions extends VerbContext {
-  /** The carry directory. */
+  /** The delivery. */
   readonly dir: string
   readonly coding: Coding
   /** What to compress with; without it the best that is there. */
@@ -33,15 +37,15 @@ export interface ImageArchiveOptions extends VerbContext {
   readonly force: boolean
   /** Other directories whose archives hold layers that need not be compressed again. */
   readonly reuse: readonly string[]
-  /** Directories with the records of what was delivered: its layers are left out. */
+  /** Directories with the metadata of what was delivered: its layers are left out. */
   readonly since: readonly string[]
 }
 
-/** An archive, and its record. */
-export interface ArchivedRecord {
+/** An archive, and its metadata. */
+export interface ExistingMetadata {
   /** Path of the archive. */
   readonly archive: string
-  readonly record: ArchiveRecord
+  readonly metadata: ArchiveMetadata
 }
 
 /** @returns the archive that holds just this image, and is as was asked for. */
@@ -49,11 +53,11 @@ export async function findArchived(
   reference: ImageReference,
   image: EngineImage,
   options: ImageArchiveOptions,
-): Promise<ArchivedRecord | undefined> {
+): Promise<ExistingMetadata | undefined> {
   for (const archive of possibleArchives(reference, options)) {
-    const record = await readGoodRecord(archive)
-    if (record && (await isArchived({ archive, record }, reference, image, options)))
-      return { archive, record }
+    const metadata = await readValidMetadata(archive)
+    if (metadata && (await isArchived({ archive, metadata }, reference, image, options)))
+      return { archive, metadata }
   }
   return undefined
 }
@@ -74,17 +78,17 @@ export async function checkReplaced(
       const isAside = replaced !== archive && options.since.length === 0
       const existing = await (isAside ? examineBeside : examineArchive)(replaced)
       if (existing?.refusal) throw existing.refusal
-      const record = existing?.record
+      const metadata = existing?.metadata
       // Another image may have a tag that ends so.
-      if (isAside && !record?.requires) continue
-      checkSameReference(replaced, record, reference)
-      checkSamePlatform(replaced, record, image)
+      if (isAside && !metadata?.requires) continue
+      checkSameReference(replaced, metadata, reference)
+      checkSamePlatform(replaced, metadata, image)
     }
   }
 }
 
 /**
- * One image has one archive, lest the far side take the older one. An increment
+ * One image has one archive, lest the air-gapped host take the older one. An increment
  * counts as newer than the archive in full, which may stay for its layers.
  *
  * @param archive - path of the one that stays
@@ -104,11 +108,11 @@ export async function removeReplaced(
   for (const name of names.filter((other) => other !== basename(archive))) {
     const existing = await examineBeside(join(dir, name))
     if (!existing) continue
-    const { record, refusal } = existing
-    const [old] = record?.images ?? []
+    const { metadata, refusal } = existing
+    const [old] = metadata?.images ?? []
     const isOwn = old?.reference === reference.text && old.platform === image.platform
     // Another image may have a tag that ends as the name of an increment does.
-    const isOfItsKind = increments.includes(name) === (record?.requires !== undefined)
+    const isOfItsKind = increments.includes(name) === (metadata?.requires !== undefined)
     const isKnown = old?.reference !== undefined && isOfItsKind
     if (refusal && !force) notes.push(`${name} beside it stays: its metadata cannot be read`)
     if (!(isKnown ? isOwn || force : refusal && force)) continue
@@ -125,25 +129,25 @@ function possibleArchives(reference: ImageReference, options: ImageArchiveOption
 }
 
 async function isArchived(
-  { archive, record }: ArchivedRecord,
+  { archive, metadata }: ExistingMetadata,
   reference: ImageReference,
   image: EngineImage,
   options: ImageArchiveOptions,
 ): Promise<boolean> {
-  const [recorded] = record.images
+  const [saved] = metadata.images
   const isSame =
-    recorded?.reference === reference.text &&
-    recorded.imageId === image.id &&
-    recorded.platform === image.platform &&
-    isStoredSo(recorded, options)
-  if (!isSame || !(await isUpToDate(archive, record, options))) return false
-  const delivered = record.requires && (await findDelivered(reference, image, options))
-  return record.requires?.every(({ digest }) => delivered?.has(digest)) ?? true
+    saved?.reference === reference.text &&
+    saved.imageId === image.id &&
+    saved.platform === image.platform &&
+    isStoredSo(saved, options)
+  if (!isSame || !(await isUpToDate(archive, metadata, options))) return false
+  const delivered = metadata.requires && (await findDelivered(reference, image, options))
+  return metadata.requires?.every(({ digest }) => delivered?.has(digest)) ?? true
 }
 
 // Where no layer lies compressed in the tar there was nothing to recompress.
 function isStoredSo(
-  { recompressed, layers }: RecordedImage,
+  { recompressed, layers }: SavedImage,
   { recompress }: ImageArchiveOptions,
 ): boolean {
   if (recompressed) return recompress
@@ -153,10 +157,10 @@ function isStoredSo(
 // `a/b:1` and `a_b:1` have one archive name, and may come in different runs.
 function checkSameReference(
   archive: string,
-  record: ArchiveRecord | undefined,
+  metadata: ArchiveMetadata | undefined,
   reference: ImageReference,
 ): void {
-  const old = record?.images[0]?.reference
+  const old = metadata?.images[0]?.reference
   if (old === undefined || old === reference.text) return
   throw new ToolError('NAME_CLASH', `write "${archive}": it holds "${old}"`, {
     hint: 'save them to different directories with --dir, or use --force to replace it',
@@ -166,10 +170,10 @@ function checkSameReference(
 // One name, two platforms: the second would silently take the first one's place.
 function checkSamePlatform(
   archive: string,
-  record: ArchiveRecord | undefined,
+  metadata: ArchiveMetadata | undefined,
   image: EngineImage,
 ): void {
-  const old = record?.images[0]?.platform
+  const old = metadata?.images[0]?.platform
   if (old === undefined || old === image.platform) return
   throw new ToolError(
     'WRONG_PLATFORM',

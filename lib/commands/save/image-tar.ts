@@ -2,8 +2,8 @@
 // it, or with its compressed layers plain, for which it is saved twice.
 import { Readable } from 'node:stream'
 
-import type { RecordedImage } from '../../delivery/metadata.ts'
-import { endChildren, keepOutput, withChildren, type Child } from '../../io/child.ts'
+import type { SavedImage } from '../../delivery/metadata.ts'
+import { endChildren, keepOutput, withChildren, type Task } from '../../io/child.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import { startSave, type Engine } from '../../engine/engine.ts'
@@ -17,9 +17,9 @@ export interface ImageTar {
   /** About its size. */
   readonly sizeBytes: number
   /** @returns the tar, and the child that it comes from. */
-  readonly open: () => { readonly tar: Readable; readonly child: Child }
+  readonly open: () => { readonly tar: Readable; readonly child: Task }
   /** @returns the image in it, with what it was before. */
-  readonly complete: (image: ArchivedImage) => ArchivedImage & Pick<RecordedImage, 'recompressed'>
+  readonly complete: (image: ArchivedImage) => ArchivedImage & Pick<SavedImage, 'recompressed'>
 }
 
 /** A tar that the engine is at work on before anybody reads it. */
@@ -46,7 +46,7 @@ export async function findTar(
   image: EngineImage,
   options: TarOptions,
 ): Promise<ImageTar> {
-  const start = (): Child => startSave(engine, name, image.platform)
+  const start = (): Task => startSave(engine, name, image.platform)
   // An engine whose image IDs are those of configs keeps layers uncompressed.
   const layout =
     options.recompress && !engine.idIsConfig ? await learn(start(), image, options) : undefined
@@ -85,7 +85,7 @@ export function beginTar(tar: ImageTar): BegunTar {
   }
 }
 
-function plain(start: () => Child, layout: PlainLayout & { sizeBytes: number }): ImageTar {
+function plain(start: () => Task, layout: PlainLayout & { sizeBytes: number }): ImageTar {
   return {
     sizeBytes: layout.sizeBytes,
     open() {
@@ -104,7 +104,7 @@ function plain(start: () => Child, layout: PlainLayout & { sizeBytes: number }):
 }
 
 async function learn(
-  child: Child,
+  child: Task,
   { sizeBytes }: EngineImage,
   { label, notify, signal }: TarOptions,
 ): Promise<(PlainLayout & { sizeBytes: number }) | undefined> {

@@ -2,8 +2,8 @@
 import { basename, join } from 'node:path'
 
 import { archiveName } from '../../delivery/name.ts'
-import type { ArchiveRecord, RecordedImage } from '../../delivery/metadata.ts'
-import { archiveSizes, spared, uncomparedNote } from '../sizes.ts'
+import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
+import { archiveSizes, savings, uncomparedNote } from '../sizes.ts'
 import { writeArchive } from '../../archive/writer.ts'
 import {
   checkReplaced,
@@ -21,7 +21,7 @@ import { checkSpace } from '../../delivery/free-space.ts'
 import { nameForSave } from '../../engine/pull.ts'
 import type { ImageReference } from '../../image/reference.ts'
 import { findTar, type ImageTar } from './image-tar.ts'
-import { bytesToSave, findKnownLayers } from './known-layers.ts'
+import { bytesToSave, findCachedLayers } from './cached-layers.ts'
 import type { Result } from '../../core/outcome.ts'
 import { compareImage } from '../../engine/match.ts'
 import type { TarDigest } from '../../tar/digest.ts'
@@ -48,10 +48,10 @@ export async function saveImage(
 ): Promise<Result> {
   const archived = await findArchived(reference, image, options)
   if (archived) {
-    const { archive, record } = archived
-    await listChecksums(archive, record)
+    const { archive, metadata } = archived
+    await listChecksums(archive, metadata)
     const notes = await removeReplaced(archive, reference, image, options)
-    return { result: 'up to date', archive: basename(archive), ...archiveSizes(record), notes }
+    return { result: 'up to date', archive: basename(archive), ...archiveSizes(metadata), notes }
   }
   await checkReplaced(reference, image, options)
   await checkSpace(options.dir, await bytesToSave(reference, image, options), options.notify)
@@ -63,14 +63,14 @@ export async function saveImage(
 }
 
 // On a graph driver, and for podman, nothing is another than before.
-function recompressed({ images: [image] }: ArchiveRecord): string[] {
+function recompressed({ images: [image] }: ArchiveMetadata): string[] {
   if (!image?.recompressed) return []
   const [digest] = image.manifestDigests
   return [`its layers are stored uncompressed: a containerd store gives it the ID ${digest}`]
 }
 
 // Which of the two depends on where it is loaded.
-function untagged({ images: [image] }: ArchiveRecord): string {
+function untagged({ images: [image] }: ArchiveMetadata): string {
   const ids = [image?.configDigest, ...(image?.manifestDigests.slice(0, 1) ?? [])]
   return `it has no tag: it loads by its ID only, ${ids.join(' or, in a containerd store, ')}`
 }
@@ -81,21 +81,21 @@ async function write(
   tools: ArchiveTools,
   options: ImageArchiveOptions,
 ): Promise<Result> {
-  const { engine, compressor, decompressors, proven, onRead } = tools
+  const { engine, compressor, decompressors, verified, onRead } = tools
   const { coding, threads, signal, notify } = options
   const archive = join(options.dir, archiveName(reference, coding.codec))
   const tar = tools.tar ?? (await findImageTar(reference, image, engine, options))
   const total = tar.sizeBytes
-  const { record, reused, uncompared } = await writeArchive({
+  const { metadata, reused, uncompared } = await writeArchive({
     archive,
     open: tar.open,
-    constant: true,
+    normalize: true,
     verifyLayers: options.verifyLayers,
     describe: (digest) => [describe(digest, tar, reference, image, engine)],
-    ...(await findKnownLayers(reference, image, options)),
+    ...(await findCachedLayers(reference, image, options)),
     compressor,
     decompressors,
-    proven,
+    verified,
     coding,
     threads,
     signal,
@@ -111,18 +111,18 @@ async function write(
       })
     },
   })
-  const written = join(options.dir, record.archive.file)
+  const written = join(options.dir, metadata.archive.file)
   const notes = [
-    ...recompressed(record),
+    ...recompressed(metadata),
     ...uncomparedNote(uncompared),
-    ...(reference.tag === undefined ? [untagged(record)] : []),
+    ...(reference.tag === undefined ? [untagged(metadata)] : []),
     ...(await removeReplaced(written, reference, image, options)),
   ]
   return {
     result: 'saved',
-    archive: record.archive.file,
-    ...archiveSizes(record),
-    ...spared(record, reused),
+    archive: metadata.archive.file,
+    ...archiveSizes(metadata),
+    ...savings(metadata, reused),
     notes,
   }
 }
@@ -149,7 +149,7 @@ function describe(
   reference: ImageReference,
   own: EngineImage,
   engine: Engine,
-): RecordedImage {
+): SavedImage {
   const [image, another] = readImages(digest).map(tar.complete)
   if (!image || another || compareImage(engine, own, image) === false) {
     const got = image?.configDigest ?? 'no image'

@@ -11,12 +11,12 @@ import { ToolError, toToolError } from '../../core/errors.ts'
 import { checkSpace } from '../../delivery/free-space.ts'
 import { checkReplaced, findArchived, type ImageArchiveOptions } from './existing-archive.ts'
 import { findImageTar, saveImage, type ArchiveTools } from './save-image.ts'
-import { checkReusable, readRecords } from '../../delivery/layer-index.ts'
-import { bytesToSave } from './known-layers.ts'
+import { checkIndexed, readAllMetadata } from '../../delivery/layer-index.ts'
+import { bytesToSave } from './cached-layers.ts'
 import { findImage, pullImage } from '../../engine/pull.ts'
 import { pullName, type ImageReference } from '../../image/reference.ts'
 import { beginTar, type BegunTar } from './image-tar.ts'
-import { attempt, type Outcome, type Result } from '../../core/outcome.ts'
+import { toOutcome, type Outcome, type Result } from '../../core/outcome.ts'
 import { formatBytes } from '../../core/format.ts'
 import { findReferences, type TargetOptions } from '../targets.ts'
 import { openForWriting } from '../writing-run.ts'
@@ -52,10 +52,10 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   const context = { engine, ...compressors, options }
   // What they tell of is compressed, or goes over, again.
   const warn = (text: string): void => options.notify({ type: 'warning', text })
-  await checkReusable(options, warn)
-  for (const dir of options.since) await readRecords(dir, warn)
+  await checkIndexed(options, warn)
+  for (const dir of options.since) await readAllMetadata(dir, warn)
   if (options.dryRun) {
-    for (const reference of references) yield await foresee(reference, context)
+    for (const reference of references) yield await planOne(reference, context)
     return
   }
   const close = await openForWriting(options.dir, 'save_compressed_tars', options)
@@ -117,7 +117,7 @@ async function saveOne(
 ): Promise<Outcome> {
   const { options, tar } = context
   try {
-    return await attempt(
+    return await toOutcome(
       reference.text,
       archiveName(reference, options.coding.codec),
       options,
@@ -185,10 +185,10 @@ async function isDone(
   }
 }
 
-async function foresee(reference: ImageReference, context: Context): Promise<Outcome> {
+async function planOne(reference: ImageReference, context: Context): Promise<Outcome> {
   const { engine, options } = context
   const name = archiveName(reference, options.coding.codec)
-  return attempt(reference.text, name, options, async (): Promise<Result> => {
+  return toOutcome(reference.text, name, options, async (): Promise<Result> => {
     const image = options.pull
       ? await inspectImage(engine, pullName(reference), options.platform)
       : await findImage(reference, { engine, platform: options.platform })
@@ -196,7 +196,7 @@ async function foresee(reference: ImageReference, context: Context): Promise<Out
       return { result: 'would be saved', notes: ['its size is known once it is pulled'] }
     }
     const archived = await findArchived(reference, image, options)
-    if (archived) return { result: 'up to date', ...archiveSizes(archived.record) }
+    if (archived) return { result: 'up to date', ...archiveSizes(archived.metadata) }
     await checkReplaced(reference, image, options)
     const tarBytes = await bytesToSave(reference, image, options)
     return {

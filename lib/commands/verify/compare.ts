@@ -2,7 +2,7 @@
 // content tells most; an engine of another version lays the same image out
 // differently, and then the digests of config and layers decide.
 import type { ReadArchive } from '../../archive/reader.ts'
-import type { ArchiveRecord } from '../../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import { ToolError } from '../../core/errors.ts'
 import type { EngineDigest } from './engine-image.ts'
 
@@ -14,14 +14,14 @@ import type { EngineDigest } from './engine-image.ts'
 export function compareImages(
   read: ReadArchive,
   engine: EngineDigest | undefined,
-  record: ArchiveRecord | undefined,
+  metadata: ArchiveMetadata | undefined,
 ): string[] {
-  if (!engine) return record ? ['checked against its record'] : [nothingToCompare(read)]
+  if (!engine) return metadata ? ['checked against its metadata'] : [nothingToCompare(read)]
   if (hasSameContent(read, engine)) return ['checked against the engine']
   const [got, want] = [configDigests(read), configDigests(engine)]
   if (got !== want) {
     throw new ToolError('MISMATCH', `verify: config digest: got ${got}, the engine has ${want}`, {
-      hint: 'the engine has another image of that name: --against record proves the archive alone',
+      hint: 'the engine has another image of that name: --against record verifies the archive alone',
     })
   }
   const layers = read.images.reduce((sum, image) => sum + image.layers.length, 0)

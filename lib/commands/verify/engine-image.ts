@@ -3,12 +3,12 @@
 import { basename } from 'node:path'
 
 import { ToolError } from '../../core/errors.ts'
-import type { ArchiveRecord, RecordedImage } from '../../delivery/metadata.ts'
+import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
 import { archiveNames } from '../../delivery/name.ts'
 import { inspectImage, type Engine } from '../../engine/engine.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import { listTags } from '../../engine/lists.ts'
-import { findPresent, type ReadImages, mayBeSame } from '../../engine/match.ts'
+import { findExisting, type ReadImages, mayBeSame } from '../../engine/match.ts'
 import { readSaved } from '../../engine/read-image.ts'
 import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
 import { isIndex, normalizeIndex } from '../../image/oci-index.ts'
@@ -21,11 +21,11 @@ import {
 } from '../../image/reference.ts'
 import { digestTar, type TarDigest } from '../../tar/digest.ts'
 import type { TarMember } from '../../tar/parser.ts'
-import type { Treatment } from '../../tar/scanner.ts'
+import type { Treatment } from '../../tar/transform.ts'
 import type { Target } from '../targets.ts'
 
 /** An engine's image to check against. */
-export interface Original {
+export interface EngineTar {
   /** The name to save it by. */
   readonly name: string
   readonly image: EngineImage
@@ -46,45 +46,44 @@ export interface EngineDigest {
  *   engine does not have it
  * @throws MISMATCH naming both digests where its name means another image now
  */
-export async function findOriginal(
+export async function findEngineImage(
   engine: Engine,
   target: Target,
-  record: ArchiveRecord | undefined,
+  metadata: ArchiveMetadata | undefined,
   readArchived: ReadImages,
-): Promise<Original | undefined> {
+): Promise<EngineTar | undefined> {
   // An engine's image is one, and would be another than several.
-  if (record && record.images.length > 1) return undefined
-  const recorded = record?.images[0]
+  if (metadata && metadata.images.length > 1) return undefined
+  const saved = metadata?.images[0]
   const reference =
-    target.reference ?? (record ? recordedReference(recorded) : await guess(engine, target))
+    target.reference ?? (metadata ? savedReference(saved) : await guessReference(engine, target))
   const name = reference && (taggedName(reference) ?? pullName(reference))
-  const image =
-    name === undefined ? undefined : await inspectImage(engine, name, recorded?.platform)
+  const image = name === undefined ? undefined : await inspectImage(engine, name, saved?.platform)
   if (name !== undefined && image) {
-    if (recorded && !mayBeSame(engine, image, recorded)) throw another(name, image, recorded)
+    if (saved && !mayBeSame(engine, image, saved)) throw mismatchError(name, image, saved)
     return { name, image }
   }
-  const untagged = recorded && (await findPresent(engine, recorded, readArchived))
+  const untagged = saved && (await findExisting(engine, saved, readArchived))
   return untagged && { name: untagged.id, image: untagged }
 }
 
 /**
- * @param leftOut - paths of members whose content is not to count
+ * @param excluded - paths of members whose content is not to count
  * @param md5 - whether the content md5 is wanted
  * @throws what {@link readSaved} and {@link readImages} throw
  */
 export async function digestEngineImage(
   engine: Engine,
-  original: Original,
-  leftOut: ReadonlySet<string>,
+  engineTar: EngineTar,
+  excluded: ReadonlySet<string>,
   md5: boolean,
   signal: AbortSignal,
 ): Promise<EngineDigest> {
-  const { name, image } = original
-  const treat = ({ path }: TarMember): Treatment => (leftOut.has(path) ? 'left out' : 'together')
+  const { name, image } = engineTar
+  const treat = ({ path }: TarMember): Treatment => (excluded.has(path) ? 'skipped' : 'inline')
   // As save writes it into an archive; others have it as it is.
   const replace = { isWanted: isIndex, change: normalizeIndex }
-  const digester = digestTar({ constant: false, md5, treat, replace })
+  const digester = digestTar({ normalize: false, md5, treat, replace })
   const take = (bytes: Buffer): void => void ofEngine(name, () => digester.write(bytes))
   await readSaved(engine, { name, platform: image.platform }, take, signal)
   return ofEngine(name, () => {
@@ -104,13 +103,13 @@ function ofEngine<T>(name: string, digest: () => T): T {
   }
 }
 
-function recordedReference(recorded: RecordedImage | undefined): ImageReference | undefined {
-  const text = recorded?.reference ?? recorded?.repoTags[0]
+function savedReference(saved: SavedImage | undefined): ImageReference | undefined {
+  const text = saved?.reference ?? saved?.repoTags[0]
   return text === undefined ? undefined : parseReference(text)
 }
 
 // A name of the engine that leads to the archive's file name.
-async function guess(engine: Engine, target: Target): Promise<ImageReference | undefined> {
+async function guessReference(engine: Engine, target: Target): Promise<ImageReference | undefined> {
   const name = basename(target.archive)
   for (const tag of await listTags(engine)) {
     const reference = readReference(tag)
@@ -121,10 +120,10 @@ async function guess(engine: Engine, target: Target): Promise<ImageReference | u
   return undefined
 }
 
-function another(name: string, own: EngineImage, recorded: RecordedImage): ToolError {
+function mismatchError(name: string, own: EngineImage, saved: SavedImage): ToolError {
   return new ToolError(
     'MISMATCH',
-    `verify "${name}": got ${recorded.imageId ?? recorded.configDigest} (${recorded.platform}) in the archive, the engine has ${own.id} (${own.platform})`,
-    { hint: 'the name means another image there: --against record proves the archive alone' },
+    `verify "${name}": got ${saved.imageId ?? saved.configDigest} (${saved.platform}) in the archive, the engine has ${own.id} (${own.platform})`,
+    { hint: 'the name means another image there: --against record verifies the archive alone' },
   )
 }

@@ -1,16 +1,16 @@
 // Digests an archive and what it is checked against, both at the same time,
-// and compares. On the far side the archive and its record are enough.
+// and compares. On the air-gapped host the archive and its metadata are enough.
 import { checkNamed } from '../archive-names.ts'
 import { basename, dirname } from 'node:path'
 
 import {
-  checkAgainstRecord,
+  checkAgainstMetadata,
   checkListed,
   checkNotIncrement,
   quickCheck,
 } from '../../archive/check.ts'
 import type { ReadArchive } from '../../archive/reader.ts'
-import type { ArchiveRecord } from '../../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import { uncomparedNote } from '../sizes.ts'
 import { createBetweenReader } from '../../archive/between-layers.ts'
 import { checkDirectory } from '../../delivery/directory.ts'
@@ -26,11 +26,11 @@ import { findEngine, type Engine, type EngineName } from '../../engine/engine.ts
 import { ToolError, isInterruption } from '../../core/errors.ts'
 import { compareImages, engineMd5 } from './compare.ts'
 import { findMissingOf, missingOutcomes } from '../missing-files.ts'
-import { findOriginal } from './engine-image.ts'
-import { attempt, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
-import { proveRequired } from './required-layers.ts'
+import { findEngineImage } from './engine-image.ts'
+import { toOutcome, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
+import { verifyExternal } from './external-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
-import { readSides, type SideTools } from './both-sides.ts'
+import { readInputs, type InputTools } from './inputs.ts'
 
 /** What {@link verify} takes. */
 export interface VerifyOptions extends TargetOptions, DeliveryOptions, VerbContext {
@@ -40,14 +40,14 @@ export interface VerifyOptions extends TargetOptions, DeliveryOptions, VerbConte
   readonly compressor: CompressorName | undefined
   /** Directories with the earlier archives that increments need. */
   readonly bases: readonly string[]
-  /** What to check against; without it the engine where it has the image, else the record. */
+  /** What to check against; without it the engine where it has the image, else the metadata. */
   readonly against: 'engine' | 'record' | undefined
   /** Whether to check the archive's sha256 only. */
   readonly quick: boolean
   readonly dryRun: boolean
 }
 
-interface Context extends SideTools {
+interface Context extends InputTools {
   readonly options: VerifyOptions & { readonly delivery: Delivery }
 }
 
@@ -67,7 +67,7 @@ export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
   const failed = new Set<string>()
   for (const target of targets) {
     if (!options.dryRun) options.notify({ type: 'step', text: `Checking ${target.label}...` })
-    const outcome = await attempt(target.label, basename(target.archive), options, () =>
+    const outcome = await toOutcome(target.label, basename(target.archive), options, () =>
       verifyTarget(target, given, context),
     )
     if (outcome.result === 'failed') failed.add(outcome.archive)
@@ -86,7 +86,7 @@ async function prepare(options: Context['options']): Promise<Context> {
   return { engine, decompressors, options, laysOutDifferently: false }
 }
 
-// Without an engine that answers, the record still proves the archive.
+// Without an engine that answers, the metadata still verifies the archive.
 async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined> {
   if (options.against === 'record') return undefined
   try {
@@ -94,7 +94,7 @@ async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined>
   } catch (error) {
     const isFinal = options.against === 'engine' || isInterruption(error)
     if (!(error instanceof ToolError) || isFinal) throw error
-    options.notify({ type: 'warning', text: `${error.message}; checking against the records` })
+    options.notify({ type: 'warning', text: `${error.message}; checking against the metadata` })
     return undefined
   }
 }
@@ -107,9 +107,9 @@ async function verifyTarget(
   const { archive } = target
   const { delivery } = options
   const delivered = await findDelivered(target, delivery)
-  const { archiveBytes, record, listed } = delivered
+  const { archiveBytes, metadata, listed } = delivered
   if (delivered.lost) throw delivered.lost
-  const tarBytes = record?.tar.sizeBytes
+  const tarBytes = metadata?.tar.sizeBytes
   if (options.dryRun) return { result: 'would be verified', tarBytes, archiveBytes }
   const hasSums = (await delivery.manifestOf(dirname(archive))) !== undefined
   const unlisted = hasSums ? delivered.unlisted : ['there is no SHA256SUMS']
@@ -120,30 +120,31 @@ async function verifyTarget(
   }
   const { engine } = context
   // The name of an older image means a newer one by now.
-  const isNamed = options.against === 'engine' || !(target.isSuperseded && record)
-  const readBetween = record && createBetweenReader({ archive, record }, { ...context, ...options })
+  const isNamed = options.against === 'engine' || !(target.isSuperseded && metadata)
+  const readBetween =
+    metadata && createBetweenReader({ archive, metadata }, { ...context, ...options })
   const readImages = async (): Promise<readonly ArchivedImage[]> =>
     readBetween ? (await readBetween()).images : []
-  const original =
-    engine && isNamed ? await findOriginal(engine, target, record, readImages) : undefined
-  if (!original) checkRecordWanted(target, record, options)
-  if (!record) checkNotIncrement('verify', archive)
-  const side = { target, archiveBytes, record, original }
-  const { read, digest } = await readSides(side, context)
+  const engineTar =
+    engine && isNamed ? await findEngineImage(engine, target, metadata, readImages) : undefined
+  if (!engineTar) checkMetadataWanted(target, metadata, options)
+  if (!metadata) checkNotIncrement('verify', archive)
+  const side = { target, archiveBytes, metadata, engineTar }
+  const { read, digest } = await readInputs(side, context)
   const { contentMd5, sizeBytes } = read.tar
-  const expected = digest ? engineMd5(read, digest) : record?.tar.contentMd5
+  const expected = digest ? engineMd5(read, digest) : metadata?.tar.contentMd5
   const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
   const found = { tarBytes: sizeBytes, archiveBytes, md5 }
   try {
-    if (original && !digest && options.against === 'engine') throw severalImages(target)
-    if (record) checkAgainstRecord(read, record)
+    if (engineTar && !digest && options.against === 'engine') throw severalImages(target)
+    if (metadata) checkAgainstMetadata(read, metadata)
     else checkNamed(target, read)
     checkListed(read.archive.sha256, listed)
-    const notes = [...(record ? [] : ['it has no record']), ...unlisted]
+    const notes = [...(metadata ? [] : ['it has no metadata']), ...unlisted]
     notes.push(
-      ...compareImages(read, digest, record),
+      ...compareImages(read, digest, metadata),
       ...uncompared(read),
-      ...(await proveRequired(target, record, context.decompressors, options)),
+      ...(await verifyExternal(target, metadata, context.decompressors, options)),
     )
     return { result: 'verified', ...found, notes }
   } catch (error) {
@@ -161,24 +162,24 @@ function uncompared({ images, tar }: ReadArchive): string[] {
 function severalImages({ label }: Target): ToolError {
   const why = 'it holds several images, which are not compared with those of the engine'
   return new ToolError('NO_IMAGE', `verify "${label}": ${why}`, {
-    hint: 'leave out --against engine to check what archive and record can prove',
+    hint: 'leave out --against engine to check what archive and metadata allow',
   })
 }
 
-function checkRecordWanted(
+function checkMetadataWanted(
   target: Target,
-  record: ArchiveRecord | undefined,
+  metadata: ArchiveMetadata | undefined,
   { against }: VerifyOptions,
 ): void {
   if (against === 'engine') {
-    if (record && record.images.length > 1) throw severalImages(target)
+    if (metadata && metadata.images.length > 1) throw severalImages(target)
     throw new ToolError('NO_IMAGE', `verify "${target.label}": the engine has no such image`, {
-      hint: 'pull or load it first, or check against the record: --against record',
+      hint: 'pull or load it first, or check against the metadata: --against record',
     })
   }
-  if (against === 'record' && !record) {
-    throw new ToolError('NO_RECORD', `verify "${target.label}": there is no record beside it`, {
-      hint: 'leave out --against to check what the archive itself can prove',
+  if (against === 'record' && !metadata) {
+    throw new ToolError('NO_RECORD', `verify "${target.label}": there is no metadata beside it`, {
+      hint: 'leave out --against to check what can be verified by the archive alone',
     })
   }
 }

@@ -30,14 +30,14 @@ export function requestLoad(socketPath: string, what: string, tarBytes: number):
   const call = request({ socketPath, method: 'POST', path, headers, agent: false })
   const action = `load "${what}"`
   let wasKilled = false
-  const explained = async <T>(work: Promise<T>): Promise<T> =>
+  const described = async <T>(work: Promise<T>): Promise<T> =>
     work.catch((error: unknown) => {
       if (wasKilled) throw interrupted()
       throw error instanceof ToolError ? error : engineError(action, describeFailure(error))
     })
   const listener = createListener()
   const outcome = readOutcome(call, action, listener)
-  const [socket, exited] = [explained(connected(call)), explained(outcome)]
+  const [socket, exited] = [described(connected(call)), described(outcome)]
   // Whoever waits for one of them may not wait for the other.
   for (const each of [socket, exited]) each.catch(() => {})
   call.flushHeaders()

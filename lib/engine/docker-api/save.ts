@@ -30,12 +30,12 @@ const READ_BYTES = 64 * 1024
  * @see https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ImageGet
  */
 export function requestSave(socketPath: string, image: SavedImage, take: Take): Ending {
-  const explain = (error: unknown): Error =>
+  const toError = (error: unknown): Error =>
     engineError(`save "${image.name}"`, describeFailure(error))
-  const answer = createAnswer(take, explain)
+  const answer = createAnswer(take, toError)
   // To 1.0 the body is not sent in chunks that each had to be unwrapped.
   const head = `GET ${pathOf(image)} HTTP/1.0\r\nHost: docker\r\nConnection: close\r\n\r\n`
-  const { socket, ended } = readSocket(socketPath, head, answer.write, explain)
+  const { socket, ended } = readSocket(socketPath, head, answer.write, toError)
   let wasKilled = false
   const exited = ended.then(answer.end).catch((error: unknown) => {
     throw wasKilled ? interrupted() : error
@@ -55,7 +55,7 @@ function readSocket(
   path: string,
   request: string,
   take: Take,
-  explain: (error: unknown) => Error,
+  toError: (error: unknown) => Error,
 ): { socket: Socket; ended: Promise<void> } {
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
   let thrown: { readonly error: unknown } | undefined
@@ -71,7 +71,7 @@ function readSocket(
   const socket = connect({ path, onread: { buffer, callback } })
   socket.write(request)
   const ended = finished(socket).catch((error: unknown) => {
-    throw thrown ? thrown.error : explain(error)
+    throw thrown ? thrown.error : toError(error)
   })
   return { socket, ended }
 }
@@ -87,12 +87,12 @@ function pathOf({ name, platform }: SavedImage): string {
 
 const HEAD = /^HTTP\/1\.\d (?<status>\d{3}).*?\r\n\r\n/s
 const HEAD_END = '\r\n\r\n'
-const MOST_SAID_BYTES = 64 * 1024
+const MAX_SAID_BYTES = 64 * 1024
 
 // What comes is the tar where the head of the answer says so, else what went wrong.
 function createAnswer(
   take: Take,
-  explain: (error: unknown) => Error,
+  toError: (error: unknown) => Error,
 ): { write: Take; end: () => void } {
   let said = Buffer.alloc(0)
   let isTar = false
@@ -108,17 +108,17 @@ function createAnswer(
       hasHead ||= head !== undefined
       isTar = head?.groups?.['status'] === '200'
       if (head && isTar) take(said.subarray(head[0].length))
-      else if (said.length > MOST_SAID_BYTES) throw explain(notHttp('it does not end'))
+      else if (said.length > MAX_SAID_BYTES) throw toError(notHttp('it does not end'))
     },
     end() {
       if (isTar) return
       const head = readHead()
       if (head) {
-        throw explain(refusal(head.groups?.['status'], said.toString('utf8', head[0].length)))
+        throw toError(refusal(head.groups?.['status'], said.toString('utf8', head[0].length)))
       }
       const begins = said.toString('latin1', 0, 80)
       const isCutOff = begins === '' || begins.startsWith('HTTP/')
-      throw explain(isCutOff ? 'the daemon ended the connection' : notHttp(begins.trim()))
+      throw toError(isCutOff ? 'the daemon ended the connection' : notHttp(begins.trim()))
     },
   }
 }

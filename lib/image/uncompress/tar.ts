@@ -19,7 +19,7 @@ import { splitTar, type SplitMember } from '../../tar/splitter.ts'
  * @throws BAD_IMAGE, BAD_TAR, TRUNCATED_TAR
  */
 export async function learnLayout(tar: AsyncIterable<Buffer>): Promise<PlainLayout | undefined> {
-  const digester = digestTar({ constant: false, md5: false })
+  const digester = digestTar({ normalize: false, md5: false })
   const decoded = new Map<string, PlainLayer | ToolError>()
   for await (const part of splitTar(digested(tar, digester), isBlob)) {
     if (!('member' in part)) continue
@@ -53,7 +53,7 @@ export async function* plainTar(
     }
   }
   const [missing] = left.keys()
-  if (missing !== undefined) throw another(missing, 'nothing', 'what was there before')
+  if (missing !== undefined) throw mismatchError(missing, 'nothing', 'what was there before')
 }
 
 function isBlob({ path, type, sparse }: TarMember): boolean {
@@ -117,15 +117,15 @@ async function* expect(
     yield chunk
   }
   const got = `sha256:${hash.digest('hex')}`
-  if (gotBytes !== sizeBytes) throw another(path, `${gotBytes} bytes or more`, `${sizeBytes}`)
-  if (got !== digest) throw another(path, got, digest)
+  if (gotBytes !== sizeBytes) throw mismatchError(path, `${gotBytes} bytes or more`, `${sizeBytes}`)
+  if (got !== digest) throw mismatchError(path, got, digest)
 }
 
 function padding(sizeBytes: number): Buffer {
   return Buffer.alloc(-sizeBytes & (BLOCK_BYTES - 1))
 }
 
-function another(path: string, got: string, want: string): ToolError {
+function mismatchError(path: string, got: string, want: string): ToolError {
   return new ToolError('BAD_IMAGE', `save "${path}" of the image: got ${got}, want ${want}`, {
     hint: 'it was changed while it was being saved: run it again',
   })

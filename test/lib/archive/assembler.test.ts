@@ -2,14 +2,14 @@ import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
-import { readRecord } from '../../../lib/delivery/directory.ts'
-import { startChild, type Child } from '../../../lib/io/child.ts'
+import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
+import { readMetadata } from '../../../lib/delivery/directory.ts'
+import { startChild, type Task } from '../../../lib/io/child.ts'
 import { readImages } from '../../../lib/image/docker-archive.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
-import { readHeldLayers, type HeldLayer } from '../../../lib/delivery/layer-index.ts'
+import { readLayerIndex, type IndexedLayer } from '../../../lib/delivery/layer-index.ts'
 import { planLoad } from '../../../lib/delivery/layer-plan.ts'
-import { assembleTar, proveLayers, type Assembly } from '../../../lib/archive/assembler.ts'
+import { assembleTar, verifyLayers, type Assembly } from '../../../lib/archive/assembler.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
 import type { Layout } from '../../fixtures/archive-layouts.ts'
 import { COMPRESSORS, delivered, readers, write } from '../../fixtures/archive-writing.ts'
@@ -34,8 +34,8 @@ const OPTIONS = {
 
 interface Carried {
   readonly archive: string
-  readonly record: ArchiveRecord
-  readonly held: readonly HeldLayer[]
+  readonly metadata: ArchiveMetadata
+  readonly held: readonly IndexedLayer[]
   /** The tar in full. */
   readonly tar: Buffer
 }
@@ -50,7 +50,7 @@ for (const [index, layout] of LAYOUTS.entries()) {
   await mkdir(join(written, layout, 'base'), { recursive: true })
   await write(join(written, layout, 'base', 'a.tar.xz'), tar)
   await write(join(written, layout, 'a.tar.xz'), tar)
-  await write(join(written, layout, 'a.tar.xz'), tar, { leaveOut: delivered([BASE]) })
+  await write(join(written, layout, 'a.tar.xz'), tar, { excluded: delivered([BASE]) })
 }
 
 /** The archive in full in `base`, and the same image in full or as an increment. */
@@ -58,17 +58,17 @@ async function carry(t: Test, layout: Layout, isIncrement: boolean): Promise<Car
   const dir = t.testdir({})
   await cp(join(written, layout), dir, { recursive: true })
   const archive = join(dir, isIncrement ? 'a.increment.tar.xz' : 'a.tar.xz')
-  const record = await readRecord(archive)
-  if (!record) throw new Error('there is no record')
-  const held = await readHeldLayers([join(dir, 'base')])
-  return { archive, record, held, tar: TARS[LAYOUTS.indexOf(layout)] ?? Buffer.alloc(0) }
+  const metadata = await readMetadata(archive)
+  if (!metadata) throw new Error('there is no metadata')
+  const held = await readLayerIndex([join(dir, 'base')])
+  return { archive, metadata, held, tar: TARS[LAYOUTS.indexOf(layout)] ?? Buffer.alloc(0) }
 }
 
 /** An engine that keeps what it got. */
-function startSink(t: Test): { engine: Child; path: string } {
+function startSink(t: Test): { engine: Task; path: string } {
   const path = join(t.testdirName, 'got')
   const engine = startChild('tee', [path], {
-    explain: (stderr) => new ToolError('ENGINE_FAILED', stderr),
+    toError: (stderr) => new ToolError('ENGINE_FAILED', stderr),
   })
   engine.stdout.resume()
   return { engine, path }
@@ -81,9 +81,9 @@ function layerOf(seed: string, bytes: number): Buffer {
   return layer
 }
 
-function assembly({ archive, record, held }: Carried, omitted: readonly Buffer[]): Assembly {
-  const { putBack } = planLoad(record, new Set(), held)
-  return { archive, record, omit: new Set(omitted.map(sha256)), putBack }
+function assembly({ archive, metadata, held }: Carried, omitted: readonly Buffer[]): Assembly {
+  const { restored } = planLoad(metadata, new Set(), held)
+  return { archive, metadata, excluded: new Set(omitted.map(sha256)), restored }
 }
 
 for (const layout of LAYOUTS) {
@@ -109,7 +109,7 @@ for (const layout of LAYOUTS) {
 
   t.test(`assembleTar: ${layout}: an increment gets its layers back`, async (t) => {
     const carried = await carry(t, layout, true)
-    t.match(carried.record.requires, [{ digest: sha256(BASE) }])
+    t.match(carried.metadata.requires, [{ digest: sha256(BASE) }])
     const { engine, path } = startSink(t)
     await assembleTar(assembly(carried, []), OPTIONS, () => engine)
     const got = await readFile(path)
@@ -121,7 +121,7 @@ for (const layout of LAYOUTS) {
     )
   })
 
-  t.test(`assembleTar: ${layout}: without an engine, it is proven only`, async (t) => {
+  t.test(`assembleTar: ${layout}: without an engine, it is verified only`, async (t) => {
     const carried = await carry(t, layout, true)
     await t.resolves(assembleTar(assembly(carried, [TOP]), OPTIONS))
     await t.resolves(assembleTar(assembly(carried, [BASE, TOP]), OPTIONS))
@@ -138,15 +138,18 @@ async function flip(path: string, at: number): Promise<void> {
 
 function withSegment(
   carried: Carried,
-  change: (segment: ArchiveRecord['segments'][number], index: number) => object,
+  change: (segment: ArchiveMetadata['segments'][number], index: number) => object,
 ): Carried {
-  const segments = carried.record.segments.map((segment, index) => {
+  const segments = carried.metadata.segments.map((segment, index) => {
     return { ...segment, ...change(segment, index) }
   })
-  return { ...carried, record: { ...carried.record, segments } }
+  return { ...carried, metadata: { ...carried.metadata, segments } }
 }
 
-function withHeld(carried: Carried, change: (layer: HeldLayer) => Partial<HeldLayer>): Carried {
+function withHeld(
+  carried: Carried,
+  change: (layer: IndexedLayer) => Partial<IndexedLayer>,
+): Carried {
   return { ...carried, held: carried.held.map((layer) => ({ ...layer, ...change(layer) })) }
 }
 
@@ -166,7 +169,7 @@ const DAMAGES: [string, Damage, RegExp, RegExp | string][] = [
   [
     'a byte of the last segment',
     async (it) => {
-      await flip(it.archive, it.record.archive.sizeBytes - 4200)
+      await flip(it.archive, it.metadata.archive.sizeBytes - 4200)
       return it
     },
     /MISMATCH|BAD_ARCHIVE/,
@@ -206,32 +209,32 @@ const DAMAGES: [string, Damage, RegExp, RegExp | string][] = [
     /fewer|more|check a layer/,
   ],
   [
-    'fewer bytes of tar than recorded',
+    'fewer bytes of tar than saved',
     (it) =>
       withSegment(it, ({ tarSizeBytes }, n) => ({
-        tarSizeBytes: tarSizeBytes + (n === it.record.segments.length - 1 ? 512 : 0),
+        tarSizeBytes: tarSizeBytes + (n === it.metadata.segments.length - 1 ? 512 : 0),
       })),
     /TRUNCATED_TAR/,
     'read segments: got fewer bytes',
   ],
   [
-    'more bytes of tar than recorded',
+    'more bytes of tar than saved',
     (it) =>
       withSegment(it, ({ tarSizeBytes }, n) => ({
-        tarSizeBytes: tarSizeBytes - (n === it.record.segments.length - 1 ? 1 : 0),
+        tarSizeBytes: tarSizeBytes - (n === it.metadata.segments.length - 1 ? 1 : 0),
       })),
     /MISMATCH/,
     'read segments: got more bytes',
   ],
   [
-    'another image in the record',
-    (it) => ({ ...it, record: { ...it.record, images: [] } }),
+    'another image in the metadata',
+    (it) => ({ ...it, metadata: { ...it.metadata, images: [] } }),
     /MISMATCH/,
     'check images: got ',
   ],
 ]
 
-function otherSegment({ held }: Carried): HeldLayer['segment'] {
+function otherSegment({ held }: Carried): IndexedLayer['segment'] {
   const other = held.find((layer) => layer.digest === sha256(TOP))
   if (!other) throw new Error('the layer is not held')
   return other.segment
@@ -261,7 +264,7 @@ t.test('assembleTar: an engine that fails is told', async (t) => {
     'while read -rn 9999 _; do :; done; exit 1',
   ]) {
     const engine = startChild('sh', ['-c', script], {
-      explain: (stderr) => new ToolError('ENGINE_FAILED', stderr),
+      toError: (stderr) => new ToolError('ENGINE_FAILED', stderr),
     })
     engine.stdout.resume()
     await t.rejects(
@@ -286,12 +289,12 @@ for (const compressor of COMPRESSORS) {
     const { held } = await carry(t, 'podman', false)
     const options = { ...OPTIONS, decompressors: readers(compressor) }
     t.equal(held.length, 2)
-    await t.resolves(proveLayers(held, options))
-    await t.resolves(proveLayers(held.toReversed(), options))
+    await t.resolves(verifyLayers(held, options))
+    await t.resolves(verifyLayers(held.toReversed(), options))
     const [first, second] = held
     if (!first || !second) throw new Error('there are no layers')
     const wrong = { ...first, digest: second.digest }
-    await t.rejects(proveLayers([wrong, second], options), {
+    await t.rejects(verifyLayers([wrong, second], options), {
       code: 'MISMATCH',
       message: `check a layer in "${first.archive}": got ${first.digest}, want ${second.digest}`,
     })
@@ -300,10 +303,10 @@ for (const compressor of COMPRESSORS) {
       [1, 'TRUNCATED_TAR'],
     ] as const) {
       const sized = { ...first, sizeBytes: first.sizeBytes + change }
-      await t.rejects(proveLayers([sized], options), { code })
+      await t.rejects(verifyLayers([sized], options), { code })
     }
     await flip(first.archive, first.segment.offsetBytes + 1000)
-    await t.rejects(proveLayers([second, first], options), { code: 'MISMATCH' })
-    await t.resolves(proveLayers([second], options))
+    await t.rejects(verifyLayers([second, first], options), { code: 'MISMATCH' })
+    await t.resolves(verifyLayers([second], options))
   })
 }

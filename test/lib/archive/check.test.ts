@@ -2,22 +2,22 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import {
-  checkAgainstRecord,
+  checkAgainstMetadata,
   checkListed,
   checkImages,
   checkNotIncrement,
   quickCheck,
 } from '../../../lib/archive/check.ts'
 import type { ReadArchive } from '../../../lib/archive/reader.ts'
-import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
 const OTHER = 'f'.repeat(64)
 const HINT =
-  'it was changed or damaged: copy the archive and its record again from where they were made'
+  'it was changed or damaged: copy the archive and its metadata again from where they were made'
 
-/** What is read of the archive that the sample record is of. */
+/** What is read of the archive that the sample metadata is of. */
 const READ: ReadArchive = {
   archive: SAMPLE_RECORD.archive,
   segments: SAMPLE_RECORD.segments.map((segment) => segment.sha256),
@@ -26,8 +26,8 @@ const READ: ReadArchive = {
 }
 const [IMAGE] = SAMPLE_RECORD.images
 
-t.test('checkAgainstRecord: everything as recorded', async (t) => {
-  t.doesNotThrow(() => checkAgainstRecord(READ, SAMPLE_RECORD))
+t.test('checkAgainstRecord: everything as saved', async (t) => {
+  t.doesNotThrow(() => checkAgainstMetadata(READ, SAMPLE_RECORD))
 })
 
 // what differs, what was read, the message
@@ -44,7 +44,7 @@ const DIFFERENT: [string, Partial<ReadArchive>, string][] = [
 
 for (const [what, read, message] of DIFFERENT) {
   t.test(`checkAgainstRecord: ${what} differs`, async (t) => {
-    t.throws(() => checkAgainstRecord({ ...READ, ...read }, SAMPLE_RECORD), {
+    t.throws(() => checkAgainstMetadata({ ...READ, ...read }, SAMPLE_RECORD), {
       code: 'MISMATCH',
       message,
       hint: HINT,
@@ -54,7 +54,7 @@ for (const [what, read, message] of DIFFERENT) {
 
 const LAYER = sha256('layer')
 const [SEGMENT] = SAMPLE_RECORD.segments
-const CUT: ArchiveRecord = {
+const CUT: ArchiveMetadata = {
   ...SAMPLE_RECORD,
   segments: SEGMENT
     ? [
@@ -72,11 +72,11 @@ function readCut(offsetBytes: number, layer: string): ReadArchive {
   return { ...READ, segments, tar: { ...READ.tar, members } }
 }
 
-t.test('checkAgainstRecord: segments as recorded', async (t) => {
-  t.doesNotThrow(() => checkAgainstRecord(readCut(512, LAYER), CUT))
+t.test('checkAgainstRecord: segments as saved', async (t) => {
+  t.doesNotThrow(() => checkAgainstMetadata(readCut(512, LAYER), CUT))
 })
 
-// what is not as recorded, what was read, the message
+// what is not as saved, what was read, the message
 const BAD_SEGMENTS: [string, ReadArchive, string][] = [
   ['the bytes of a segment', { ...readCut(512, LAYER), segments: [OTHER] }, `check sha256 of segment 0: got ${OTHER}, want `],
   ['the number of segments', { ...readCut(512, LAYER), segments: CUT.segments.slice(1).map((each) => each.sha256) }, 'check sha256 of segment 1: got none, want '],
@@ -86,12 +86,12 @@ const BAD_SEGMENTS: [string, ReadArchive, string][] = [
 ] // prettier-ignore
 
 for (const [what, read, message] of BAD_SEGMENTS) {
-  t.test(`checkAgainstRecord: ${what} is not as recorded`, async (t) => {
-    t.throws(() => checkAgainstRecord(read, CUT), { code: 'MISMATCH', message, hint: HINT })
+  t.test(`checkAgainstRecord: ${what} is not as saved`, async (t) => {
+    t.throws(() => checkAgainstMetadata(read, CUT), { code: 'MISMATCH', message, hint: HINT })
   })
 }
 
-t.test('checkImages: those of a record, in its order', async (t) => {
+t.test('checkImages: those of metadata, in its order', async (t) => {
   t.doesNotThrow(() => checkImages(SAMPLE_RECORD.images, SAMPLE_RECORD))
   for (const images of [[], [...SAMPLE_RECORD.images, ...SAMPLE_RECORD.images]]) {
     t.throws(() => checkImages(images, SAMPLE_RECORD), { code: 'MISMATCH', message: 'images: got' })
@@ -100,14 +100,14 @@ t.test('checkImages: those of a record, in its order', async (t) => {
 
 t.test('checkAgainstRecord: an md5 that one of them lacks is not compared', async (t) => {
   const { contentMd5: _, ...tar } = SAMPLE_RECORD.tar
-  t.doesNotThrow(() => checkAgainstRecord(READ, { ...SAMPLE_RECORD, tar }))
+  t.doesNotThrow(() => checkAgainstMetadata(READ, { ...SAMPLE_RECORD, tar }))
   const read = { ...READ, tar: { ...tar, endBytes: 0, membersSha256: '' } }
-  t.doesNotThrow(() => checkAgainstRecord(read, SAMPLE_RECORD))
+  t.doesNotThrow(() => checkAgainstMetadata(read, SAMPLE_RECORD))
 })
 
 const NAME = 'a.tar.xz'
 const SHA256 = hexOf(sha256('archive'))
-const RECORD: ArchiveRecord = {
+const RECORD: ArchiveMetadata = {
   ...SAMPLE_RECORD,
   archive: { ...SAMPLE_RECORD.archive, sha256: SHA256, sizeBytes: 7 },
 }
@@ -122,25 +122,25 @@ t.test('checkListed: the sha256 that SHA256SUMS has, if any', async (t) => {
   })
 })
 
-const EXPECTED = { record: undefined, listed: SHA256 }
+const EXPECTED = { metadata: undefined, listed: SHA256 }
 const SIGNAL = { signal: new AbortController().signal }
 
-// what, the archive's bytes, its record, its sha256 by SHA256SUMS, the code
-const QUICK: [string, string, ArchiveRecord | undefined, string | undefined, string?][] = [
-  ['as recorded', 'archive', RECORD, undefined],
+// what, the archive's bytes, its metadata, its sha256 by SHA256SUMS, the code
+const QUICK: [string, string, ArchiveMetadata | undefined, string | undefined, string?][] = [
+  ['as saved', 'archive', RECORD, undefined],
   ['as listed', 'archive', undefined, SHA256],
-  ['as recorded and listed', 'archive', RECORD, SHA256],
-  ['not as recorded', 'archive+', RECORD, undefined, 'MISMATCH'],
+  ['as saved and listed', 'archive', RECORD, SHA256],
+  ['not as saved', 'archive+', RECORD, undefined, 'MISMATCH'],
   ['not as listed', 'archive+', undefined, SHA256, 'MISMATCH'],
-  ['not as listed, but as recorded', 'archive', RECORD, OTHER, 'MISMATCH'],
-  ['neither recorded nor listed', 'archive', undefined, undefined, 'NO_RECORD'],
+  ['not as listed, but as saved', 'archive', RECORD, OTHER, 'MISMATCH'],
+  ['neither saved nor listed', 'archive', undefined, undefined, 'NO_RECORD'],
   ['empty', '', RECORD, undefined, 'MISMATCH'],
 ]
 
-for (const [what, bytes, record, listed, code] of QUICK) {
+for (const [what, bytes, metadata, listed, code] of QUICK) {
   t.test(`quickCheck: an archive that is ${what}`, async (t) => {
     const dir = t.testdir({ [NAME]: bytes })
-    const checked = quickCheck(join(dir, NAME), { record, listed }, SIGNAL)
+    const checked = quickCheck(join(dir, NAME), { metadata, listed }, SIGNAL)
     if (code === undefined) await t.resolves(checked)
     else await t.rejects(checked, { code })
   })
@@ -154,12 +154,12 @@ t.test('quickCheck: tells what the system says, or that it was told to stop', as
   await t.rejects(quickCheck(join(dir, NAME), EXPECTED, aborted), { code: 'INTERRUPTED' })
 })
 
-t.test('checkNotIncrement: an increment means nothing without its record', async (t) => {
+t.test('checkNotIncrement: an increment means nothing without its metadata', async (t) => {
   t.doesNotThrow(() => checkNotIncrement('load', 'a.tar.xz'))
   for (const archive of ['a.increment.tar.xz', 'a.increment.tar.zst']) {
     t.throws(() => checkNotIncrement('load', archive), {
       code: 'NO_RECORD',
-      message: `load "${archive}": there is no record beside it`,
+      message: `load "${archive}": there is no metadata beside it`,
     })
   }
 })

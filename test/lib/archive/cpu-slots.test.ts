@@ -4,7 +4,12 @@ import { setImmediate as turn } from 'node:timers/promises'
 
 import t from 'tap'
 
-import { createSlots, holdSlots, releaseSlots, type Slots } from '../../../lib/archive/cpu-slots.ts'
+import {
+  createSemaphore,
+  reserveCpus,
+  releaseCpus,
+  type Semaphore,
+} from '../../../lib/archive/cpu-slots.ts'
 import { xzCoding } from '../../fixtures/archive-writing.ts'
 import { sh } from '../../fixtures/run.ts'
 
@@ -16,9 +21,9 @@ const ZSTD = {
 } as const
 
 /** Slots that tell what was taken and given, and what that leaves taken. */
-function tellingSlots(): { slots: Slots; told: number[]; taken: () => number } {
+function tellingSlots(): { slots: Semaphore; told: number[]; taken: () => number } {
   const told: number[] = []
-  const slots: Slots = {
+  const slots: Semaphore = {
     take: async (weight) => void told.push(weight),
     give: (weight) => void (weight !== 0 && told.push(-weight)),
   }
@@ -39,7 +44,7 @@ const WEIGHTS: [string, number | undefined, typeof PIXZ | typeof ZSTD, number][]
 for (const [what, layerBytes, how, weight] of WEIGHTS) {
   t.test(`holdSlots: ${what} takes ${weight}, and gives them back once`, async (t) => {
     const { slots, told } = tellingSlots()
-    const held = await holdSlots(slots, layerBytes, 4, how)
+    const held = await reserveCpus(slots, layerBytes, 4, how)
     t.strictSame(told, [weight])
     held.end()
     held.end()
@@ -60,7 +65,7 @@ const HELD: [number, number, number[]][] = [
 for (const [threads, blocks, want] of HELD) {
   t.test(`holdSlots: ${blocks} blocks on ${threads} processors`, async (t) => {
     const { slots, taken } = tellingSlots()
-    const held = await holdSlots(slots, (blocks * MIB) / 2, threads, PIXZ)
+    const held = await reserveCpus(slots, (blocks * MIB) / 2, threads, PIXZ)
     const got = [taken()]
     for (let done = 1; done <= blocks; done++) {
       held.onDone((done * MIB) / 2)
@@ -76,7 +81,7 @@ for (const [threads, blocks, want] of HELD) {
 
 t.test('holdSlots: what lies between layers holds one to its end', async (t) => {
   const { slots, told } = tellingSlots()
-  const held = await holdSlots(slots, undefined, 4, PIXZ)
+  const held = await reserveCpus(slots, undefined, 4, PIXZ)
   held.onDone(50 * MIB)
   held.end()
   t.strictSame(told, [1, -1])
@@ -85,7 +90,7 @@ t.test('holdSlots: what lies between layers holds one to its end', async (t) => 
 t.test('holdSlots: waits until there is room', async (t) => {
   const room = Promise.withResolvers<void>()
   let hasBegun = false
-  const holding = holdSlots({ take: () => room.promise, give: () => {} }, MIB, 4, PIXZ)
+  const holding = reserveCpus({ take: () => room.promise, give: () => {} }, MIB, 4, PIXZ)
   void holding.then(() => (hasBegun = true))
   await turn()
   t.notOk(hasBegun)
@@ -98,21 +103,21 @@ t.test('releaseSlots: as an .xz stream goes past, all is given back', async (t) 
   const script = `xz -0 --block-size=${MIB / 2} | base64 -w0`
   const stream = Buffer.from(await sh(script, { input: content }), 'base64')
   const { slots, taken } = tellingSlots()
-  const held = await holdSlots(slots, content.length, 4, PIXZ)
+  const held = await reserveCpus(slots, content.length, 4, PIXZ)
   const chunks = Readable.from([stream.subarray(0, 700), stream.subarray(700)])
-  t.ok((await buffer(releaseSlots(chunks, held))).equals(stream))
+  t.ok((await buffer(releaseCpus(chunks, held))).equals(stream))
   t.equal(taken(), 0)
 })
 
 /** Asks for room, and tells of it in a list. */
-function ask(slots: ReturnType<typeof createSlots>, weights: readonly number[]): number[] {
+function ask(slots: ReturnType<typeof createSemaphore>, weights: readonly number[]): number[] {
   const got: number[] = []
   for (const weight of weights) void slots.take(weight).then(() => got.push(weight))
   return got
 }
 
 t.test('take: as long as there is any room', async (t) => {
-  const slots = createSlots(4)
+  const slots = createSemaphore(4)
   const got = ask(slots, [2, 1, 3, 1])
   await turn()
   t.strictSame(got, [2, 1, 3], 'the last that begins takes more than there is')
@@ -125,7 +130,7 @@ t.test('take: as long as there is any room', async (t) => {
 })
 
 t.test('take: what is too heavy for all of it begins where there is some', async (t) => {
-  const slots = createSlots(2)
+  const slots = createSemaphore(2)
   const got = ask(slots, [1, 9, 1])
   await turn()
   t.strictSame(got, [1, 9])
@@ -135,7 +140,7 @@ t.test('take: what is too heavy for all of it begins where there is some', async
 })
 
 t.test('take: several wait, and begin in the order that they asked', async (t) => {
-  const slots = createSlots(3)
+  const slots = createSemaphore(3)
   const got = ask(slots, [3, 2, 1, 3])
   await turn()
   t.strictSame(got, [3])
@@ -151,7 +156,7 @@ t.test('take: several wait, and begin in the order that they asked', async (t) =
 })
 
 t.test('give: without anybody who waits', async (t) => {
-  const slots = createSlots(1)
+  const slots = createSemaphore(1)
   await slots.take(1)
   slots.give(1)
   await slots.take(1)

@@ -1,11 +1,11 @@
 import t from 'tap'
 
 import {
-  isKnownLayer,
+  isCachedLayer,
   isNamedByDigest,
-  LEAST_LAYER_BYTES,
+  MIN_LAYER_BYTES,
   looksLikeLayer,
-  WrongGuess,
+  MatchFailed,
 } from '../../../lib/archive/layer-match.ts'
 import type { TarMember } from '../../../lib/tar/parser.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
@@ -14,7 +14,7 @@ const [A, B] = [sha256('a'), sha256('b')]
 const HEX = hexOf(A)
 
 function memberOf(path: string, other: Partial<TarMember> = {}): TarMember {
-  const sizeBytes = LEAST_LAYER_BYTES
+  const sizeBytes = MIN_LAYER_BYTES
   return { path, type: '0', sizeBytes, offsetBytes: 512, linkPath: '', sparse: false, ...other }
 }
 
@@ -27,8 +27,8 @@ const MEMBERS: [string, Partial<TarMember>, boolean][] = [
   [`blobs/sha256/${HEX}`, {}, true],
   [`sha256:${HEX}`, {}, true],
   [`./blobs/sha256/${HEX}`, {}, true],
-  [`${HEX}/layer.tar`, { sizeBytes: LEAST_LAYER_BYTES - 1 }, false],
-  [`${HEX}/layer.tar`, { sizeBytes: LEAST_LAYER_BYTES + 1 }, true],
+  [`${HEX}/layer.tar`, { sizeBytes: MIN_LAYER_BYTES - 1 }, false],
+  [`${HEX}/layer.tar`, { sizeBytes: MIN_LAYER_BYTES + 1 }, true],
   [`${HEX}/layer.tar`, { type: '2' }, false],
   [`${HEX}/layer.tar`, { sparse: true }, false],
   [`${HEX}/layer.tar/`, { type: '5' }, false],
@@ -49,18 +49,18 @@ for (const [path, other, want] of MEMBERS) {
 }
 
 const KNOWN = [
-  { digest: A, sizeBytes: LEAST_LAYER_BYTES },
+  { digest: A, sizeBytes: MIN_LAYER_BYTES },
   { digest: B, sizeBytes: 5 },
 ]
 
 // path, size, the layers that are expected, whether it may be one that is known
 const GUESSES: [string, number, string[] | undefined, boolean][] = [
-  [`blobs/sha256/${hexOf(A)}`, LEAST_LAYER_BYTES, undefined, true],
-  [`blobs/sha256/${hexOf(A)}`, LEAST_LAYER_BYTES, [], true],
+  [`blobs/sha256/${hexOf(A)}`, MIN_LAYER_BYTES, undefined, true],
+  [`blobs/sha256/${hexOf(A)}`, MIN_LAYER_BYTES, [], true],
   [`${hexOf(B)}.tar`, 5, undefined, true],
   [`${hexOf(B)}.tar.gz`, 5, undefined, true],
   [`blobs/sha256/${hexOf(A)}`, 5, undefined, false],
-  [`blobs/sha256/${hexOf(B)}`, LEAST_LAYER_BYTES, undefined, false],
+  [`blobs/sha256/${hexOf(B)}`, MIN_LAYER_BYTES, undefined, false],
   ['x/layer.tar', 5, undefined, true],
   ['x/layer.tar', 5, [B], true],
   ['x/layer.tar', 5, [A], false],
@@ -72,8 +72,8 @@ for (const [path, sizeBytes, expected, want] of GUESSES) {
   const of = expected ? `, of ${expected.length} expected` : ''
   t.test(`isKnownLayer: ${want ? 'maybe' : 'no'}: ${path}, ${sizeBytes} bytes${of}`, async (t) => {
     const member = memberOf(path, { sizeBytes })
-    t.equal(isKnownLayer(member, KNOWN, expected && new Set(expected)), want)
-    t.equal(isKnownLayer(member, [], expected && new Set(expected)), false)
+    t.equal(isCachedLayer(member, KNOWN, expected && new Set(expected)), want)
+    t.equal(isCachedLayer(member, [], expected && new Set(expected)), false)
   })
 }
 
@@ -89,7 +89,7 @@ t.test('isNamedByDigest: where the name tells one', async (t) => {
 })
 
 t.test('WrongGuess: says what not to trust', async (t) => {
-  const error = new WrongGuess('a.tar.xz', 'it was changed')
+  const error = new MatchFailed('a.tar.xz', 'it was changed')
   t.strictSame(
     [error.about, error.message, error instanceof Error],
     ['a.tar.xz', 'it was changed', true],

@@ -5,10 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 
-import type { Child } from '../../../lib/io/child.ts'
+import type { Task } from '../../../lib/io/child.ts'
 import { withChildren } from '../../../lib/io/child.ts'
-import type { HeldLayer } from '../../../lib/delivery/layer-index.ts'
-import { WrongGuess } from '../../../lib/archive/layer-match.ts'
+import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
+import { MatchFailed } from '../../../lib/archive/layer-match.ts'
 import { createSegmentWriter, type SegmentWriter } from '../../../lib/archive/segment-writer.ts'
 import { readers, xzCoding } from '../../fixtures/archive-writing.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
@@ -24,7 +24,7 @@ const COMPRESSORS = [XZ, { name: 'pixz', version: '1.0.7' }] as const
 const OPTIONS = {
   compressor: XZ,
   decompressors: readers(),
-  proven: new Set<string>(),
+  verified: new Set<string>(),
   coding: xzCoding(0),
   signal: new AbortController().signal,
 }
@@ -32,7 +32,7 @@ const OPTIONS = {
 interface Opened {
   readonly path: string
   readonly handle: FileHandle
-  readonly children: Child[]
+  readonly children: Task[]
 }
 
 /** Another directory at each call, other than tap's own. */
@@ -66,7 +66,7 @@ async function replaceXz(t: Test, script: string): Promise<void> {
   t.teardown(() => (process.env['PATH'] = before))
 }
 
-async function checkEnded(t: Test, children: readonly Child[]): Promise<void> {
+async function checkEnded(t: Test, children: readonly Task[]): Promise<void> {
   const ended = children.map((child) => child.exited.catch(() => {}))
   await Promise.all(ended)
   t.pass(`${children.length} children have ended`)
@@ -203,9 +203,9 @@ t.test('copy: takes a segment of another archive, digest and all', async (t) => 
   t.equal(await sh('xz -dc | sha256sum | cut -c-64', { input: await readFile(path) }), want)
 })
 
-t.test('copy: what this run has written or read is proven, by its sha256', async (t) => {
+t.test('copy: what this run has written or read is verified, by its sha256', async (t) => {
   const source = await openFile(t)
-  const options = { ...OPTIONS, threads: 2, proven: new Set<string>() }
+  const options = { ...OPTIONS, threads: 2, verified: new Set<string>() }
   const layer = PARTS[5] ?? Buffer.alloc(0)
   const before = createSegmentWriter(source.handle, [], options)
   const segment = await before.begin(layer.length)
@@ -214,14 +214,14 @@ t.test('copy: what this run has written or read is proven, by its sha256', async
   const held = heldLayer(source.path, (await before.finish()).segments, 0, layer)
   // It reads no .xz: whoever asks it finds the archive damaged.
   const zstd = { name: 'zstd', version: '1.5.4' } as const
-  const copy = async (proven: Set<string>): Promise<unknown> => {
+  const copy = async (verified: Set<string>): Promise<unknown> => {
     const { handle } = await openFile(t)
-    const own = { ...options, decompressors: { xz: zstd, zstd }, proven }
+    const own = { ...options, decompressors: { xz: zstd, zstd }, verified }
     const writer = createSegmentWriter(handle, [], own)
     writer.copy(held)
     return writer.finish()
   }
-  await t.resolves(copy(options.proven))
+  await t.resolves(copy(options.verified))
   await t.rejects(copy(new Set()), { message: /^reuse a layer of / })
 })
 
@@ -247,8 +247,8 @@ for (const [what, script] of DAMAGES) {
     const writer = createSegmentWriter(handle, [], options)
     writer.copy(held)
     const message = `reuse a layer of "${source.path}": `
-    await t.rejects(writer.failed, new WrongGuess(source.path, message))
-    await t.rejects(writer.finish(), new WrongGuess(source.path, message))
+    await t.rejects(writer.failed, new MatchFailed(source.path, message))
+    await t.rejects(writer.finish(), new MatchFailed(source.path, message))
   })
 }
 
@@ -320,10 +320,10 @@ t.test('createSegmentWriter: told to stop while children wait, ends all', async 
 
 function heldLayer(
   archive: string,
-  segments: readonly HeldLayer['segment'][],
+  segments: readonly IndexedLayer['segment'][],
   index: number,
   content: Buffer,
-): HeldLayer {
+): IndexedLayer {
   const segment = segments[index]
   if (!segment) throw new Error(`no segment ${index}`)
   const layer = { digest: sha256(content), sizeBytes: content.length }

@@ -5,14 +5,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 
-import { checkAgainstRecord } from '../../../lib/archive/check.ts'
+import { checkAgainstMetadata } from '../../../lib/archive/check.ts'
 import { readArchive } from '../../../lib/archive/reader.ts'
 import type { WriteOptions } from '../../../lib/archive/writer.ts'
-import { readRecord } from '../../../lib/delivery/directory.ts'
-import { startChild, type Child } from '../../../lib/io/child.ts'
+import { readMetadata } from '../../../lib/delivery/directory.ts'
+import { startChild, type Task } from '../../../lib/io/child.ts'
 import { layerDigest } from '../../../lib/image/docker-archive.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
-import { readHeldLayers } from '../../../lib/delivery/layer-index.ts'
+import { readLayerIndex } from '../../../lib/delivery/layer-index.ts'
 import { createSegmentWriter } from '../../../lib/archive/segment-writer.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
 import type { Layout } from '../../fixtures/archive-layouts.ts'
@@ -85,17 +85,17 @@ for (const layout of LAYOUTS) {
       const blobs = new Set(
         image.layers.map((layer) => (layout === 'oci-gzip' ? gzipSync(layer) : layer)),
       )
-      const constant = compressor.name === 'xz'
-      const options = { compressor, constant }
-      const want = constant ? digest(image.tar, { constant }).out : image.tar
+      const normalize = compressor.name === 'xz'
+      const options = { compressor, normalize }
+      const want = normalize ? digest(image.tar, { normalize }).out : image.tar
       const dir = t.testdir({})
 
       const first = join(dir, 'threads-1.tar.xz')
-      const { record } = await write(first, image.tar, { ...options, threads: 1 })
+      const { metadata } = await write(first, image.tar, { ...options, threads: 1 })
       t.equal(await sha256OfTar(first), sha256(want), 'the tar comes back')
-      t.strictSame(await readRecord(first), record)
+      t.strictSame(await readMetadata(first), metadata)
       const big = new Set([...blobs].filter(({ length }) => length >= MIB).map(sha256))
-      const cut = record.segments.flatMap(({ layerDigest: cutDigest = [] }) => cutDigest)
+      const cut = metadata.segments.flatMap(({ layerDigest: cutDigest = [] }) => cutDigest)
       t.strictSame(new Set(cut), big, 'each large layer is a segment')
 
       const bytes = await readFile(first)
@@ -105,7 +105,7 @@ for (const layout of LAYOUTS) {
         t.ok((await readFile(path)).equals(bytes), `the same with ${threads} threads`)
       }
 
-      const reuse = (await readHeldLayers([dir])).filter(({ archive }) => archive === first)
+      const reuse = (await readLayerIndex([dir])).filter(({ archive }) => archive === first)
       const again = join(dir, 'reused.tar.xz')
       const expected = new Set([...blobs].map(sha256))
       const reused = await write(again, image.tar, { ...options, reuse, expected })
@@ -116,23 +116,23 @@ for (const layout of LAYOUTS) {
       const sizes = [...new Set([...blobs].map(({ length }) => length))]
       const isSome = (size: number): boolean => size >= MIB && sizes.indexOf(size) % 2 === 0
       const some = [...blobs].filter(({ length }) => isSome(length))
-      const leaveOut = delivered(some)
-      const partial = await write(join(dir, 'a.tar.xz'), image.tar, { ...options, reuse, leaveOut })
+      const excluded = delivered(some)
+      const partial = await write(join(dir, 'a.tar.xz'), image.tar, { ...options, reuse, excluded })
       const left = tar(
-        image.entries.filter(({ content = '' }) => !leaveOut.has(sha256(Buffer.from(content)))),
+        image.entries.filter(({ content = '' }) => !excluded.has(sha256(Buffer.from(content)))),
       )
-      const increment = join(dir, partial.record.archive.file)
-      const wantLeft = constant ? digest(left, { constant }).out : left
+      const increment = join(dir, partial.metadata.archive.file)
+      const wantLeft = normalize ? digest(left, { normalize }).out : left
       t.equal(await sha256OfTar(increment), sha256(wantLeft), 'all but what was left out')
       t.strictSame(
-        new Set((partial.record.requires ?? []).map((layer) => layer.digest)),
-        new Set(leaveOut.keys()),
+        new Set((partial.metadata.requires ?? []).map((layer) => layer.digest)),
+        new Set(excluded.keys()),
       )
       t.equal(await sh(`tar tf ${increment} | wc -l`), await sh('tar t | wc -l', { input: left }))
 
       for (const path of [first, increment]) {
-        const found = await readRecord(path)
-        if (!found) throw new Error(`no record of ${path}`)
+        const found = await readMetadata(path)
+        if (!found) throw new Error(`no metadata of ${path}`)
         const read = await readArchive({
           archive: path,
           decompressors: readers(compressor),
@@ -143,7 +143,7 @@ for (const layout of LAYOUTS) {
           requires: found.requires,
           signal: new AbortController().signal,
         })
-        t.doesNotThrow(() => checkAgainstRecord(read, found), 'it is what its record says')
+        t.doesNotThrow(() => checkAgainstMetadata(read, found), 'it is what its metadata says')
       }
     })
   }
@@ -157,13 +157,13 @@ t.test('writeArchive: any other tar, with sparse members, as it is', async (t) =
   await sh('mv data $(printf a%.0s {1..64}); tar -cSf ../odd.tar --format=gnu .', { cwd: dir })
   const bytes = await readFile(join(dir, '..', 'odd.tar'))
   const path = join(dir, 'odd.tar.xz')
-  const { record } = await write(path, bytes, { modified: '2024-05-01T12:00:00.000Z' })
+  const { metadata } = await write(path, bytes, { modified: '2024-05-01T12:00:00.000Z' })
   t.equal(await sha256OfTar(path), sha256(bytes))
-  t.strictSame(record.images, [])
-  t.match(record.tar, { sizeBytes: bytes.length, modified: '2024-05-01T12:00:00.000Z' })
-  t.equal(record.tar.contentMd5, undefined)
+  t.strictSame(metadata.images, [])
+  t.match(metadata.tar, { sizeBytes: bytes.length, modified: '2024-05-01T12:00:00.000Z' })
+  t.equal(metadata.tar.contentMd5, undefined)
   t.strictSame(
-    record.segments.flatMap(({ layerDigest: found = [] }) => found),
+    metadata.segments.flatMap(({ layerDigest: found = [] }) => found),
     [],
   )
 })
@@ -190,8 +190,8 @@ for (const [layout, isNamed] of NAMED) {
     const dir = t.testdir({})
     await write(join(dir, 'known.tar.xz'), imageOf(layout, KNOWN))
     const image = imageOf(layout, OTHER, OWN)
-    const { record } = await write(join(dir, 'plain.tar.xz'), image)
-    const known = await readHeldLayers([dir])
+    const { metadata } = await write(join(dir, 'plain.tar.xz'), image)
+    const known = await readLayerIndex([dir])
     const reuse = known.filter((layer) => layer.digest === sha256(KNOWN ?? ''))
     t.equal(reuse.length, 1)
     const { reasons, onRetry } = retries()
@@ -201,7 +201,7 @@ for (const [layout, isNamed] of NAMED) {
       reasons,
       reasons.map(() => /layer\.tar" has the size of a layer that is known/),
     )
-    t.strictSame(again.record.archive.sha256, record.archive.sha256)
+    t.strictSame(again.metadata.archive.sha256, metadata.archive.sha256)
     t.strictSame(again.reused, [])
     t.strictSame(
       (await readdir(dir)).filter((name) => name.endsWith('.tmp')),
@@ -214,26 +214,26 @@ for (const [layout, isNamed] of NAMED) {
     async (t) => {
       const dir = t.testdir({})
       const image = imageOf(layout, OTHER)
-      const { record } = await write(join(dir, 'plain.tar.xz'), image)
+      const { metadata } = await write(join(dir, 'plain.tar.xz'), image)
       const { reasons, onRetry } = retries()
-      const leaveOut = delivered(KNOWN ? [KNOWN] : [])
-      const again = await write(join(dir, 'a.tar.xz'), image, { leaveOut, onRetry })
+      const excluded = delivered(KNOWN ? [KNOWN] : [])
+      const again = await write(join(dir, 'a.tar.xz'), image, { excluded, onRetry })
       t.equal(reasons.length, isNamed ? 0 : 1)
-      t.equal(again.record.requires, undefined)
-      t.match(again.record.archive, { file: 'a.tar.xz', sha256: record.archive.sha256 })
+      t.equal(again.metadata.requires, undefined)
+      t.match(again.metadata.archive, { file: 'a.tar.xz', sha256: metadata.archive.sha256 })
     },
   )
 }
 
 for (const isLeftOut of [false, true]) {
-  const title = isLeftOut ? 'left out' : 'reused'
+  const title = isLeftOut ? 'skipped' : 'reused'
   t.test(`writeArchive: layers that are not what their names say, to be ${title}`, async (t) => {
     const dir = t.testdir({})
     const layers = Array.from({ length: 7 }, (_, n) => layerOf(`named ${n}`, MIB + 512 * n))
     await write(join(dir, 'known.tar.xz'), imageOf('oci', ...layers))
     const known = isLeftOut
-      ? { leaveOut: delivered(layers) }
-      : { reuse: await readHeldLayers([dir]) }
+      ? { excluded: delivered(layers) }
+      : { reuse: await readLayerIndex([dir]) }
     const entries = layers.map((layer) => {
       const content = Buffer.from(layer)
       content[7] = (content[7] ?? 0) ^ 1
@@ -241,9 +241,9 @@ for (const isLeftOut of [false, true]) {
     })
     const { reasons, onRetry } = retries()
     const options = { ...known, onRetry }
-    const { record, reused } = await write(join(dir, 'bad.tar.xz'), tar(entries), options)
+    const { metadata, reused } = await write(join(dir, 'bad.tar.xz'), tar(entries), options)
     t.equal(reasons.length, 5)
-    t.strictSame([record.requires, reused], [undefined, []])
+    t.strictSame([metadata.requires, reused], [undefined, []])
     t.equal(await sha256OfTar(join(dir, 'bad.tar.xz')), sha256(tar(entries)))
   })
 }
@@ -251,11 +251,11 @@ for (const isLeftOut of [false, true]) {
 t.test('writeArchive: a layer that the image cannot have is not guessed', async (t) => {
   const dir = t.testdir({})
   const options = {
-    leaveOut: delivered(KNOWN ? [KNOWN] : []),
+    excluded: delivered(KNOWN ? [KNOWN] : []),
     expected: new Set([sha256(OTHER ?? '')]),
   }
-  const { record } = await write(join(dir, 'a.tar.xz'), imageOf('legacy', OTHER), options)
-  t.equal(record.requires, undefined)
+  const { metadata } = await write(join(dir, 'a.tar.xz'), imageOf('legacy', OTHER), options)
+  t.equal(metadata.requires, undefined)
 })
 
 t.test('writeArchive: of several archives that hold a layer the first one counts', async (t) => {
@@ -263,7 +263,7 @@ t.test('writeArchive: of several archives that hold a layer the first one counts
   const archives = ['first', 'second'].map((name) => join(dir, name, 'a.tar.xz'))
   for (const archive of archives) await write(archive, imageOf('oci', KNOWN))
   for (const each of [archives, archives.toReversed()]) {
-    const reuse = await readHeldLayers(each.map((archive) => dirname(archive)))
+    const reuse = await readLayerIndex(each.map((archive) => dirname(archive)))
     const { reused } = await write(join(dir, 'again.tar.xz'), imageOf('oci', KNOWN), { reuse })
     t.match(reused, [{ archive: each[0] }])
     t.equal(reused.length, 1)
@@ -273,13 +273,13 @@ t.test('writeArchive: of several archives that hold a layer the first one counts
 t.test('writeArchive: what was changed or lost meanwhile is not reused', async (t) => {
   const dir = t.testdir({ first: {}, second: {}, third: {} })
   const image = imageOf('oci', KNOWN, SMALL, OTHER, OWN)
-  const { record } = await write(join(dir, 'plain.tar.xz'), image)
+  const { metadata } = await write(join(dir, 'plain.tar.xz'), image)
   const layers: Record<string, Buffer | undefined> = { first: KNOWN, second: OTHER, third: OWN }
   for (const [name, layer] of Object.entries(layers)) {
     await write(join(dir, name, 'a.tar.xz'), imageOf('oci', layer))
   }
   const dirs = Object.keys(layers).map((name) => join(dir, name))
-  const reuse = await readHeldLayers(dirs)
+  const reuse = await readLayerIndex(dirs)
   const damaged = join(dir, 'second', 'a.tar.xz')
   const bytes = await readFile(damaged)
   const at = 100_000 + (reuse.find(({ archive }) => archive === damaged)?.segment.offsetBytes ?? 0)
@@ -290,19 +290,19 @@ t.test('writeArchive: what was changed or lost meanwhile is not reused', async (
   const again = await write(join(dir, 'again.tar.xz'), image, { reuse, onRetry })
   t.match(reasons, [`reuse a layer of "${damaged}": check `, 'reuse a layer of "'])
   t.equal(reasons.length, 2)
-  t.equal(again.record.archive.sha256, record.archive.sha256)
+  t.equal(again.metadata.archive.sha256, metadata.archive.sha256)
   t.match(again.reused, [{ digest: sha256(KNOWN ?? '') }])
 })
 
-t.test('writeArchive: the record names layers of its images only', async (t) => {
+t.test('writeArchive: the metadata names layers of its images only', async (t) => {
   const stray: TarEntry = { path: `x/${'0'.repeat(64)}.tar`, content: OTHER ?? '' }
   const edit = (entries: TarEntry[]): TarEntry[] => [stray, ...entries]
   const layers = KNOWN ? [KNOWN] : []
   const { archive } = dockerArchive({ layers, tags: [], layout: 'legacy', edit })
-  const { record } = await write(join(t.testdir({}), 'a.tar.xz'), archive)
-  const [image] = record.images
+  const { metadata } = await write(join(t.testdir({}), 'a.tar.xz'), archive)
+  const [image] = metadata.images
   t.strictSame(
-    record.segments.map(({ layerDigest: found }) => found),
+    metadata.segments.map(({ layerDigest: found }) => found),
     [undefined, undefined, undefined, image?.layers.map(layerDigest)[0], undefined],
   )
 })
@@ -391,14 +391,14 @@ function failing(bytes: Buffer, error: Error): Readable {
   return Readable.from(fail(bytes, error))
 }
 
-function fromChild(file: string, script: string): { tar: Readable; child: Child } {
+function fromChild(file: string, script: string): { tar: Readable; child: Task } {
   const child = startChild('sh', ['-c', script, 'sh', file], {
-    explain: (stderr) => new ToolError('ENGINE_FAILED', `source: ${stderr}`),
+    toError: (stderr) => new ToolError('ENGINE_FAILED', `source: ${stderr}`),
   })
   return { tar: child.stdout, child }
 }
 
-t.test('writeArchive: segments that are not all of the tar are never a record', async (t) => {
+t.test('writeArchive: segments that are not all of the tar are never metadata', async (t) => {
   const { write: writeLess } = await t.mockImport<
     typeof import('../../fixtures/archive-writing.ts')
   >('../../fixtures/archive-writing.ts', {

@@ -24,7 +24,7 @@ t.test('formatTable: only the head where there is no outcome', async (t) => {
   t.equal(formatTable([]), 'IMAGE  TAR  ARCHIVE  RATIO  TIME  RESULT')
 })
 
-t.test('formatHoldings: what a carry directory holds', async (t) => {
+t.test('formatHoldings: what a delivery holds', async (t) => {
   const holding = {
     platform: 'linux/amd64',
     created: '2024-05-01T12:00:00Z',
@@ -35,12 +35,12 @@ t.test('formatHoldings: what a carry directory holds', async (t) => {
   const line = { ...NONE, result: 'listed' } as const
   const table = formatHoldings([
     { ...line, image: 'a:1', tarBytes: 2e9, archiveBytes: 5e8, holding },
-    { ...line, image: 'without a record', archiveBytes: 60 },
+    { ...line, image: 'without metadata', archiveBytes: 60 },
   ])
   t.strictSame(table.split('\n'), [
     'IMAGE             PLATFORM     CREATED        TAR  ARCHIVE  LAYERS  SHARED  INCREMENT OF',
     'a:1               linux/amd64  2024-05-01  2.0 GB   500 MB      12       3  a.tar.xz, b.tar.xz',
-    'without a record  -            -                -     60 B       -       -',
+    'without metadata  -            -                -     60 B       -       -',
   ])
 })
 

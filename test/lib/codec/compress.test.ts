@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import os from 'node:os'
 import t from 'tap'
 
-import type { Child } from '../../../lib/io/child.ts'
+import type { Task } from '../../../lib/io/child.ts'
 import type { Coding } from '../../../lib/codec/formats.ts'
 import { blockBytes, startCompressor } from '../../../lib/codec/compress.ts'
 import type { Compressor } from '../../../lib/codec/programs.ts'
@@ -161,7 +161,7 @@ const DEATHS: [string, string][] = [
 for (const [script, told] of DEATHS) {
   t.test(`startCompressor: a failure is told: ${script}`, async (t) => {
     await useScripts(t, { pixz: script, zstd: script })
-    const children: [string, Child][] = [
+    const children: [string, Task][] = [
       ['pixz', startCompressor(PIXZ, { coding: xz(6) })],
       ['zstd', startCompressor(ZSTD, { coding: zstd(3) })],
     ]

@@ -89,7 +89,7 @@ for (const [name, decompressors] of Object.entries(READERS)) {
       const ranges = await parts(t, programs)
       const file = join(t.testdirName, 'out')
       const sink = startChild('tee', [file], {
-        explain: (text) => new ToolError('IO_FAILED', text),
+        toError: (text) => new ToolError('IO_FAILED', text),
       })
       sink.stdout.resume()
       const child = await startDecompressor(ranges, { decompressors, output: sink.stdin })
@@ -180,7 +180,7 @@ for (const [what, padding, block, isBuiltin] of [
     await sh(`xz -0T2 --block-size=${block} >>${path}`, { input: BYTES.subarray(start) })
     const archive = await readFile(path)
     const told: string[] = []
-    const decompressors = { ...READERS.pixz, onSlow: (text: string) => void told.push(text) }
+    const decompressors = { ...READERS.pixz, onDegraded: (text: string) => void told.push(text) }
     const range = { path, offsetBytes: 0, sizeBytes: archive.length }
     const child = await startDecompressor([range], { decompressors })
     t.ok((await through(child, archive)).equals(BYTES))

@@ -163,6 +163,6 @@ t.test('findDecompressors: work for one processor only is remarked', async (t) =
   const notices: Notice[] = []
   const tell = (notice: Notice) => notices.push(notice)
   const found = await findDecompressors({ threads: 2, wanted: 'builtin', notify: tell })
-  found.onSlow?.('it is one block')
+  found.onDegraded?.('it is one block')
   t.strictSame(notices, [{ type: 'remark', text: 'it is one block' }])
 })

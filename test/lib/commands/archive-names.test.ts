@@ -1,12 +1,12 @@
 import t from 'tap'
 
 import { checkNamed, checkReference } from '../../../lib/commands/archive-names.ts'
-import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
 import { parseReference } from '../../../lib/image/reference.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
-const RECORD: ArchiveRecord = SAMPLE_RECORD
+const RECORD: ArchiveMetadata = SAMPLE_RECORD
 const [IMAGE] = RECORD.images
 const LAYER = sha256('layer')
 
@@ -52,10 +52,10 @@ t.test('checkNamed: what was saved for another image than the one that was named
   })
   const [image] = RECORD.images
   if (!image) throw new Error('no image')
-  const record = { ...RECORD, images: [{ ...image, reference: 'a/b:1' }] }
-  t.doesNotThrow(() => checkNamed(named('a/b:1'), record))
-  t.doesNotThrow(() => checkNamed({ archive: 'a_b-1.tar.xz', label: 'a_b-1.tar.xz' }, record))
-  t.throws(() => checkNamed(named('a_b:1'), record), {
+  const metadata = { ...RECORD, images: [{ ...image, reference: 'a/b:1' }] }
+  t.doesNotThrow(() => checkNamed(named('a/b:1'), metadata))
+  t.doesNotThrow(() => checkNamed({ archive: 'a_b-1.tar.xz', label: 'a_b-1.tar.xz' }, metadata))
+  t.throws(() => checkNamed(named('a_b:1'), metadata), {
     code: 'MISMATCH',
     message: 'read "a_b-1.tar.xz": got a/b:1, want a_b:1',
   })

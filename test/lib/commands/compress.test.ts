@@ -3,7 +3,7 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord, parseRecord } from '../../../lib/delivery/metadata.ts'
+import { formatMetadata, parseMetadata } from '../../../lib/delivery/metadata.ts'
 import { compress, type CompressOptions } from '../../../lib/commands/compress.ts'
 import type { Notice, Outcome } from '../../../lib/core/outcome.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
@@ -140,7 +140,7 @@ t.test('compress: a name that no metadata may have is refused, the others done',
   ])
 })
 
-t.test('compress: a time that no date can hold is not recorded', async (t) => {
+t.test('compress: a time that no date can hold is not saved', async (t) => {
   // A file system in memory takes any.
   const dir = await mkdtemp('/dev/shm/compress-')
   t.teardown(() => rm(dir, { recursive: true }))
@@ -155,10 +155,10 @@ t.test('compress: the archive that was saved of an image is not replaced unasked
   const dir = withLayer(t, 'a')
   await run(dir)
   const file = join(dir, 'one.tar.xz.json')
-  const record = parseRecord(await readFile(file, 'utf8'), file)
-  const [image] = record.images
+  const metadata = parseMetadata(await readFile(file, 'utf8'), file)
+  const [image] = metadata.images
   if (!image) throw new Error('no image')
-  await writeFile(file, formatRecord({ ...record, images: [{ ...image, reference: 'a:1' }] }))
+  await writeFile(file, formatMetadata({ ...metadata, images: [{ ...image, reference: 'a:1' }] }))
   appendFileSync(join(dir, 'one.tar'), Buffer.alloc(512))
   for (const dryRun of [true, false]) {
     t.match((await run(dir, { dryRun })).outcomes, [

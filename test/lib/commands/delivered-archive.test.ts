@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { findDelivered } from '../../../lib/commands/delivered-archive.ts'
 import { createDelivery } from '../../../lib/delivery/delivery.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
@@ -10,7 +10,7 @@ import { recordOfBytes } from '../../fixtures/sample-record.ts'
 
 const NAME = 'a.tar.xz'
 const RECORD = recordOfBytes(NAME, 'archive')
-const METADATA = formatRecord(RECORD)
+const METADATA = formatMetadata(RECORD)
 const OWN = `${RECORD.archive.sha256}  ${NAME}\n`
 const OF_METADATA = `${hexOf(sha256(METADATA))}  ${NAME}.json\n`
 const FILES = { [NAME]: 'archive', [`${NAME}.json`]: METADATA }
@@ -32,7 +32,7 @@ for (const [what, sums, unlisted] of LISTINGS) {
     else {
       const { unlisted: none, ...others } = await found
       t.strictSame(none, [])
-      t.match(others, { record: RECORD, archiveBytes: 7 })
+      t.match(others, { metadata: RECORD, archiveBytes: 7 })
     }
     const lenient = createDelivery({ ...PLAIN, unlisted: true })
     t.strictSame((await findDelivered(target, lenient)).unlisted, unlisted)
@@ -43,7 +43,7 @@ t.test('findDelivered: there is no SHA256SUMS', async (t) => {
   const target = { archive: join(t.testdir(FILES), NAME), label: NAME }
   const found = await findDelivered(target, plainDelivery())
   t.strictSame(found.unlisted, [])
-  t.match(found, { listed: undefined, lost: undefined, record: RECORD })
+  t.match(found, { listed: undefined, lost: undefined, metadata: RECORD })
 })
 
 t.test('findDelivered: metadata that are of another archive, by SHA256SUMS', async (t) => {
@@ -51,7 +51,7 @@ t.test('findDelivered: metadata that are of another archive, by SHA256SUMS', asy
   const target = { archive: join(t.testdir({ ...FILES, SHA256SUMS: sums }), NAME), label: NAME }
   await t.rejects(findDelivered(target, plainDelivery()), {
     code: 'MISMATCH',
-    message: 'check sha256 in the record, by SHA256SUMS: got ',
+    message: 'check sha256 in the metadata, by SHA256SUMS: got ',
   })
 })
 
@@ -66,7 +66,7 @@ t.test('findDelivered: metadata that are listed and gone', async (t) => {
   const dir = t.testdir({ [NAME]: 'archive', SHA256SUMS: OWN + OF_METADATA })
   const found = await findDelivered({ archive: join(dir, NAME), label: NAME }, plainDelivery())
   t.match(found, {
-    record: undefined,
+    metadata: undefined,
     lost: {
       code: 'NO_RECORD',
       message: `check "${NAME}.json": it is not there, though SHA256SUMS lists it`,

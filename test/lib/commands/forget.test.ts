@@ -2,8 +2,8 @@ import { readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord, type ArchiveRecord } from '../../../lib/delivery/metadata.ts'
-import { placeRecord } from '../../../lib/delivery/directory.ts'
+import { formatMetadata, type ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
+import { placeMetadata } from '../../../lib/delivery/directory.ts'
 import { forget, type ForgetOptions } from '../../../lib/commands/forget.ts'
 import type { Outcome } from '../../../lib/core/outcome.ts'
 import { sha256 } from '../../fixtures/digest.ts'
@@ -16,28 +16,32 @@ const STEM = 'registry.example_tool-1.0'
 const LAYER = sha256('layer')
 const REQUIRES = [{ digest: LAYER, sizeBytes: 1, path: 'layer.tar', archive: `${STEM}.tar.xz` }]
 
-/** The record of an archive of an image, without a name where a tar was compressed. */
-function recordOf(file: string, reference?: string, more?: Partial<ArchiveRecord>): ArchiveRecord {
-  const record = recordOfBytes(file, file)
-  const images = record.images.map((image) => {
+/** The metadata of an archive of an image, without a name where a tar was compressed. */
+function recordOf(
+  file: string,
+  reference?: string,
+  more?: Partial<ArchiveMetadata>,
+): ArchiveMetadata {
+  const metadata = recordOfBytes(file, file)
+  const images = metadata.images.map((image) => {
     const { reference: before, ...rest } = image
     return { ...rest, ...(reference !== undefined && before !== undefined && { reference }) }
   })
-  return { ...record, images, ...more }
+  return { ...metadata, images, ...more }
 }
 
-function holding(record: ArchiveRecord): ArchiveRecord {
-  const segments = record.segments.map((segment) => ({ ...segment, layerDigest: LAYER }))
-  return { ...record, segments }
+function holding(metadata: ArchiveMetadata): ArchiveMetadata {
+  const segments = metadata.segments.map((segment) => ({ ...segment, layerDigest: LAYER }))
+  return { ...metadata, segments }
 }
 
-/** A delivery of archives with these records. */
-async function deliver(t: Test, ...records: readonly ArchiveRecord[]): Promise<string> {
+/** A delivery of archives with these metadata. */
+async function deliver(t: Test, ...metadata: readonly ArchiveMetadata[]): Promise<string> {
   const dir = t.testdir({})
-  for (const record of records) {
-    const archive = join(dir, record.archive.file)
-    await writeFile(archive, record.archive.file)
-    await placeRecord(archive, record)
+  for (const each of metadata) {
+    const archive = join(dir, each.archive.file)
+    await writeFile(archive, each.archive.file)
+    await placeMetadata(archive, each)
   }
   return dir
 }
@@ -56,10 +60,10 @@ const OTHER = recordOf('other-1.0.tar.xz', 'other:1.0')
 
 t.test('forget: all archives of an image, in every format, and increments', async (t) => {
   const names = ['tar.xz', 'tar.zst', 'increment.tar.xz', 'increment.tar.zst']
-  const records = names.map((ending) =>
+  const metadata = names.map((ending) =>
     recordOf(`${STEM}.${ending}`, NAME, ending.startsWith('inc') ? { requires: [] } : {}),
   )
-  const dir = await deliver(t, ...records, OTHER)
+  const dir = await deliver(t, ...metadata, OTHER)
   const before = await snapshot(dir)
   const want = {
     image: NAME,
@@ -127,7 +131,7 @@ const REFUSED: [string, (dir: string) => Promise<unknown>, string, string][] = [
     (dir) =>
       writeFile(
         join(dir, `${STEM}.tar.xz.json`),
-        formatRecord(recordOf(`${STEM}.tar.xz`, 'registry.example_tool:1.0')),
+        formatMetadata(recordOf(`${STEM}.tar.xz`, 'registry.example_tool:1.0')),
       ),
     NAME,
     'MISMATCH',

@@ -4,7 +4,7 @@ import t from 'tap'
 
 import { countShared, inventory } from '../../../lib/commands/list.ts'
 import type { Notice } from '../../../lib/core/outcome.ts'
-import { type ArchiveRecord, formatRecord } from '../../../lib/delivery/metadata.ts'
+import { type ArchiveMetadata, formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { PLAIN } from '../../fixtures/plain-delivery.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
@@ -23,11 +23,11 @@ async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
   return all
 }
 
-t.test('inventory: each archive by its record, and all of them together', async (t) => {
+t.test('inventory: each archive by its metadata, and all of them together', async (t) => {
   const dir = t.testdir({
     'a.tar.xz': 'an archive',
-    'a.tar.xz.json': formatRecord(SAMPLE_RECORD),
-    'b.tar.xz': 'without a record',
+    'a.tar.xz.json': formatMetadata(SAMPLE_RECORD),
+    'b.tar.xz': 'without metadata',
   })
   const { outcomes, notices } = await list(dir)
   t.match(outcomes, [
@@ -40,7 +40,7 @@ t.test('inventory: each archive by its record, and all of them together', async 
   t.strictSame(notices, [])
 })
 
-t.test('inventory: a bad record is told, and its archive listed', async (t) => {
+t.test('inventory: bad metadata is told, and its archive listed', async (t) => {
   const dir = t.testdir({ 'a.tar.xz': 'an archive', 'a.tar.xz.json': '{}' })
   const { outcomes, notices } = await list(dir)
   t.match(outcomes, [{ image: 'a.tar.xz', archiveBytes: 10 }, {}, {}])
@@ -86,8 +86,8 @@ t.test('inventory: nothing there', async (t) => {
 const TAR_BYTES = 10
 const ARCHIVE_BYTES = 4
 
-/** The record of an archive with a segment for each layer that is not required. */
-function record(layers: readonly string[], more: Partial<ArchiveRecord> = {}): ArchiveRecord {
+/** The metadata of an archive with a segment for each layer that is not required. */
+function metadata(layers: readonly string[], more: Partial<ArchiveMetadata> = {}): ArchiveMetadata {
   const required = new Set(more.requires?.map(({ digest }) => digest))
   const own = layers.map((layer) => sha256(layer)).filter((digest) => !required.has(digest))
   const image = {
@@ -109,12 +109,12 @@ function record(layers: readonly string[], more: Partial<ArchiveRecord> = {}): A
   return { ...SAMPLE_RECORD, images: [image], tar, segments, ...more }
 }
 
-const held = (name: string, of: ArchiveRecord | undefined) => {
-  return { name, sizeBytes: of ? of.segments.length * ARCHIVE_BYTES : 7, record: of }
+const held = (name: string, of: ArchiveMetadata | undefined) => {
+  return { name, sizeBytes: of ? of.segments.length * ARCHIVE_BYTES : 7, metadata: of }
 }
 
 t.test('countShared: a layer that two archives hold counts once in the end', async (t) => {
-  const lines = countShared([held('one', record(['a', 'b'])), held('two', record(['b', 'c']))])
+  const lines = countShared([held('one', metadata(['a', 'b'])), held('two', metadata(['b', 'c']))])
   t.match(lines, [
     { archive: 'one', image: 'tag:1', tarBytes: 30, holding: { layers: 2, sharedLayers: 1 } },
     { archive: 'two', image: 'tag:1', tarBytes: 30, holding: { layers: 2, sharedLayers: 1 } },
@@ -127,14 +127,14 @@ t.test('countShared: what an increment leaves out it does not hold', async (t) =
   const digest = sha256('a')
   const requires = [{ digest, sizeBytes: TAR_BYTES, path: 'a/layer.tar', archive: 'full.tar.xz' }]
   const [, increment, total] = countShared([
-    held('full.tar.xz', record(['a'])),
-    held('increment', record(['a', 'b'], { requires })),
+    held('full.tar.xz', metadata(['a'])),
+    held('increment', metadata(['a', 'b'], { requires })),
   ])
   t.match(increment?.holding, { layers: 2, sharedLayers: 0, incrementOf: ['full.tar.xz'] })
   t.match(total?.holding, { layers: 2, sharedLayers: 0 })
 })
 
-t.test('countShared: without a record the size is known, and no more', async (t) => {
+t.test('countShared: without metadata the size is known, and no more', async (t) => {
   const [line, total] = countShared([held('bare', undefined)])
   t.strictSame(line, { image: 'bare', archive: 'bare', archiveBytes: 7 })
   t.match(total, { tarBytes: 0, archiveBytes: 7 })
@@ -143,7 +143,7 @@ t.test('countShared: without a record the size is known, and no more', async (t)
 t.test(
   'countShared: the image is called by its reference, else by its tag or its archive',
   async (t) => {
-    const [image] = record([]).images
+    const [image] = metadata([]).images
     const images = image
       ? [
           { ...image, reference: 'asked/for:1' },
@@ -151,8 +151,8 @@ t.test(
         ]
       : []
     const [two, none] = countShared([
-      held('two', record([], { images })),
-      held('none', record([], { images: [] })),
+      held('two', metadata([], { images })),
+      held('none', metadata([], { images: [] })),
     ])
     t.equal(two?.image, 'asked/for:1, two')
     t.equal(none?.image, 'none')

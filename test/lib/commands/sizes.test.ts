@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { archiveSizes, spared, sum } from '../../../lib/commands/sizes.ts'
+import { archiveSizes, savings, sum } from '../../../lib/commands/sizes.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
@@ -13,11 +13,11 @@ t.test('archiveSizes: of tar and archive', async (t) => {
 
 t.test('spared: only what there was', async (t) => {
   const increment = { ...SAMPLE_RECORD, requires: REQUIRED }
-  t.strictSame(spared(SAMPLE_RECORD, []), {})
-  t.strictSame(spared({ ...SAMPLE_RECORD, requires: [] }, []), {})
-  t.strictSame(spared(SAMPLE_RECORD, LAYERS), { reusedBytes: 12 })
-  t.strictSame(spared(increment, []), { leftOutBytes: 12 })
-  t.strictSame(spared(increment, LAYERS.slice(1)), { reusedBytes: 7, leftOutBytes: 12 })
+  t.strictSame(savings(SAMPLE_RECORD, []), {})
+  t.strictSame(savings({ ...SAMPLE_RECORD, requires: [] }, []), {})
+  t.strictSame(savings(SAMPLE_RECORD, LAYERS), { reusedBytes: 12 })
+  t.strictSame(savings(increment, []), { leftOutBytes: 12 })
+  t.strictSame(savings(increment, LAYERS.slice(1)), { reusedBytes: 7, leftOutBytes: 12 })
 })
 
 t.test('sum: of none, of some', async (t) => {

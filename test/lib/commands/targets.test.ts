@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import {
   checkExists,
   findReferences,
@@ -102,7 +102,7 @@ t.test('findTargets: an image whose tag ends as the name of an increment does', 
   const carry = {
     'a-1.tar.xz': '',
     'a-1.increment.tar.xz': '',
-    'a-1.increment.tar.xz.json': formatRecord(SAMPLE_RECORD),
+    'a-1.increment.tar.xz.json': formatMetadata(SAMPLE_RECORD),
   }
   enter(t, { carry })
   t.match(await findTargets({ ...NONE, names: ['a:1', 'a:1.increment'] }), [

@@ -2,9 +2,9 @@ import { mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promis
 import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord, type ArchiveRecord } from '../../../lib/delivery/metadata.ts'
+import { formatMetadata, type ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
 import { createAtomicFile, isTemporaryName, temporaryPath } from '../../../lib/io/atomic-file.ts'
-import { placeRecord } from '../../../lib/delivery/directory.ts'
+import { placeMetadata } from '../../../lib/delivery/directory.ts'
 import type { Notice } from '../../../lib/core/outcome.ts'
 import { openForWriting } from '../../../lib/commands/writing-run.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
@@ -27,12 +27,12 @@ async function openOnce(dir: string, signal = new AbortController().signal): Pro
 /** A directory with an archive of these bytes, as a run leaves it. */
 async function deliver(t: Test, bytes: string): Promise<string> {
   const dir = t.testdir({ [NAME]: bytes })
-  await placeRecord(join(dir, NAME), recordOfBytes(NAME, bytes))
+  await placeMetadata(join(dir, NAME), recordOfBytes(NAME, bytes))
   return dir
 }
 
-async function leavePending(dir: string, record: ArchiveRecord | string): Promise<void> {
-  const text = typeof record === 'string' ? record : formatRecord(record)
+async function leavePending(dir: string, metadata: ArchiveMetadata | string): Promise<void> {
+  const text = typeof metadata === 'string' ? metadata : formatMetadata(metadata)
   await writeFile(await temporaryPath(dir, 'metadata'), text)
 }
 
@@ -73,8 +73,8 @@ t.test('openForWriting: finishes an archive whose metadata a killed run left', a
       },
     ])
     t.strictSame((await readdir(dir)).toSorted(), ['SHA256SUMS', NAME, `${NAME}.json`])
-    const record = await readFile(join(dir, `${NAME}.json`), 'utf8')
-    t.equal(record, formatRecord(recordOfBytes(NAME, 'next!')))
+    const metadata = await readFile(join(dir, `${NAME}.json`), 'utf8')
+    t.equal(metadata, formatMetadata(recordOfBytes(NAME, 'next!')))
     await t.resolves(sh('sha256sum --strict -c SHA256SUMS', { cwd: dir }))
   }
 })
@@ -97,12 +97,12 @@ t.test('openForWriting: puts back what a removal that was killed had begun with'
 })
 
 // what it is, the pending metadata, whether the archive has to be read to know
-const OF_NO_USE: [string, ArchiveRecord | string, boolean][] = [
+const OF_NO_USE: [string, ArchiveMetadata | string, boolean][] = [
   ['of an archive of another size', recordOfBytes(NAME, 'larger'), false],
   ['of another archive of that size', recordOfBytes(NAME, 'other'), true],
   ['of an archive that is not there', recordOfBytes('b.tar.xz', 'first'), false],
   ['of no archive', recordOfBytes('SHA256SUMS', 'first'), false],
-  ['half written', formatRecord(recordOfBytes(NAME, 'first')).slice(0, 100), false],
+  ['half written', formatMetadata(recordOfBytes(NAME, 'first')).slice(0, 100), false],
   ['what lies there already', recordOfBytes(NAME, 'first'), false],
 ]
 

@@ -8,7 +8,7 @@ import {
   interrupted,
   isInterruption,
   isSystemError,
-  nothing,
+  ignoreNotFound,
   toToolError,
 } from '../../../lib/core/errors.ts'
 
@@ -107,9 +107,9 @@ t.test('firstLines: eleven as they are, of more the first ten', async (t) => {
 })
 
 t.test('nothing: a file that is not there is no failure, all else is', async (t) => {
-  t.equal(nothing(systemError('ENOENT')), undefined)
+  t.equal(ignoreNotFound(systemError('ENOENT')), undefined)
   for (const error of [systemError('EACCES'), new Error('bug')]) {
-    t.throws(() => nothing(error), error)
+    t.throws(() => ignoreNotFound(error), error)
   }
 })
 

@@ -3,13 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 
 import { ToolError, interrupted } from '../../../lib/core/errors.ts'
-import { attempt, type Result } from '../../../lib/core/outcome.ts'
+import { toOutcome, type Result } from '../../../lib/core/outcome.ts'
 
 function attemptTo(
   act: () => Promise<Result>,
   signal = new AbortController().signal,
-): ReturnType<typeof attempt> {
-  return attempt('a:1', 'a-1.tar.xz', { signal }, act)
+): ReturnType<typeof toOutcome> {
+  return toOutcome('a:1', 'a-1.tar.xz', { signal }, act)
 }
 
 t.test('attempt: adds to a result for what it was and how long it took', async (t) => {

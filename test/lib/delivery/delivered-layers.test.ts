@@ -1,12 +1,12 @@
 import t from 'tap'
 
-import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
 import { deliveredLayers, type DeliveredLayer } from '../../../lib/delivery/delivered-layers.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
-/** A record of images, each of the layers of these names. */
-function recordOf(file: string, ...images: string[]): ArchiveRecord {
+/** Metadata of images, each of the layers of these names. */
+function recordOf(file: string, ...images: string[]): ArchiveMetadata {
   const [image] = SAMPLE_RECORD.images
   if (!image) throw new Error('no image')
   const layersOf = (names: string) =>
@@ -47,16 +47,16 @@ for (const [diffIds, images, want] of DELIVERIES) {
       const digests = new Set(want.split('').map((name) => sha256(name)))
       const one = deliveredLayers([recordOf('all.tar.xz', ...images)], names)
       t.strictSame(new Set(one.keys()), digests, 'in one archive')
-      const records = images.map((image) => recordOf(`${image}.tar.xz`, image))
-      t.strictSame(new Set(deliveredLayers(records, names).keys()), digests, 'each in its own')
+      const metadata = images.map((image) => recordOf(`${image}.tar.xz`, image))
+      t.strictSame(new Set(deliveredLayers(metadata, names).keys()), digests, 'each in its own')
     },
   )
 }
 
 t.test('deliveredLayers: of several archives the first one counts', async (t) => {
-  const records = ['one.tar.xz', 'two.tar.xz'].map((file) => recordOf(file, 'ab'))
+  const metadata = ['one.tar.xz', 'two.tar.xz'].map((file) => recordOf(file, 'ab'))
   const digests = ['a', 'b'].map((name) => sha256(name))
-  for (const each of [records, records.toReversed()]) {
+  for (const each of [metadata, metadata.toReversed()]) {
     const found = [...deliveredLayers(each, digests).values()]
     const [first] = each
     t.strictSame(
@@ -70,8 +70,8 @@ t.test('deliveredLayers: a layer that is compressed in the tar counts by what it
   const [image] = recordOf('all.tar.xz', 'ab').images
   if (!image) throw new Error('no image')
   const layers = image.layers.map((layer) => ({ ...layer, blobDigest: sha256(layer.diffId) }))
-  const record = { ...recordOf('all.tar.xz', 'ab'), images: [{ ...image, layers }] }
-  const delivered = deliveredLayers([record], ['a', 'b', 'a'].map(sha256))
+  const metadata = { ...recordOf('all.tar.xz', 'ab'), images: [{ ...image, layers }] }
+  const delivered = deliveredLayers([metadata], ['a', 'b', 'a'].map(sha256))
   t.strictSame([...delivered.keys()], [sha256(sha256('b'))])
 })
 
@@ -93,17 +93,17 @@ t.test(
 )
 
 t.test('deliveredLayers: where one archive has lost a layer, the next one counts', async (t) => {
-  const records = ['may.tar.xz', 'june.tar.xz'].map((file) => recordOf(file, 'ab'))
+  const metadata = ['may.tar.xz', 'june.tar.xz'].map((file) => recordOf(file, 'ab'))
   const isLost = ({ digest, archive }: DeliveredLayer): boolean =>
     archive === 'may.tar.xz' && digest === sha256('a')
   t.match(
-    [...deliveredLayers(records, ['a', 'b'].map(sha256), isLost).values()],
+    [...deliveredLayers(metadata, ['a', 'b'].map(sha256), isLost).values()],
     [
       { digest: sha256('b'), archive: 'may.tar.xz' },
       { digest: sha256('a'), archive: 'june.tar.xz' },
     ],
   )
-  t.equal(deliveredLayers(records, ['a', 'b'].map(sha256), () => true).size, 0)
+  t.equal(deliveredLayers(metadata, ['a', 'b'].map(sha256), () => true).size, 0)
 })
 
 t.test('deliveredLayers: a compressed layer is known by the digest of its blob', async (t) => {

@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { createDelivery } from '../../../lib/delivery/delivery.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { PLAIN, plainDelivery } from '../../fixtures/plain-delivery.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
-const METADATA = formatRecord(SAMPLE_RECORD)
+const METADATA = formatMetadata(SAMPLE_RECORD)
 const OTHER = 'f'.repeat(64)
 
 function line(name: string, content: string): string {
@@ -20,7 +20,7 @@ t.test('delivery: what the manifest lists', async (t) => {
   const dir = t.testdir({ SHA256SUMS: LISTED, 'a.tar.xz.json': METADATA })
   const delivery = plainDelivery()
   t.equal(await delivery.listedSum(join(dir, 'a.tar.xz')), hexOf(sha256('archive')))
-  t.strictSame(await delivery.readRecord(join(dir, 'a.tar.xz')), SAMPLE_RECORD)
+  t.strictSame(await delivery.readMetadata(join(dir, 'a.tar.xz')), SAMPLE_RECORD)
   t.match(await delivery.manifestOf(dir), { text: LISTED })
 })
 
@@ -29,8 +29,8 @@ t.test('delivery: without a manifest all is taken', async (t) => {
   const delivery = plainDelivery()
   t.equal(await delivery.manifestOf(dir), undefined)
   t.equal(await delivery.listedSum(join(dir, 'a.tar.xz')), undefined)
-  t.strictSame(await delivery.readRecord(join(dir, 'a.tar.xz')), SAMPLE_RECORD)
-  t.equal(await delivery.readRecord(join(dir, 'b.tar.xz')), undefined)
+  t.strictSame(await delivery.readMetadata(join(dir, 'a.tar.xz')), SAMPLE_RECORD)
+  t.equal(await delivery.readMetadata(join(dir, 'b.tar.xz')), undefined)
 })
 
 // what, lines of SHA256SUMS
@@ -50,12 +50,12 @@ for (const [what, sums] of UNLISTED) {
       ...refusal,
       message: `check "${archive}": SHA256SUMS beside it does not list it`,
     })
-    await t.rejects(strict.readRecord(archive), refusal)
+    await t.rejects(strict.readMetadata(archive), refusal)
     await t.rejects(strict.readFile(join(dir, 'list'), 10), refusal)
     t.equal(await strict.readFile(join(dir, 'none'), 10), undefined)
     const lenient = createDelivery({ ...PLAIN, unlisted: true })
     t.equal(await lenient.listedSum(archive), undefined)
-    t.strictSame(await lenient.readRecord(archive), SAMPLE_RECORD)
+    t.strictSame(await lenient.readMetadata(archive), SAMPLE_RECORD)
   })
 }
 
@@ -64,9 +64,9 @@ t.test('delivery: metadata of another sum, also where the archive is not listed'
   const dir = t.testdir({ SHA256SUMS: sums, 'a.tar.xz.json': METADATA, list: 'a:1' })
   for (const unlisted of [false, true]) {
     const delivery = createDelivery({ ...PLAIN, unlisted })
-    await t.rejects(delivery.readRecord(join(dir, 'a.tar.xz')), {
+    await t.rejects(delivery.readMetadata(join(dir, 'a.tar.xz')), {
       code: 'MISMATCH',
-      message: 'check sha256 of the record, by SHA256SUMS: got ',
+      message: 'check sha256 of the metadata, by SHA256SUMS: got ',
     })
     await t.rejects(delivery.readFile(join(dir, 'list'), 10), {
       code: 'MISMATCH',
@@ -98,7 +98,7 @@ t.test('delivery: the value that was carried another way', async (t) => {
   })
   const message = `it is not there, want ${own}`
   await t.rejects(wanted(own).manifestOf(other), { code: 'MISMATCH', message })
-  // What is taken from a base is proven by what needs it; but the delivery itself is none.
+  // What is taken from a base is verified by what needs it; but the delivery itself is none.
   t.equal(await wanted(own, [other]).manifestOf(other), undefined)
   await t.rejects(wanted(OTHER, [`${dir}/.`]).manifestOf(dir), { code: 'MISMATCH' })
 })
@@ -113,5 +113,5 @@ t.test('delivery: what is no small regular file', async (t) => {
   const dir = t.testdir({ 'a.tar.xz.json': {}, SHA256SUMS: t.fixture('symlink', '/etc/passwd') })
   await t.rejects(plainDelivery().manifestOf(dir), { code: 'BAD_FILE' })
   const other = t.testdir({ 'a.tar.xz.json': {} })
-  await t.rejects(plainDelivery().readRecord(join(other, 'a.tar.xz')), { code: 'BAD_FILE' })
+  await t.rejects(plainDelivery().readMetadata(join(other, 'a.tar.xz')), { code: 'BAD_FILE' })
 })

@@ -2,8 +2,8 @@ import { readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import type { ArchiveRecord } from '../../../lib/delivery/metadata.ts'
-import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { createAtomicFile, isPendingName, isTemporaryName } from '../../../lib/io/atomic-file.ts'
 import {
   checkDirectory,
@@ -12,7 +12,7 @@ import {
   listArchives,
   listChecksums,
   readChecksums,
-  readRecord,
+  readMetadata,
   removeArchive,
 } from '../../../lib/delivery/directory.ts'
 import { LOCK_NAME, lockDirectory } from '../../../lib/io/directory-lock.ts'
@@ -22,7 +22,7 @@ import { snapshot } from '../../fixtures/workbench.ts'
 
 const NAME = 'a.tar.xz'
 
-const recordOf = (bytes: string): ArchiveRecord => recordOfBytes(NAME, bytes)
+const recordOf = (bytes: string): ArchiveMetadata => recordOfBytes(NAME, bytes)
 
 /** Puts an archive of these bytes in place as a run does. */
 async function commit(
@@ -42,13 +42,13 @@ async function commit(
   }
 }
 
-t.test('commitArchive: archive, record and checksums fit', async (t) => {
+t.test('commitArchive: archive, metadata and checksums fit', async (t) => {
   const dir = t.testdir({ SHA256SUMS: '# of mine\n' })
   for (const bytes of ['first', 'second']) {
     await commit(dir, bytes)
     t.strictSame((await readdir(dir)).toSorted(), ['SHA256SUMS', NAME, `${NAME}.json`])
     t.equal(await readFile(join(dir, NAME), 'utf8'), bytes)
-    t.strictSame(await readRecord(join(dir, NAME)), recordOf(bytes))
+    t.strictSame(await readMetadata(join(dir, NAME)), recordOf(bytes))
     t.equal(
       await sh('sha256sum -c SHA256SUMS 2>/dev/null', { cwd: dir }),
       `${NAME}: OK\n${NAME}.json: OK`,
@@ -99,10 +99,10 @@ t.test('commitArchive: an archive in place without its metadata leaves that pend
   t.ok(names.includes(NAME))
   const [pending = '', ...more] = names.filter(isPendingName)
   t.strictSame([more, names.filter(isTemporaryName)], [[], [pending]])
-  t.equal(await readFile(join(dir, pending), 'utf8'), formatRecord(recordOf('first')))
+  t.equal(await readFile(join(dir, pending), 'utf8'), formatMetadata(recordOf('first')))
 })
 
-t.test('removeArchive: takes archive, record and checksums away, and says so', async (t) => {
+t.test('removeArchive: takes archive, metadata and checksums away, and says so', async (t) => {
   const dir = t.testdir({ SHA256SUMS: '# of mine\n', 'b.tar.xz': 'another' })
   await commit(dir, 'first')
   t.equal(await removeArchive(join(dir, NAME)), true)
@@ -111,7 +111,7 @@ t.test('removeArchive: takes archive, record and checksums away, and says so', a
   t.equal(await removeArchive(join(dir, NAME)), false)
 })
 
-t.test('removeArchive: one without a record', async (t) => {
+t.test('removeArchive: one without metadata', async (t) => {
   const dir = t.testdir({ [NAME]: 'plain' })
   t.equal(await removeArchive(join(dir, NAME)), true)
   t.strictSame(await readdir(dir), [])
@@ -127,7 +127,7 @@ t.test('removeArchive: leaves all as it was where it fails', async (t) => {
   t.strictSame(await snapshot(dir), before)
 })
 
-t.test('removeArchive: a record alone stays, for what was delivered', async (t) => {
+t.test('removeArchive: metadata alone stays, for what was delivered', async (t) => {
   const dir = t.testdir({ [`${NAME}.json`]: '{}' })
   t.equal(await removeArchive(join(dir, NAME)), false)
   t.strictSame(await readdir(dir), [`${NAME}.json`])
@@ -180,17 +180,17 @@ t.test('listArchives: archives only, sorted', async (t) => {
 
 t.test('readRecord: none, a good one, a bad one, one that cannot be read', async (t) => {
   const dir = t.testdir({
-    'good.tar.xz.json': formatRecord(SAMPLE_RECORD),
+    'good.tar.xz.json': formatMetadata(SAMPLE_RECORD),
     'bad.tar.xz.json': '{}',
     'dir.tar.xz.json': {},
   })
-  t.equal(await readRecord(join(dir, 'none.tar.xz')), undefined)
-  t.strictSame(await readRecord(join(dir, 'good.tar.xz')), SAMPLE_RECORD)
-  await t.rejects(readRecord(join(dir, 'bad.tar.xz')), {
+  t.equal(await readMetadata(join(dir, 'none.tar.xz')), undefined)
+  t.strictSame(await readMetadata(join(dir, 'good.tar.xz')), SAMPLE_RECORD)
+  await t.rejects(readMetadata(join(dir, 'bad.tar.xz')), {
     code: 'BAD_RECORD',
     message: 'read "bad.tar.xz.json": ',
   })
-  await t.rejects(readRecord(join(dir, 'dir.tar.xz')), { code: 'BAD_FILE' })
+  await t.rejects(readMetadata(join(dir, 'dir.tar.xz')), { code: 'BAD_FILE' })
 })
 
 t.test('readChecksums: none where there is no file', async (t) => {
@@ -231,14 +231,14 @@ t.test('isUpToDate: no for one that SHA256SUMS lacks, and that is another', asyn
   const notify = (notice: unknown): void => void told.push(notice)
   const wanted = { force: false, coding: { codec: 'xz', level: 6 } as const, notify, signal }
   t.equal(await isUpToDate(archive, recordOf('archive'), wanted), false)
-  const text = `"${archive}" is not up to date: it is not what its record tells`
+  const text = `"${archive}" is not up to date: it is not what its metadata tells`
   t.strictSame(told, [{ type: 'warning', text }])
 })
 
 // what of it SHA256SUMS has otherwise, and whether it is up to date
 const LISTED: [string, string, boolean][] = [
   ['the archive', `s/^.*  ${NAME}$/${'0'.repeat(64)}  ${NAME}/`, false],
-  ['the record', `s/^.*  ${NAME}.json$/${'0'.repeat(64)}  ${NAME}.json/`, false],
+  ['the metadata', `s/^.*  ${NAME}.json$/${'0'.repeat(64)}  ${NAME}.json/`, false],
   ['nothing, but lacks the archive', `/  ${NAME}$/d`, true],
 ]
 
@@ -253,7 +253,7 @@ for (const [what, change, want] of LISTED) {
     const archive = join(dir, NAME)
     const options = { ...wanted, notify, signal }
     t.equal(await isUpToDate(archive, recordOf('archive'), options), want)
-    const text = `"${archive}" is not up to date: SHA256SUMS has another sha256 for it or its record`
+    const text = `"${archive}" is not up to date: SHA256SUMS has another sha256 for it or its metadata`
     t.strictSame(told, want ? [] : [{ type: 'warning', text }])
   })
 }

@@ -2,12 +2,12 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { temporaryPath, writeFileAtomic } from '../../../lib/io/atomic-file.ts'
 import {
   examineArchive,
   examineBeside,
-  readGoodRecord,
+  readValidMetadata,
 } from '../../../lib/delivery/existing-archive.ts'
 import { recordOfBytes } from '../../fixtures/sample-record.ts'
 
@@ -17,8 +17,8 @@ const GOOD = recordOfBytes(NAME, 'first')
 t.test('examineArchive: nothing, one of ours, one that may be anybody’s', async (t) => {
   const dir = t.testdir({
     'good.tar.xz': 'first',
-    'good.tar.xz.json': formatRecord(GOOD),
-    'gone.tar.xz.json': formatRecord(GOOD),
+    'good.tar.xz.json': formatMetadata(GOOD),
+    'gone.tar.xz.json': formatMetadata(GOOD),
     'bad.tar.xz': 'first',
     'bad.tar.xz.json': '{',
     'bad-gone.tar.xz.json': '{',
@@ -31,7 +31,7 @@ t.test('examineArchive: nothing, one of ours, one that may be anybody’s', asyn
   await t.rejects(examine(long), { code: 'ENAMETOOLONG' })
   t.equal(await examineBeside(join(dir, long)), undefined)
   for (const name of ['good.tar.xz', 'gone.tar.xz']) {
-    t.strictSame(await examine(name), { record: GOOD, refusal: undefined })
+    t.strictSame(await examine(name), { metadata: GOOD, refusal: undefined })
   }
   t.match((await examine('foreign.tar.xz'))?.refusal, {
     code: 'NAME_CLASH',
@@ -43,7 +43,7 @@ t.test('examineArchive: nothing, one of ours, one that may be anybody’s', asyn
     message: `replace "${join(dir, 'bad.tar.xz')}": read "bad.tar.xz.json": it is no JSON`,
     hint: 'copy "bad.tar.xz.json" again, move both files away, or use --force to replace the archive',
   })
-  t.equal(await readGoodRecord(join(dir, 'bad.tar.xz')), undefined)
+  t.equal(await readValidMetadata(join(dir, 'bad.tar.xz')), undefined)
 })
 
 t.test('examineArchive: metadata that cannot be read is not absent', async (t) => {
@@ -58,6 +58,6 @@ t.test('examineArchive: one whose metadata a killed run left is one of ours', as
   const dir = t.testdir({ [NAME]: 'first' })
   await writeFileAtomic(await temporaryPath(dir, 'metadata'), '{')
   t.ok((await examineArchive(join(dir, NAME)))?.refusal)
-  await writeFileAtomic(await temporaryPath(dir, 'metadata'), formatRecord(GOOD))
+  await writeFileAtomic(await temporaryPath(dir, 'metadata'), formatMetadata(GOOD))
   t.equal(await examineArchive(join(dir, NAME)), undefined)
 })

@@ -2,14 +2,14 @@ import { appendFile, mkdir, rm, symlink, truncate, writeFile } from 'node:fs/pro
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatRecord } from '../../../lib/delivery/metadata.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import {
-  checkReusable,
-  findReusable,
-  readHeldLayers,
-  readRecords,
+  checkIndexed,
+  findIndexed,
+  readLayerIndex,
+  readAllMetadata,
   readSegment,
-  type HeldLayer,
+  type IndexedLayer,
 } from '../../../lib/delivery/layer-index.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
 import { write, xzCoding } from '../../fixtures/archive-writing.ts'
@@ -32,33 +32,33 @@ async function carry(t: Test): Promise<string> {
 }
 
 t.test('readRecords: those that can be read, in the order of their names', async (t) => {
-  const record = formatRecord(SAMPLE_RECORD)
+  const metadata = formatMetadata(SAMPLE_RECORD)
   const dir = t.testdir({
-    'b.tar.xz.json': record,
-    'a.tar.xz.json': record,
+    'b.tar.xz.json': metadata,
+    'a.tar.xz.json': metadata,
     'bad.tar.xz.json': '{}',
     'newer.tar.xz.json': '{"schema":2}',
     'dir.tar.xz.json': {},
-    'other.json': record,
+    'other.json': metadata,
     'c.tar.xz': '',
     SHA256SUMS: '',
   })
-  t.strictSame(await readRecords(dir), [
-    { record: SAMPLE_RECORD, archive: join(dir, 'a.tar.xz') },
-    { record: SAMPLE_RECORD, archive: join(dir, 'b.tar.xz') },
+  t.strictSame(await readAllMetadata(dir), [
+    { metadata: SAMPLE_RECORD, archive: join(dir, 'a.tar.xz') },
+    { metadata: SAMPLE_RECORD, archive: join(dir, 'b.tar.xz') },
   ])
 })
 
 t.test('readRecords: a directory that is not there', async (t) => {
   const dir = join(t.testdir({ file: '' }), 'none')
   for (const path of [dir, join(dir, '..', 'file')]) {
-    await t.rejects(readRecords(path), { code: 'NO_DIRECTORY', message: `open "${path}"` })
+    await t.rejects(readAllMetadata(path), { code: 'NO_DIRECTORY', message: `open "${path}"` })
   }
 })
 
 t.test('readHeldLayers: each with the archive that holds it', async (t) => {
   const dir = await carry(t)
-  const held = await readHeldLayers([dir, join(dir, 'none'), dir, `${dir}/.`])
+  const held = await readLayerIndex([dir, join(dir, 'none'), dir, `${dir}/.`])
   t.match(
     held,
     LAYERS.map((layer, level) => ({
@@ -80,8 +80,8 @@ t.test('readHeldLayers: not of archives that are gone, or of another size', asyn
   const dir = await carry(t)
   await rm(join(dir, '0.tar.xz'))
   await appendFile(join(dir, '1.tar.xz'), 'x')
-  t.strictSame(await readHeldLayers([dir]), [])
-  t.equal((await readRecords(dir)).length, 2)
+  t.strictSame(await readLayerIndex([dir]), [])
+  t.equal((await readAllMetadata(dir)).length, 2)
 })
 
 t.test('checkReusable: tells of what cannot be used, unless nothing is to be reused', async (t) => {
@@ -92,7 +92,7 @@ t.test('checkReusable: tells of what cannot be used, unless nothing is to be reu
   await symlink('0.tar.xz', join(dir, '0.tar.xz'))
   const told: string[] = []
   for (const force of [true, false]) {
-    await checkReusable({ reuse: [dir], force }, (text) => told.push(text))
+    await checkIndexed({ reuse: [dir], force }, (text) => told.push(text))
     t.equal(told.length, force ? 0 : 3)
   }
   t.match(told.toSorted(), [
@@ -119,7 +119,7 @@ for (const [what, wanted, want] of WANTED) {
       [dir, [join(dir, 'none')]],
       [join(dir, 'none'), [join(dir, 'none'), dir]],
     ] as const) {
-      const found = await findReusable({
+      const found = await findIndexed({
         dir: own,
         reuse,
         coding: xzCoding(0),
@@ -137,10 +137,10 @@ for (const [what, wanted, want] of WANTED) {
 t.test('findReusable: a directory that was named has to be there', async (t) => {
   const dir = t.testdir({})
   const options = { dir, reuse: [join(dir, 'none')], coding: xzCoding(0), force: false }
-  await t.rejects(findReusable(options), { code: 'NO_DIRECTORY' })
+  await t.rejects(findIndexed(options), { code: 'NO_DIRECTORY' })
 })
 
-t.test('readSegment: what is not as recorded is told at its end', async (t) => {
+t.test('readSegment: what is not as saved is told at its end', async (t) => {
   const path = join(t.testdir({}), 'a')
   await writeFile(path, '0123456789')
   const segment = { offsetBytes: 3, sizeBytes: 4, tarOffsetBytes: 0, tarSizeBytes: 1 }
@@ -161,7 +161,7 @@ t.test('readSegment: what is not as recorded is told at its end', async (t) => {
 async function bytesOf({
   archive,
   segment,
-}: Pick<HeldLayer, 'archive' | 'segment'>): Promise<Buffer> {
+}: Pick<IndexedLayer, 'archive' | 'segment'>): Promise<Buffer> {
   const parts: Buffer[] = []
   for await (const part of readSegment(archive, segment)) parts.push(part)
   return Buffer.concat(parts)
@@ -170,7 +170,7 @@ async function bytesOf({
 t.test('readRecords: a directory that holds nothing', async (t) => {
   const dir = t.testdir({})
   t.strictSame(
-    [await readRecords(dir), await readHeldLayers([dir]), await readHeldLayers([])],
+    [await readAllMetadata(dir), await readLayerIndex([dir]), await readLayerIndex([])],
     [[], [], []],
   )
 })
@@ -179,9 +179,9 @@ t.test('readRecords: a huge one is passed over, what is no failure is thrown', a
   const dir = t.testdir({ 'huge.tar.xz.json': '' })
   await truncate(join(dir, 'huge.tar.xz.json'), 3 * 1024 ** 3)
   const warnings: string[] = []
-  t.strictSame(await readRecords(dir, (text) => void warnings.push(text)), [])
+  t.strictSame(await readAllMetadata(dir, (text) => void warnings.push(text)), [])
   t.match(warnings, [/huge\.tar\.xz\.json": size: got 3221225472 bytes/])
-  const broken = readRecords(
+  const broken = readAllMetadata(
     dir,
     () => {},
     async () => Promise.reject(new Error('a bug')),

@@ -1,33 +1,33 @@
 import t from 'tap'
 
-import { formatRecord, parseRecord } from '../../../lib/delivery/metadata.ts'
-import type { RequiredLayer } from '../../../lib/image/docker-archive.ts'
+import { formatMetadata, parseMetadata } from '../../../lib/delivery/metadata.ts'
+import type { ExternalLayer } from '../../../lib/image/docker-archive.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
-/** The record as JSON with one value changed, or taken out. */
+/** The metadata as JSON with one value changed, or taken out. */
 function changed(path: string, value: unknown): string {
-  const record: unknown = JSON.parse(formatRecord(SAMPLE_RECORD))
+  const metadata: unknown = JSON.parse(formatMetadata(SAMPLE_RECORD))
   const keys = path.split('.')
   const last = keys.pop() ?? ''
-  const parent = keys.reduce<unknown>((at, key) => Object(at)[key], record)
+  const parent = keys.reduce<unknown>((at, key) => Object(at)[key], metadata)
   Object(parent)[last] = value
-  return JSON.stringify(record)
+  return JSON.stringify(metadata)
 }
 
-t.test('formatRecord, parseRecord: give the record back', async (t) => {
-  t.strictSame(parseRecord(formatRecord(SAMPLE_RECORD), 'a.json'), SAMPLE_RECORD)
+t.test('formatRecord, parseRecord: give the metadata back', async (t) => {
+  t.strictSame(parseMetadata(formatMetadata(SAMPLE_RECORD), 'a.json'), SAMPLE_RECORD)
 })
 
 t.test('formatRecord: the order of keys is always the same', async (t) => {
   const { segments, tar, archive, images, schema } = SAMPLE_RECORD
-  t.equal(formatRecord({ segments, tar, archive, images, schema }), formatRecord(SAMPLE_RECORD))
-  const keys = Object.keys(JSON.parse(formatRecord(SAMPLE_RECORD)))
+  t.equal(formatMetadata({ segments, tar, archive, images, schema }), formatMetadata(SAMPLE_RECORD))
+  const keys = Object.keys(JSON.parse(formatMetadata(SAMPLE_RECORD)))
   t.strictSame(keys, ['schema', 'images', 'archive', 'tar', 'segments'])
 })
 
 t.test('formatRecord: ends with one line end', async (t) => {
-  t.match(formatRecord(SAMPLE_RECORD), /[^\n]\n$/)
+  t.match(formatMetadata(SAMPLE_RECORD), /[^\n]\n$/)
 })
 
 t.test('parseRecord: what is not always known may be absent', async (t) => {
@@ -39,7 +39,7 @@ t.test('parseRecord: what is not always known may be absent', async (t) => {
     'tar.contentMd5',
     'tar.modified',
   ]) {
-    t.doesNotThrow(() => parseRecord(changed(path, undefined), 'a.json'), path)
+    t.doesNotThrow(() => parseMetadata(changed(path, undefined), 'a.json'), path)
   }
 })
 
@@ -57,17 +57,17 @@ for (const [path, value] of [
   ['tar.modified', '+010000-01-01T00:00:00.000Z'],
 ] as const) {
   t.test(`parseRecord: takes ${path}: "${value}"`, async (t) => {
-    t.doesNotThrow(() => parseRecord(changed(path, value), 'a.json'))
+    t.doesNotThrow(() => parseMetadata(changed(path, value), 'a.json'))
   })
 }
 
 t.test('parseRecord: what may be said besides', async (t) => {
-  const record = parseRecord(changed('images.0.recompressed', true), 'a.json')
-  t.match(record, { images: [{ recompressed: true }] })
+  const metadata = parseMetadata(changed('images.0.recompressed', true), 'a.json')
+  t.match(metadata, { images: [{ recompressed: true }] })
 })
 
 t.test('parseRecord: what it does not know is left out', async (t) => {
-  t.strictSame(parseRecord(changed('note', 'from elsewhere'), 'a.json'), SAMPLE_RECORD)
+  t.strictSame(parseMetadata(changed('note', 'from elsewhere'), 'a.json'), SAMPLE_RECORD)
 })
 
 // path, value
@@ -128,15 +128,15 @@ const BAD_VALUES: [string, unknown][] = [
 
 for (const [path, value] of BAD_VALUES) {
   t.test(`parseRecord: refuses ${path}: ${JSON.stringify(value)?.slice(0, 60)}`, async (t) => {
-    t.throws(() => parseRecord(changed(path, value), 'a.json'), {
+    t.throws(() => parseMetadata(changed(path, value), 'a.json'), {
       code: 'BAD_RECORD',
       message: `read "a.json": ${path}`,
-      hint: 'the archive itself may be whole: remove its record to use it without that proof',
+      hint: 'the archive itself may be whole: remove its metadata to use it without that proof',
     })
   })
 }
 
-/** A record of an archive of 1000 bytes, a tar of 10240, in these segments; `[offset, size, tar offset, tar size]`. */
+/** Metadata of an archive of 1000 bytes, a tar of 10240, in these segments; `[offset, size, tar offset, tar size]`. */
 function cut(segments: readonly (readonly number[])[]): string {
   const digest = SAMPLE_RECORD.archive.sha256
   return changed(
@@ -154,7 +154,7 @@ t.test('parseRecord: segments that are all of the archive and of the tar', async
     [1, 998, 512, 9727],
     [999, 1, 10239, 1],
   ]
-  t.equal(parseRecord(cut(parts), 'a.json').segments.length, 4)
+  t.equal(parseMetadata(cut(parts), 'a.json').segments.length, 4)
 })
 
 // what is wrong with the segments, they, the message
@@ -177,7 +177,7 @@ const BAD_CUTS: [string, number[][], string][] = [
 
 for (const [what, segments, message] of BAD_CUTS) {
   t.test(`parseRecord: refuses segments that ${what}`, async (t) => {
-    t.throws(() => parseRecord(cut(segments), 'a.json'), {
+    t.throws(() => parseMetadata(cut(segments), 'a.json'), {
       code: 'BAD_RECORD',
       message: `read "a.json": ${message}`,
     })
@@ -191,16 +191,16 @@ for (const count of [10_000, 10_001]) {
       const empty = Array.from({ length: count - 1 }, () => [1000, 0, 10240, 0])
       const text = cut([[0, 1000, 0, 10240], ...empty])
       if (count > 10_000) {
-        t.throws(() => parseRecord(text, 'a.json'), {
+        t.throws(() => parseMetadata(text, 'a.json'), {
           code: 'BAD_RECORD',
           message: 'segments: are too many',
         })
-      } else t.equal(parseRecord(text, 'a.json').segments.length, count)
+      } else t.equal(parseMetadata(text, 'a.json').segments.length, count)
     },
   )
 }
 
-const REQUIRED: RequiredLayer = {
+const REQUIRED: ExternalLayer = {
   digest: sha256('required'),
   sizeBytes: 2048,
   path: `blobs/sha256/${hexOf(sha256('required'))}`,
@@ -208,9 +208,9 @@ const REQUIRED: RequiredLayer = {
 }
 
 t.test('formatRecord, parseRecord: an increment gives its requirements back', async (t) => {
-  const record = { ...SAMPLE_RECORD, requires: [REQUIRED, { ...REQUIRED, path: 'a/layer.tar' }] }
-  t.strictSame(parseRecord(formatRecord(record), 'a.json'), record)
-  t.equal(Object.keys(JSON.parse(formatRecord(record))).at(-1), 'requires')
+  const metadata = { ...SAMPLE_RECORD, requires: [REQUIRED, { ...REQUIRED, path: 'a/layer.tar' }] }
+  t.strictSame(parseMetadata(formatMetadata(metadata), 'a.json'), metadata)
+  t.equal(Object.keys(JSON.parse(formatMetadata(metadata))).at(-1), 'requires')
 })
 
 // key, value
@@ -239,7 +239,7 @@ for (const [key, value] of BAD_REQUIREMENTS) {
   const shown = JSON.stringify(value)?.slice(0, 20)
   t.test(`parseRecord: refuses requires.0.${key}: ${shown}`, async (t) => {
     const text = changed('requires', [{ ...REQUIRED, [key]: value }])
-    t.throws(() => parseRecord(text, 'a.json'), {
+    t.throws(() => parseMetadata(text, 'a.json'), {
       code: 'BAD_RECORD',
       message: `read "a.json": requires.0.${key}: `,
     })
@@ -248,7 +248,7 @@ for (const [key, value] of BAD_REQUIREMENTS) {
 
 for (const value of [null, {}, 'a', [1]]) {
   t.test(`parseRecord: refuses requires: ${JSON.stringify(value)}`, async (t) => {
-    t.throws(() => parseRecord(changed('requires', value), 'a.json'), {
+    t.throws(() => parseMetadata(changed('requires', value), 'a.json'), {
       code: 'BAD_RECORD',
       message: 'read "a.json": requires',
     })
@@ -258,25 +258,28 @@ for (const value of [null, {}, 'a', [1]]) {
 for (const path of ['a', 'a/layer.tar', '.../x', 'a..b', 'ä/..b', 'a'.repeat(100)]) {
   t.test(`parseRecord: takes the path ${path.slice(0, 20)} inside a tar`, async (t) => {
     const text = changed('requires', [{ ...REQUIRED, path }])
-    t.equal(parseRecord(text, 'a.json').requires?.[0]?.path, path)
+    t.equal(parseMetadata(text, 'a.json').requires?.[0]?.path, path)
   })
 }
 
 t.test('parseRecord: refuses a newer schema, and tells what to use', async (t) => {
-  t.throws(() => parseRecord('{"schema":2,"other":true}', 'a.json'), {
+  t.throws(() => parseMetadata('{"schema":2,"other":true}', 'a.json'), {
     code: 'BAD_RECORD',
     message: 'read "a.json": schema: got 2, want at most 1',
     hint: 'use the tools that came with the archives',
   })
 })
 
-for (const text of ['', '{', 'null', '[]', '"x"', formatRecord(SAMPLE_RECORD).slice(0, -3)]) {
+for (const text of ['', '{', 'null', '[]', '"x"', formatMetadata(SAMPLE_RECORD).slice(0, -3)]) {
   t.test(`parseRecord: refuses ${JSON.stringify(text).slice(0, 20)}`, async (t) => {
-    t.throws(() => parseRecord(text, 'a.json'), { code: 'BAD_RECORD', message: 'read "a.json": ' })
+    t.throws(() => parseMetadata(text, 'a.json'), {
+      code: 'BAD_RECORD',
+      message: 'read "a.json": ',
+    })
   })
 }
 
 t.test('formatRecord: does not write what could not be read', async (t) => {
   const archive = { ...SAMPLE_RECORD.archive, file: '../a' }
-  t.throws(() => formatRecord({ ...SAMPLE_RECORD, archive }))
+  t.throws(() => formatMetadata({ ...SAMPLE_RECORD, archive }))
 })

@@ -6,9 +6,9 @@ import {
   checkTagClashes,
   incrementName,
   isArchiveName,
-  isRecordName,
-  recordName,
-  recordedName,
+  isMetadataName,
+  metadataName,
+  describedArchive,
 } from '../../../lib/delivery/name.ts'
 import { parseReference } from '../../../lib/image/reference.ts'
 
@@ -54,13 +54,13 @@ const RECORDS: [string, boolean][] = [
 
 for (const [name, want] of RECORDS) {
   t.test(`isRecordName: ${want ? 'yes' : 'no'} for "${name}"`, async (t) => {
-    t.equal(isRecordName(name), want)
+    t.equal(isMetadataName(name), want)
   })
 }
 
-t.test('recordedName: the archive that a record lies beside', async (t) => {
-  t.equal(recordedName('dir/a.tar.xz.json'), 'dir/a.tar.xz')
-  t.equal(recordedName(recordName('b.tar.xz')), 'b.tar.xz')
+t.test('recordedName: the archive that metadata lies beside', async (t) => {
+  t.equal(describedArchive('dir/a.tar.xz.json'), 'dir/a.tar.xz')
+  t.equal(describedArchive(metadataName('b.tar.xz')), 'b.tar.xz')
 })
 
 t.test('incrementName: an archive too, beside that in full', async (t) => {
@@ -69,7 +69,7 @@ t.test('incrementName: an archive too, beside that in full', async (t) => {
 })
 
 t.test('recordName: lies beside the archive', async (t) => {
-  t.equal(recordName('dir/a.tar.xz'), 'dir/a.tar.xz.json')
+  t.equal(metadataName('dir/a.tar.xz'), 'dir/a.tar.xz.json')
 })
 
 t.test('checkNameClashes: names both references and the file', async (t) => {

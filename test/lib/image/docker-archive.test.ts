@@ -6,7 +6,7 @@ import {
   layerDigest,
   readImages,
   type ArchivedImage,
-  type RequiredLayer,
+  type ExternalLayer,
 } from '../../../lib/image/docker-archive.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
 import { dockerArchive, type ArchiveOptions } from '../../fixtures/archive-builder.ts'
@@ -231,7 +231,7 @@ for (const layout of LAYOUTS) {
     layout,
     edit: without(path),
   }).archive
-  const read = (layer: RequiredLayer): ArchivedImage[] => readImages(digest(increment).tar, [layer])
+  const read = (layer: ExternalLayer): ArchivedImage[] => readImages(digest(increment).tar, [layer])
 
   t.test(`readImages: ${layout}: a layer that it requires is taken as said`, async (t) => {
     t.strictSame(read(required), imagesOf(built.archive))
@@ -239,7 +239,7 @@ for (const layout of LAYOUTS) {
   })
 
   t.test(`readImages: ${layout}: requires the right layer at the right place`, async (t) => {
-    const wrong: [Partial<RequiredLayer>, string][] = [
+    const wrong: [Partial<ExternalLayer>, string][] = [
       [{ digest: sha256('other') }, `got ${sha256('other')}, want sha256:`],
       [{ path: 'else/layer.tar' }, `"${path}" is missing in the tar`],
     ]

@@ -6,13 +6,13 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 
-import { startChild, withChildren, type Child } from '../../../lib/io/child.ts'
+import { startChild, withChildren, type Task } from '../../../lib/io/child.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
 
 /** A shell, whose failure is told with what it said. */
-function shell(script: string, name = 'sh'): Child {
+function shell(script: string, name = 'sh'): Task {
   return startChild('sh', ['-c', script], {
-    explain: (stderr) => new ToolError('ENGINE_FAILED', `${name}: ${stderr}`),
+    toError: (stderr) => new ToolError('ENGINE_FAILED', `${name}: ${stderr}`),
   })
 }
 
@@ -28,7 +28,7 @@ t.test('startChild: bytes go in and come out', async (t) => {
 t.test('startChild: arguments are handed over as they are', async (t) => {
   const args = ['$HOME', 'a b', '*', '']
   const child = startChild('printf', ['<%s>', ...args], {
-    explain: () => new ToolError('BUSY', ''),
+    toError: () => new ToolError('BUSY', ''),
   })
   t.equal(await text(child.stdout), '<$HOME><a b><*><>')
   await child.exited
@@ -60,7 +60,7 @@ t.test('exited: only the end of a long stderr is kept', async (t) => {
 
 t.test('exited: a program that is not there', async (t) => {
   const child = startChild('no-such-program', [], {
-    explain: (why) => new ToolError('NO_ENGINE', why),
+    toError: (why) => new ToolError('NO_ENGINE', why),
   })
   await t.rejects(child.exited, { code: 'NO_ENGINE', message: 'spawn no-such-program ENOENT' })
 })
@@ -130,7 +130,7 @@ t.test('withChildren: does not wait for output that the work leaves behind', asy
 t.test('inherit: its output goes to stderr, stdout is empty', async (t) => {
   const child = startChild('true', [], {
     stdout: 'inherit',
-    explain: () => new ToolError('BUSY', ''),
+    toError: () => new ToolError('BUSY', ''),
   })
   t.equal(await text(child.stdout), '')
   await child.exited
@@ -273,7 +273,7 @@ t.test('startChild, ask: there is no room for one more process', async (t) => {
     const { startChild } = await import(process.env.CHILD)
     const { ask } = await import(process.env.CHILD.replace('child.ts', 'ask.ts'))
     execFileSync('prlimit', ['--nproc=1', '--pid', String(process.pid)])
-    const child = startChild('true', [], { explain: (stderr) => new Error('explained: ' + stderr) })
+    const child = startChild('true', [], { toError: (stderr) => new Error('explained: ' + stderr) })
     for (const failing of [child.exited, ask('true', [])]) {
       console.log(await failing.catch(({ code, message, hint }) => [code, message, hint].join('|')))
     }
@@ -298,7 +298,7 @@ t.test('startChild: what Node throws for is how the child fails', async (t) => {
       },
     },
   )
-  const child = mocked.startChild('sh', [], { explain: () => new ToolError('ENGINE_FAILED', '') })
+  const child = mocked.startChild('sh', [], { toError: () => new ToolError('ENGINE_FAILED', '') })
   await t.rejects(child.exited, { code: 'NO_MEMORY', message: 'start "sh": spawn ENOMEM' })
   t.equal(await text(child.stdout), '')
   child.kill()
@@ -311,7 +311,7 @@ t.test('startChild: no descriptor is left for its pipes', async (t) => {
     const { startChild } = await import(process.env.CHILD)
     const taken = []
     try { for (;;) taken.push(openSync('/dev/null')) } catch {}
-    const child = startChild('true', [], { explain: (stderr) => new Error('explained: ' + stderr) })
+    const child = startChild('true', [], { toError: (stderr) => new Error('explained: ' + stderr) })
     const failure = await child.exited.catch((error) => error)
     taken.forEach(closeSync)
     child.kill()

@@ -7,15 +7,15 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
-import { ask } from '../../../lib/io/run-command.ts'
-import { startChild, type Child } from '../../../lib/io/child.ts'
+import { runCommand } from '../../../lib/io/run-command.ts'
+import { startChild, type Task } from '../../../lib/io/child.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
 import { leadGroup, signalGroups } from '../../../lib/io/process-group.ts'
 import { until } from '../../fixtures/workbench.ts'
 
-function shell(script: string): Child {
+function shell(script: string): Task {
   return startChild('bash', ['-c', script], {
-    explain: (stderr) => new ToolError('ENGINE_FAILED', stderr),
+    toError: (stderr) => new ToolError('ENGINE_FAILED', stderr),
   })
 }
 
@@ -98,7 +98,7 @@ t.test('ask: a signal ends what a program has started, which holds its pipes', a
   const file = join(t.testdir({}), 'pid')
   const stop = new AbortController()
   const script = `(sleep 300; true) & echo $BASHPID >${file}; wait`
-  const answer = ask('bash', ['-c', script], stop.signal)
+  const answer = runCommand('bash', ['-c', script], stop.signal)
   // The shell makes the file before it writes to it.
   await until('the program', async () => existsSync(file) && readFileSync(file).length > 0)
   stop.abort()
@@ -110,7 +110,7 @@ t.test('ask: a signal does not wait for what left the group', async (t) => {
   const dir = t.testdir({})
   const stop = new AbortController()
   const escaped = `echo $$ >${dir}/pid; touch ${dir}/ready; exec sleep 300`
-  const answer = ask('bash', ['-c', `setsid sh -c '${escaped}' & wait`], stop.signal)
+  const answer = runCommand('bash', ['-c', `setsid sh -c '${escaped}' & wait`], stop.signal)
   await until('the program', async () => existsSync(join(dir, 'ready')))
   stop.abort()
   t.match(await answer, { exitCode: null })
@@ -118,7 +118,7 @@ t.test('ask: a signal does not wait for what left the group', async (t) => {
 })
 
 t.test('ask: told to stop before it began', async (t) => {
-  t.match(await ask('sleep', ['300'], AbortSignal.abort()), { exitCode: null })
+  t.match(await runCommand('sleep', ['300'], AbortSignal.abort()), { exitCode: null })
 })
 
 t.test('leadGroup: one that could not be started', async (t) => {

@@ -1,16 +1,16 @@
 import t from 'tap'
 
-import { NOT_FOUND, ask } from '../../../lib/io/run-command.ts'
+import { NOT_FOUND, runCommand } from '../../../lib/io/run-command.ts'
 
 t.test('ask: arguments arrive as they are', async (t) => {
   const args = ['a b', '$(x)', "'", '', '*', 'ü\n']
-  const { exitCode, stdout } = await ask('printf', ['%s|', ...args])
+  const { exitCode, stdout } = await runCommand('printf', ['%s|', ...args])
   t.equal(exitCode, 0)
   t.equal(stdout, args.map((arg) => `${arg}|`).join(''))
 })
 
 t.test('ask: what a program says when it fails', async (t) => {
-  t.match(await ask('sh', ['-c', 'echo out; echo err >&2; exit 3']), {
+  t.match(await runCommand('sh', ['-c', 'echo out; echo err >&2; exit 3']), {
     exitCode: 3,
     stdout: 'out\n',
     stderr: 'err\n',
@@ -18,11 +18,11 @@ t.test('ask: what a program says when it fails', async (t) => {
 })
 
 t.test('ask: a program that is not there', async (t) => {
-  t.equal((await ask('no-such-program', [])).exitCode, NOT_FOUND)
+  t.equal((await runCommand('no-such-program', [])).exitCode, NOT_FOUND)
 })
 
 t.test('ask: a signal ends the program', async (t) => {
-  const { exitCode } = await ask('sleep', ['60'], AbortSignal.timeout(100))
+  const { exitCode } = await runCommand('sleep', ['60'], AbortSignal.timeout(100))
   t.equal(exitCode, null)
 })
 
@@ -40,7 +40,7 @@ for (const env of OUTERMOST) {
     t.teardown(() => setVariables({ HOME, SHLVL, SSH_CLIENT, BASH_ENV }))
     const home = t.testdir({ '.bashrc': 'echo noise' })
     setVariables({ HOME: home, SHLVL: undefined, SSH_CLIENT: undefined, ...env })
-    t.equal((await ask('echo', ['answer'])).stdout, 'answer\n')
+    t.equal((await runCommand('echo', ['answer'])).stdout, 'answer\n')
   })
 }
 

@@ -38,7 +38,7 @@ for (const format of ['v7', 'ustar', 'gnu', 'pax']) {
     for (const chunkBytes of [1, 512, 65_536]) {
       t.equal(digest(bytes, { chunkBytes }).tar.contentMd5, want)
     }
-    t.equal(digest(bytes, { constant: true }).tar.contentMd5, want)
+    t.equal(digest(bytes, { normalize: true }).tar.contentMd5, want)
   })
 }
 
@@ -169,7 +169,7 @@ t.test('json: keeps no more than 32 MiB in all', async (t) => {
 
 for (const count of [100_000, 100_001]) {
   t.test(`members: ${count} of them are ${count > 100_000 ? 'too many' : 'kept'}`, async (t) => {
-    const digester = digestTar({ constant: false, md5: true })
+    const digester = digestTar({ normalize: false, md5: true })
     const header = tarHeader({ path: 'same' })
     for (let n = 0; n < count; n++) digester.write(Buffer.from(header))
     digester.write(tar([]))
@@ -189,9 +189,9 @@ const SAVED_TWICE = [
 ].map((owner) => tar(CONTENT.map((entry) => ({ ...entry, ...owner }))))
 
 for (const chunkBytes of [1, 511, 512, 513, 100_000]) {
-  t.test(`constant: two saves become the same, in chunks of ${chunkBytes} bytes`, async (t) => {
+  t.test(`normalize: two saves become the same, in chunks of ${chunkBytes} bytes`, async (t) => {
     const [first = Buffer.alloc(0), second] = SAVED_TWICE.map(
-      (bytes) => digest(bytes, { constant: true, chunkBytes }).out,
+      (bytes) => digest(bytes, { normalize: true, chunkBytes }).out,
     )
     t.ok(second?.equals(first))
     const listed = await sh('TZ=UTC tar tvf - --numeric-owner', { input: first })
@@ -207,8 +207,8 @@ for (const chunkBytes of [1, 511, 512, 513, 100_000]) {
   })
 }
 
-t.test('constant: not unless it was asked for', async (t) => {
-  for (const bytes of SAVED_TWICE) t.ok(digest(bytes, { constant: false }).out.equals(bytes))
+t.test('normalize: not unless it was asked for', async (t) => {
+  for (const bytes of SAVED_TWICE) t.ok(digest(bytes, { normalize: false }).out.equals(bytes))
 })
 
 // what differs, the tar, whether its content is that of one with `a` and `b` still
@@ -232,22 +232,22 @@ for (const [what, entries, isSame] of SAME_OR_NOT) {
 const MEMBERS: TarEntry[] = [
   { path: 'first', content: 'first' },
   { path: `out/${'n'.repeat(200)}`, content: '[1]', format: 'pax' },
-  { path: 'apart', content: 'x'.repeat(700) },
+  { path: 'own segment', content: 'x'.repeat(700) },
   { path: 'last', content: 'last' },
 ]
 
-for (const kind of ['left out', 'apart', 'together'] as const) {
+for (const kind of ['skipped', 'own segment', 'inline'] as const) {
   t.test(`treat: of a member that is ${kind}, all is told`, async (t) => {
     const told: DigestedMember[] = []
     const digester = digestTar({
-      constant: false,
+      normalize: false,
       md5: true,
-      treat: ({ path }) => (path.startsWith('out/') ? kind : 'together'),
+      treat: ({ path }) => (path.startsWith('out/') ? kind : 'inline'),
       onMember: (member) => told.push(member),
     })
     const out = digester.write(tar(MEMBERS)).map(({ bytes }) => Buffer.from(bytes))
     const { contentMd5, members, membersSha256, sizeBytes } = digester.end()
-    const left = tar(MEMBERS.filter(({ path }) => kind !== 'left out' || !path.startsWith('out/')))
+    const left = tar(MEMBERS.filter(({ path }) => kind !== 'skipped' || !path.startsWith('out/')))
     t.ok(Buffer.concat(out).equals(left))
     t.equal(contentMd5, await md5OfTar(left), 'the md5 of what is handed on')
     t.equal(membersSha256, digest(left).tar.membersSha256)
@@ -273,7 +273,7 @@ t.test('absent: the digest of a member whose content is not read is taken as sai
   ])
   for (const chunkBytes of [1, 512, bytes.length]) {
     const absent = new Map([[offsetBytes, known]])
-    const digester = digestTar({ constant: false, md5: false, absent })
+    const digester = digestTar({ normalize: false, md5: false, absent })
     const out = [...chunked(bytes, chunkBytes)].flatMap((chunk) =>
       digester.write(chunk).map((piece) => Buffer.from(piece.bytes)),
     )

@@ -1,9 +1,9 @@
 import t from 'tap'
 
-import { createTurns } from '../../../../lib/codec/xz/condition.ts'
+import { createCondition } from '../../../../lib/codec/xz/condition.ts'
 
 t.test('until: it holds already, or after a change', async (t) => {
-  const turns = createTurns()
+  const turns = createCondition()
   let count = 1
   const order: string[] = []
   await turns.until(() => count === 1)
@@ -21,7 +21,7 @@ t.test('until: it holds already, or after a change', async (t) => {
 })
 
 t.test('end: whoever waits fails, and whoever comes later', async (t) => {
-  const turns = createTurns()
+  const turns = createCondition()
   const waiting = turns.until(() => false)
   turns.end(new Error('over'))
   await t.rejects(waiting, { message: 'over' })

@@ -92,7 +92,7 @@ t.test('decode: blocks too large to be held, with a note', async (t) => {
   const [small, large] = [xz(SMALL), xz(bytes, '-0')]
   const archive = Buffer.concat([small, large, large, small])
   const notes: string[] = []
-  const how = { mostBlockBytes: 1024 ** 2, onSlow: (reason: string) => notes.push(reason) }
+  const how = { maxBlockBytes: 1024 ** 2, onDegraded: (reason: string) => notes.push(reason) }
   const got = await decode(join(t.testdir(), 'a.xz'), archive, how)
   t.ok(got.equals(Buffer.concat([SMALL, bytes, bytes, SMALL])))
   t.strictSame(notes, ['"a.xz" has a block of 10.5 MB: only one processor can decompress it'])
@@ -105,7 +105,7 @@ t.test('decode: blocks too large to be held, with a note', async (t) => {
 t.test('decode: all of it one block, with a note where that takes long', async (t) => {
   const bytes = Buffer.alloc(40 * 1024 ** 2)
   const notes: string[] = []
-  const how = { onSlow: (reason: string) => notes.push(reason) }
+  const how = { onDegraded: (reason: string) => notes.push(reason) }
   const [one, two] = [xz(bytes, '-0', '-T1'), xz(bytes, '-0', '-T2')]
   for (const archive of [xz(SMALL), two, Buffer.concat([one, one])]) {
     await decode(join(t.testdir(), 'a.xz'), archive, how)
@@ -224,8 +224,8 @@ t.test('decode: ended half way', async (t) => {
   const path = join(t.testdir(), 'a.xz')
   await writeFile(path, archive)
   const parts = [{ path, offsetBytes: 0, sizeBytes: archive.length }]
-  for (const mostBlockBytes of [undefined, 4096]) {
-    const child = startXzDecoder({ parts, threads: 2, mostBlockBytes })
+  for (const maxBlockBytes of [undefined, 4096]) {
+    const child = startXzDecoder({ parts, threads: 2, maxBlockBytes })
     const stop = new AbortController()
     child.stdout.once('data', () => stop.abort())
     const work = pipeline([archive.subarray(0, -1)], child.stdin)

@@ -145,8 +145,8 @@ t.test(`fuzz: ${DECODER_CASES} cases for the decoder, seed ${SEED}`, async (t) =
     if (!(await parse(bytes)).endsWith(' bytes') && random(10) > 0) continue
     done++
     const want = unxz(bytes)
-    const mostBlockBytes = random(2) === 0 ? undefined : 64
-    const got = await decode(path, bytes, { mostBlockBytes }).catch((error: unknown) => error)
+    const maxBlockBytes = random(2) === 0 ? undefined : 64
+    const got = await decode(path, bytes, { maxBlockBytes }).catch((error: unknown) => error)
     const name = bytes.toString('hex')
     if (Buffer.isBuffer(got)) {
       decoded++

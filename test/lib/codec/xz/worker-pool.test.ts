@@ -1,23 +1,23 @@
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 
-import { createTurns } from '../../../../lib/codec/xz/condition.ts'
+import { createCondition } from '../../../../lib/codec/xz/condition.ts'
 import type { BlockFault } from '../../../../lib/codec/xz/error.ts'
 import { createXzWorkers } from '../../../../lib/codec/xz/worker-pool.ts'
 
 t.test('takeOldest: nothing where no block was begun', async (t) => {
-  const workers = createXzWorkers(1, createTurns())
+  const workers = createXzWorkers(1, createCondition())
   t.equal(workers.open, 0)
   for await (const bytes of workers.takeOldest()) t.fail(`got ${bytes.length} bytes`)
   await workers.end()
 })
 
 t.test('write: what still comes for a block that failed is for nobody', async (t) => {
-  const turns = createTurns()
+  const turns = createCondition()
   const workers = createXzWorkers(1, turns)
   t.teardown(() => workers.end())
-  const explain = (fault: BlockFault) => new Error(`fault ${fault}`)
-  const block = await workers.begin({ sizeBytes: 10, isHuge: false, explain })
+  const toError = (fault: BlockFault) => new Error(`fault ${fault}`)
+  const block = await workers.begin({ sizeBytes: 10, isHuge: false, toError })
   await block.write(Buffer.from(new ArrayBuffer(1000)), false)
   await t.rejects(workers.takeOldest().next(), { message: /^fault \d+$/ })
   const more = Buffer.from(new ArrayBuffer(1000))
@@ -55,8 +55,8 @@ for (const [what, start, message] of THREADS) {
       '../../../../lib/codec/xz/worker-pool.ts',
       { 'node:worker_threads': { Worker: withoutText(start) } },
     )
-    const workers = mocked.createXzWorkers(1, createTurns())
-    await workers.begin({ sizeBytes: 10, isHuge: false, explain: () => new Error('fault') })
+    const workers = mocked.createXzWorkers(1, createCondition())
+    await workers.begin({ sizeBytes: 10, isHuge: false, toError: () => new Error('fault') })
     const error: unknown = await workers
       .takeOldest()
       .next()

@@ -13,8 +13,8 @@ import {
   type LoadTools,
   type LoadedArchive,
 } from '../../../../lib/commands/load/load-archive.ts'
-import type { LoadTurn } from '../../../../lib/commands/load/queue.ts'
-import { watchLayers } from '../../../../lib/engine/present-layers.ts'
+import type { LoadGate } from '../../../../lib/commands/load/queue.ts'
+import { watchLayers } from '../../../../lib/engine/existing-layers.ts'
 import { dockerArchive } from '../../../fixtures/archive-builder.ts'
 import { delivered, readers, write } from '../../../fixtures/archive-writing.ts'
 import { listen } from '../../../fixtures/daemon-socket.ts'
@@ -30,7 +30,7 @@ const [BASE = Buffer.alloc(0), TOP = Buffer.alloc(0)] = ['b', 't'].map((letter) 
 })
 const { archive: TAR } = dockerArchive({ layers: [BASE, TOP], tags: ['a:1'], layout: 'oci' })
 
-const AT_ONCE: LoadTurn = { before: [], wait: async () => {}, onSent: () => {} }
+const AT_ONCE: LoadGate = { before: [], wait: async () => {}, onSent: () => {} }
 
 // A client of no daemon: it tells of the layers in `layers`, and keeps what it
 // is given to load, but for the times that it shall fail.
@@ -63,7 +63,7 @@ interface Bench {
 const written = t.testdir({ base: {} })
 await write(join(written, 'base', 'a.tar.xz'), TAR)
 await write(join(written, 'a.tar.xz'), TAR)
-await write(join(written, 'a.tar.xz'), TAR, { leaveOut: delivered([BASE]) })
+await write(join(written, 'a.tar.xz'), TAR, { excluded: delivered([BASE]) })
 await sh('xz -dc a.tar.xz | xz -c0 > plain.tar.xz; sha256sum plain.tar.xz >>SHA256SUMS', {
   cwd: written,
 })
@@ -100,15 +100,15 @@ async function prepare(
       const archive = join(dir, name)
       const reading = { notify, signal, delivery: plainDelivery() }
       const options = { dir, threads: 2, bases: [], force: false, ...reading, ...more }
-      const { engine = GRAPH, present = watchLayers(engine), turn = AT_ONCE } = tools
-      const all = { engine, present, decompressors: readers(), options, turn }
+      const { engine = GRAPH, existing = watchLayers(engine), turn = AT_ONCE } = tools
+      const all = { engine, existing, decompressors: readers(), options, turn }
       const target = { archive, label: 'a:1' }
       const found = await findDelivered(target, options.delivery)
-      const { record } = found
+      const { metadata } = found
       const input = {
         target,
         delivered: found,
-        readBetween: record && createBetweenReader({ archive, record }, { ...all, ...options }),
+        readBetween: metadata && createBetweenReader({ archive, metadata }, { ...all, ...options }),
         checkUnknown: async () => {},
       }
       return loadArchive(input, all)
@@ -156,16 +156,16 @@ t.test('loadArchive: where its daemon is known, that gets what it needs all of',
   )
 })
 
-t.test('loadArchive: a record that tells of another size of the last layer', async (t) => {
+t.test('loadArchive: metadata that tells of another size of the last layer', async (t) => {
   const { load, got, dir } = await prepare(t, [])
   const path = join(dir, 'a.tar.xz.json')
-  const record = JSON.parse(await readFile(path, 'utf8'))
+  const metadata = JSON.parse(await readFile(path, 'utf8'))
   const isLayer = ({ layerDigest }: Segment): boolean => layerDigest !== undefined
-  const last = record.segments.findLastIndex(isLayer)
-  record.segments[last].tarSizeBytes -= 512
-  for (const later of record.segments.slice(last + 1)) later.tarOffsetBytes -= 512
-  record.tar.sizeBytes -= 512
-  await writeFile(path, JSON.stringify(record))
+  const last = metadata.segments.findLastIndex(isLayer)
+  metadata.segments[last].tarSizeBytes -= 512
+  for (const later of metadata.segments.slice(last + 1)) later.tarOffsetBytes -= 512
+  metadata.tar.sizeBytes -= 512
+  await writeFile(path, JSON.stringify(metadata))
   await sh('sha256sum a.tar.xz a.tar.xz.json >SHA256SUMS', { cwd: dir })
   await t.rejects(load('a.tar.xz'), { code: 'MISMATCH', message: /check size of the tar: got/ })
   t.strictSame(await got(), [], 'the engine was asked for nothing')
@@ -237,21 +237,21 @@ for (const [has, where, want] of INCREMENTS) {
 t.test('loadArchive: an increment whose base somebody else loaded meanwhile', async (t) => {
   const { dir, load, has, got } = await prepare(t, [])
   await rm(join(dir, 'a.tar.xz'))
-  const present = watchLayers(GRAPH)
-  t.strictSame([...(await present.list())], [])
+  const existing = watchLayers(GRAPH)
+  t.strictSame([...(await existing.list())], [])
   await has([BASE])
-  await load('a.increment.tar.xz', {}, { present })
+  await load('a.increment.tar.xz', {}, { existing })
   t.equal(layersIn((await got())[0]), 't')
 })
 
 t.test('loadArchive: after a layer was gone the engine is asked again', async (t) => {
   const { load, has, got } = await prepare(t, [BASE], { fail0: 'layer does not exist' })
-  const present = watchLayers(GRAPH)
-  t.strictSame([...(await present.list())], [sha256(BASE)])
+  const existing = watchLayers(GRAPH)
+  t.strictSame([...(await existing.list())], [sha256(BASE)])
   await has([])
-  await load('a.tar.xz', {}, { present })
+  await load('a.tar.xz', {}, { existing })
   t.equal(layersIn((await got())[1]), 'bt')
-  t.strictSame([...(await present.list())], [])
+  t.strictSame([...(await existing.list())], [])
 })
 
 t.test('loadArchive: a layer that is gone meanwhile: once more, in full', async (t) => {

@@ -1,5 +1,5 @@
 import {
-  beginAhead,
+  prefetch,
   createLoadQueue,
   type LoadOne,
   type LoadQueue,
@@ -165,7 +165,7 @@ const PROGRESS = { type: 'progress', label: 'progress', tarBytes: 1, archiveByte
 t.test('beginAhead: it begins at once, and goes on in its turn', async (t) => {
   const { context, heard } = listen()
   const steps: string[] = []
-  const ahead = beginAhead(context, async ({ notify }, { wait }) => {
+  const ahead = prefetch(context, async ({ notify }, { wait }) => {
     steps.push('begun')
     notify({ type: 'step', text: 'step' })
     notify(PROGRESS)
@@ -190,7 +190,7 @@ t.test('beginAhead: it begins at once, and goes on in its turn', async (t) => {
 
 t.test('beginAhead: what failed before its turn is to be done anew', async (t) => {
   const { context, heard } = listen()
-  const ahead = beginAhead(context, async ({ notify }) => {
+  const ahead = prefetch(context, async ({ notify }) => {
     notify({ type: 'warning', text: 'no good' })
     throw new Error('no')
   })
@@ -200,7 +200,7 @@ t.test('beginAhead: what failed before its turn is to be done anew', async (t) =
 })
 
 t.test('beginAhead: what fails in its turn has failed', async (t) => {
-  const ahead = beginAhead(listen().context, async (_, { wait }) => {
+  const ahead = prefetch(listen().context, async (_, { wait }) => {
     await wait()
     throw new Error('no')
   })
@@ -210,7 +210,7 @@ t.test('beginAhead: what fails in its turn has failed', async (t) => {
 t.test('beginAhead: it is ended, and its end awaited', async (t) => {
   const { context } = listen()
   let state = 'begun'
-  const ahead = beginAhead(context, async ({ signal }, { wait }) => {
+  const ahead = prefetch(context, async ({ signal }, { wait }) => {
     await t.rejects(wait(), interrupted())
     t.ok(signal.aborted)
     state = 'ended'
@@ -222,7 +222,7 @@ t.test('beginAhead: it is ended, and its end awaited', async (t) => {
 
 t.test('beginAhead: the end of the run is its end', async (t) => {
   const { context, stop } = listen()
-  const ahead = beginAhead(context, async ({ signal }, { wait }) => {
+  const ahead = prefetch(context, async ({ signal }, { wait }) => {
     await wait()
     return signal.aborted
   })

@@ -41,7 +41,7 @@ async function prepare(t: Test, archive = ARCHIVE): Promise<SendOptions> {
     archive: join(dir, 'a.tar.xz'),
     decompressors: readers(),
     threads: 2,
-    prove: async () => {},
+    verify: async () => {},
     onProgress: () => {},
     signal: new AbortController().signal,
   }
@@ -52,28 +52,28 @@ for (const compressor of [...COMPRESSORS, { name: 'builtin', version: '5.8.1' }]
   const decompressors = readers(compressor)
 
   t.test(
-    `sendArchive: ${compressor.name}: the daemon gets the tar, once it is proven`,
+    `sendArchive: ${compressor.name}: the daemon gets the tar, once it is verified`,
     async (t) => {
       const options = await prepare(t)
       const { load, got } = await startDaemon(t)
-      const proven: object[] = []
+      const verified: object[] = []
       const seen: number[] = []
-      const prove: SendOptions['prove'] = async (archive) => void proven.push(archive)
+      const verify: SendOptions['verify'] = async (archive) => void verified.push(archive)
       const onProgress = (bytes: number): void => void seen.push(bytes)
-      await sendArchive({ ...options, decompressors, prove, onProgress }, () => load)
+      await sendArchive({ ...options, decompressors, verify, onProgress }, () => load)
       t.ok((await got()).equals(BYTES))
-      t.strictSame(proven, [{ sizeBytes: ARCHIVE.length, sha256: hexOf(sha256(ARCHIVE)) }])
+      t.strictSame(verified, [{ sizeBytes: ARCHIVE.length, sha256: hexOf(sha256(ARCHIVE)) }])
       t.equal(seen.at(-1), ARCHIVE.length)
     },
   )
 
-  t.test(`sendArchive: ${compressor.name}: what is not proven has no end`, async (t) => {
+  t.test(`sendArchive: ${compressor.name}: what is not verified has no end`, async (t) => {
     const options = await prepare(t)
     const { load, got } = await startDaemon(t)
-    const prove = (): never => {
+    const verify = (): never => {
       throw new ToolError('MISMATCH', 'it was changed')
     }
-    const sending = sendArchive({ ...options, decompressors, prove }, () => load)
+    const sending = sendArchive({ ...options, decompressors, verify }, () => load)
     await t.rejects(sending, { code: 'MISMATCH' })
     await t.rejects(load.exited, { code: 'INTERRUPTED' })
     t.ok((await got()).length <= BYTES.length - MIB)

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import {
-  areApart,
+  areIndependent,
   checkLoaded,
   lookUpImages,
   notePlatform,
   tagLoaded,
 } from '../../../../lib/commands/load/tags.ts'
-import { watchLayers } from '../../../../lib/engine/present-layers.ts'
+import { watchLayers } from '../../../../lib/engine/existing-layers.ts'
 import { formatSettings } from '../../../../lib/image/settings.ts'
 import { GRAPH } from '../../../fixtures/graph-engine.ts'
 import { useScripts } from '../../../fixtures/programs-on-path.ts'
@@ -31,8 +31,8 @@ const IMAGES: [string, ReturnType<typeof image>[], boolean][] = [
 
 for (const [name, images, want] of IMAGES) {
   t.test(`areApart: ${name}`, async (t) => {
-    t.equal(areApart(images, [image('1', 'a:1')]), want)
-    t.equal(areApart([image('1', 'a:1')], images), want)
+    t.equal(areIndependent(images, [image('1', 'a:1')]), want)
+    t.equal(areIndependent([image('1', 'a:1')], images), want)
   })
 }
 
@@ -91,10 +91,10 @@ case "$*" in
   *) echo No such image >&2; exit 1 ;;
 esac`,
   })
-  const present = watchLayers(GRAPH)
+  const existing = watchLayers(GRAPH)
   let verified = 0
   const verify = async () => void verified++
-  const options = { present, dryRun: false, readImages: async () => [], verify }
+  const options = { existing, dryRun: false, readImages: async () => [], verify }
   const layers = [LAYER]
   const here = { ...image('1', 'a:1'), layers }
   const known = await lookUpImages(GRAPH, [here, { ...image('2', 'b:1'), layers }])

@@ -2,7 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord } from '../../../../lib/delivery/metadata.ts'
+import { formatMetadata } from '../../../../lib/delivery/metadata.ts'
 import {
   checkReplaced,
   removeReplaced,
@@ -43,12 +43,12 @@ async function check(dir: string, platform = 'linux/amd64', force = false): Prom
 }
 
 t.test('checkReplaced: the same image may be replaced, another one only by force', async (t) => {
-  const dir = t.testdir({ [RECORD_FILE]: formatRecord(SAMPLE_RECORD) })
+  const dir = t.testdir({ [RECORD_FILE]: formatMetadata(SAMPLE_RECORD) })
   t.strictSame(await check(dir), [])
   await t.rejects(check(dir, 'linux/arm64'), { code: 'WRONG_PLATFORM' })
   const [image] = SAMPLE_RECORD.images
   const images = image ? [{ ...image, reference: 'registry.example_tool:1.0' }] : []
-  await writeFile(join(dir, RECORD_FILE), formatRecord({ ...SAMPLE_RECORD, images }))
+  await writeFile(join(dir, RECORD_FILE), formatMetadata({ ...SAMPLE_RECORD, images }))
   await t.rejects(check(dir), { code: 'NAME_CLASH', message: /it holds "registry.example_tool:/ })
   t.strictSame(await check(dir, 'linux/arm64', true), [])
 })
@@ -90,7 +90,7 @@ const REPLACED = [
 for (const [what, force, notes, left] of REPLACED) {
   t.test(`removeReplaced: for an archive that may be anybody's ${what}`, async (t) => {
     const name = `${STEM}.tar.zst`
-    const dir = t.testdir({ [name]: 'a user’s own', [RECORD_FILE]: formatRecord(SAMPLE_RECORD) })
+    const dir = t.testdir({ [name]: 'a user’s own', [RECORD_FILE]: formatMetadata(SAMPLE_RECORD) })
     const archive = join(dir, `${STEM}.tar.xz`)
     const told = await removeReplaced(archive, SAMPLE, IMAGE, { ...OPTIONS, dir, force })
     t.match(told, notes)
@@ -106,7 +106,7 @@ t.test('checkReplaced: names that are too long: told where one is to be written'
   await t.rejects(checkReplaced(long, IMAGE, options), { code: 'ENAMETOOLONG' })
 })
 
-t.test('checkReplaced: a record that cannot be read is an error', async (t) => {
+t.test('checkReplaced: metadata that cannot be read is an error', async (t) => {
   const dir = t.testdir({})
   await mkdir(join(dir, RECORD_FILE))
   await t.rejects(check(dir), { code: 'BAD_FILE' })

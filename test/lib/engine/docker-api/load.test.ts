@@ -14,7 +14,7 @@ async function send({ socket }: LoadRequest, sizeBytes: number): Promise<void> {
   const stdout = await socket
   const child = startChild('head', ['-c', `${sizeBytes}`, '/dev/zero'], {
     stdout,
-    explain: (said) => new ToolError('COMPRESSOR_FAILED', said),
+    toError: (said) => new ToolError('COMPRESSOR_FAILED', said),
   })
   stdout.resume()
   await child.exited

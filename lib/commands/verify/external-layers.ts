@@ -1,37 +1,37 @@
 // The layers that an increment leaves to earlier archives: it is whole with them.
-import type { ArchiveRecord } from '../../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Decompressors } from '../../codec/programs.ts'
 import { readBaseLayers, type BaseOptions } from '../../delivery/layer-index.ts'
 import { planLoad } from '../../delivery/layer-plan.ts'
 import type { Progress, VerbContext } from '../../core/outcome.ts'
-import { proveLayers } from '../../archive/assembler.ts'
+import { verifyLayers } from '../../archive/assembler.ts'
 import type { Target } from '../targets.ts'
 
 /** Where the earlier archives are, and how to read them. */
-export interface ProveOptions extends BaseOptions, VerbContext {
+export interface VerifyExternalOptions extends BaseOptions, VerbContext {
   readonly threads: number | undefined
 }
 
 /**
- * @returns what was proven, and what was not at hand, a sentence each; nothing
+ * @returns what was verified, and what was not at hand, a sentence each; nothing
  *   for an archive in full
  * @throws MISMATCH, BAD_ARCHIVE for an earlier archive
  */
-export async function proveRequired(
+export async function verifyExternal(
   { archive, label }: Target,
-  record: ArchiveRecord | undefined,
+  metadata: ArchiveMetadata | undefined,
   decompressors: Decompressors,
-  options: ProveOptions,
+  options: VerifyExternalOptions,
 ): Promise<string[]> {
   const { threads, signal, notify } = options
-  if (!record?.requires) return []
-  const held = await readBaseLayers(archive, options)
-  const { putBack, missing } = planLoad(record, new Set(), held)
+  if (!metadata?.requires) return []
+  const indexed = await readBaseLayers(archive, options)
+  const { restored, missing } = planLoad(metadata, new Set(), indexed)
   const onProgress = (progress: Progress & { share: number }): void =>
     notify({ type: 'progress', label, ...progress })
-  const layers = putBack.map(({ layer }) => layer)
+  const layers = restored.map(({ layer }) => layer)
   if (layers.length > 0) {
-    await proveLayers(layers, { decompressors, threads, signal, onProgress })
+    await verifyLayers(layers, { decompressors, threads, signal, onProgress })
   }
   const notes = layers.length > 0 ? [`${layers.length} layers of earlier archives are whole`] : []
   if (missing.length === 0) return notes

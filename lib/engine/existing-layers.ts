@@ -7,7 +7,7 @@ import { listChains } from './lists.ts'
 import { takesParts, type Engine } from './engine.ts'
 
 /** The layers of an engine whose store takes an image without those that it has; of another none. */
-export interface PresentLayers {
+export interface ExistingLayers {
   /** @returns their chain IDs. @throws as {@link listChains} does */
   readonly list: () => Promise<ReadonlySet<string>>
   /** Tells of images that were loaded. */
@@ -16,10 +16,10 @@ export interface PresentLayers {
   readonly forget: () => void
 }
 
-const NONE: PresentLayers = { list: async () => new Set(), add() {}, forget() {} }
+const NONE: ExistingLayers = { list: async () => new Set(), add() {}, forget() {} }
 
 /** @returns the layers of an engine, which is asked when they are wanted */
-export function watchLayers(engine: Engine): PresentLayers {
+export function watchLayers(engine: Engine): ExistingLayers {
   if (!takesParts(engine)) return NONE
   let asked: Promise<Set<string>> | undefined
   const forget = (): void => {

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 
 import { chainIds } from '../../../lib/image/chain-id.ts'
 import type { ArchivedImage } from '../../../lib/image/docker-archive.ts'
-import { imageChains, watchLayers } from '../../../lib/engine/present-layers.ts'
+import { imageChains, watchLayers } from '../../../lib/engine/existing-layers.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 import { useScripts } from '../../fixtures/programs-on-path.ts'
 import { GRAPH } from '../../fixtures/graph-engine.ts'

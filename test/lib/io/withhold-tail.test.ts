@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import { ToolError } from '../../../lib/core/errors.ts'
-import { startChild, withChildren, type Child } from '../../../lib/io/child.ts'
-import { sendTar, holdBack } from '../../../lib/io/hold-back.ts'
+import { startChild, withChildren, type Task } from '../../../lib/io/child.ts'
+import { sendTar, withholdTail } from '../../../lib/io/withhold-tail.ts'
 import { pseudoRandom } from '../../fixtures/sample-layers.ts'
 import { chunked } from '../../fixtures/tar-builder.ts'
 
@@ -14,7 +14,7 @@ const INPUT = pseudoRandom('input', 3 * HELD)
 
 interface Held {
   readonly bytes: Buffer
-  /** What had been given when it was to be proven. */
+  /** What had been given when it was to be verified. */
   readonly before: number
 }
 
@@ -26,12 +26,12 @@ async function hold(sizeBytes: number, chunkBytes: number, error?: Error): Promi
   async function* chunks(): AsyncGenerator<Buffer> {
     yield* chunked(input, chunkBytes)
   }
-  const prove = async (): Promise<void> => {
+  const verify = async (): Promise<void> => {
     before = given
     if (error) throw error
   }
   try {
-    for await (const part of holdBack(chunks(), prove)) {
+    for await (const part of withholdTail(chunks(), verify)) {
       parts.push(part)
       given += part.length
     }
@@ -60,7 +60,7 @@ t.test('holdBack: one byte at a time', async (t) => {
   t.strictSame([bytes.length, before], [1000, 0])
 })
 
-t.test('holdBack: what is not proven is never given', async (t) => {
+t.test('holdBack: what is not verified is never given', async (t) => {
   for (const size of SIZES) {
     const { bytes, before } = await hold(size, 65_536, new Error('no'))
     t.equal(bytes.length, before)
@@ -73,16 +73,16 @@ t.test('holdBack: chunks of no bytes are no harm', async (t) => {
     yield* [Buffer.alloc(0), Buffer.from('a'), Buffer.alloc(0)]
   }
   const parts: Buffer[] = []
-  for await (const part of holdBack(chunks(), async () => {})) parts.push(part)
+  for await (const part of withholdTail(chunks(), async () => {})) parts.push(part)
   t.equal(Buffer.concat(parts).toString(), 'a')
 })
 
 const MIB = 1024 * 1024
 const NEVER = new AbortController().signal
 
-function start(script: string, ...args: string[]): Child {
+function start(script: string, ...args: string[]): Task {
   const child = startChild('sh', ['-c', script, 'sh', ...args], {
-    explain: (stderr) => new ToolError('ENGINE_FAILED', stderr),
+    toError: (stderr) => new ToolError('ENGINE_FAILED', stderr),
   })
   child.stdout.resume()
   return child
@@ -95,7 +95,7 @@ async function* tarChunks(sizeBytes: number, error?: Error): AsyncGenerator<Buff
 }
 
 for (const size of [0, 1, MIB, MIB + 1, 3 * MIB]) {
-  t.test(`sendTar: ${size} bytes that are proven`, async (t) => {
+  t.test(`sendTar: ${size} bytes that are verified`, async (t) => {
     const path = join(t.testdir({}), 'got')
     const engine = start('exec tee "$1"', path)
     await withChildren(
@@ -111,15 +111,15 @@ for (const size of [0, 1, MIB, MIB + 1, 3 * MIB]) {
 for (const size of [0, MIB, ...Array.from({ length: 12 }, (_, n) => MIB + 60_000 + n * 10_000)]) {
   const wrong = new ToolError('MISMATCH', 'it was changed')
   const proofs: [string, Error | undefined, () => Promise<void>][] = [
-    ['is not proven', undefined, () => Promise.reject(wrong)],
+    ['is not verified', undefined, () => Promise.reject(wrong)],
     ['breaks off', wrong, async () => {}],
   ]
-  for (const [what, error, prove] of proofs) {
+  for (const [what, error, verify] of proofs) {
     t.test(
       `sendTar: ${size} bytes of what ${what}: that is told, and the engine ended`,
       async (t) => {
         const engine = start('exec sleep 60')
-        const work = sendTar(tarChunks(size, error), engine, prove)
+        const work = sendTar(tarChunks(size, error), engine, verify)
         await t.rejects(withChildren([engine], NEVER, work), wrong)
         await t.rejects(engine.exited, { code: 'INTERRUPTED' })
       },

@@ -7,31 +7,31 @@ import type { WriteOptions } from '../../archive/writer.ts'
 import { deliveredLayers, type DeliveredLayer } from '../../delivery/delivered-layers.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import {
-  findReusable,
-  readRecords,
-  type FoundRecord,
+  findIndexed,
+  readAllMetadata,
+  type FoundMetadata,
   type ReuseOptions,
 } from '../../delivery/layer-index.ts'
 import type { ImageReference } from '../../image/reference.ts'
 import { sum } from '../sizes.ts'
 
 /** Where to look. */
-export interface KnownLayerOptions extends ReuseOptions {
-  /** Directories with the records of what was delivered: its layers are left out. */
+export interface CachedLayerOptions extends ReuseOptions {
+  /** Directories with the metadata of what was delivered: its layers are left out. */
   readonly since: readonly string[]
   /** Whether layers are stored uncompressed, whatever the engine has. */
   readonly recompress: boolean
 }
 
 /** @returns the layers that a save need not compress, or carry, again. */
-export async function findKnownLayers(
+export async function findCachedLayers(
   reference: ImageReference,
   image: EngineImage,
-  options: KnownLayerOptions,
-): Promise<Pick<WriteOptions, 'reuse' | 'leaveOut' | 'expected'>> {
-  const reuse = await findReusable(options)
-  const leaveOut = await findDelivered(reference, image, options)
-  return { reuse, leaveOut, expected: new Set(image.diffIds) }
+  options: CachedLayerOptions,
+): Promise<Pick<WriteOptions, 'reuse' | 'excluded' | 'expected'>> {
+  const reuse = await findIndexed(options)
+  const excluded = await findDelivered(reference, image, options)
+  return { reuse, excluded, expected: new Set(image.diffIds) }
 }
 
 /**
@@ -41,17 +41,17 @@ export async function findKnownLayers(
 export async function findDelivered(
   reference: ImageReference,
   image: EngineImage,
-  { dir, since, recompress }: Pick<KnownLayerOptions, 'dir' | 'since' | 'recompress'>,
+  { dir, since, recompress }: Pick<CachedLayerOptions, 'dir' | 'since' | 'recompress'>,
 ): Promise<ReadonlyMap<string, DeliveredLayer>> {
-  const found = await Promise.all(since.map((each) => readRecords(each)))
-  const records = found.flat().map(({ record }) => record)
-  // An increment may take the place of the one before it, here or where the records
+  const found = await Promise.all(since.map((each) => readAllMetadata(each)))
+  const all = found.flat().map(({ metadata }) => metadata)
+  // An increment may take the place of the one before it, here or where the metadata
   // are kept, and with it goes what that one carried.
   const replaced = archiveNames(reference).map(incrementName)
   const unknown = new Set<string>()
   const onBad = (_: string, archive: string): void => void unknown.add(basename(archive))
-  const here = since.length > 0 ? await readRecords(dir, onBad) : []
-  const delivered = deliveredLayers(records, image.diffIds, (layer) => {
+  const here = since.length > 0 ? await readAllMetadata(dir, onBad) : []
+  const delivered = deliveredLayers(all, image.diffIds, (layer) => {
     // Whether an archive with damaged metadata still has it, nobody knows.
     if (replaced.includes(layer.archive) || unknown.has(layer.archive)) return true
     return here.some((other) => hasLost(other, layer))
@@ -61,17 +61,17 @@ export async function findDelivered(
 }
 
 // An archive of that name lies here, and has been made anew without the layer.
-function hasLost({ record }: FoundRecord, { digest, archive }: DeliveredLayer): boolean {
-  if (record.archive.file !== archive) return false
-  return record.segments.every((segment) => segment.layerDigest !== digest)
+function hasLost({ metadata }: FoundMetadata, { digest, archive }: DeliveredLayer): boolean {
+  if (metadata.archive.file !== archive) return false
+  return metadata.segments.every((segment) => segment.layerDigest !== digest)
 }
 
 /** @returns about how many bytes of tar an image's archive has to hold. */
 export async function bytesToSave(
   reference: ImageReference,
   image: EngineImage,
-  options: KnownLayerOptions,
+  options: CachedLayerOptions,
 ): Promise<number> {
-  const leaveOut = await findDelivered(reference, image, options)
-  return Math.max(0, image.sizeBytes - sum([...leaveOut.values()]))
+  const excluded = await findDelivered(reference, image, options)
+  return Math.max(0, image.sizeBytes - sum([...excluded.values()]))
 }

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatRecord, type ArchiveRecord } from '../../../../lib/delivery/metadata.ts'
+import { formatMetadata, type ArchiveMetadata } from '../../../../lib/delivery/metadata.ts'
 import { parseReference } from '../../../../lib/image/reference.ts'
-import { findDelivered } from '../../../../lib/commands/save/known-layers.ts'
+import { findDelivered } from '../../../../lib/commands/save/cached-layers.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../../fixtures/sample-record.ts'
 
@@ -16,8 +16,8 @@ const IMAGE = {
   sizeBytes: 10240,
 }
 
-/** The record of an archive of one layer, which lies in it or not. */
-function recordOf(file: string, holds: boolean): ArchiveRecord {
+/** The metadata of an archive of one layer, which lies in it or not. */
+function recordOf(file: string, holds: boolean): ArchiveMetadata {
   const [image] = SAMPLE_RECORD.images
   const [segment] = SAMPLE_RECORD.segments
   if (!image || !segment) throw new Error('the sample has no image, or no segment')
@@ -30,20 +30,20 @@ function recordOf(file: string, holds: boolean): ArchiveRecord {
   }
 }
 
-// what lies in the carry directory, whether the layer counts as delivered
-const HERE: [string, ArchiveRecord[], boolean][] = [
+// what lies in the delivery, whether the layer counts as delivered
+const HERE: [string, ArchiveMetadata[], boolean][] = [
   ['nothing', [], true],
   ['another archive', [recordOf('b-1.tar.xz', false)], true],
   ['the archive that carried it', [recordOf('a-1.tar.xz', true)], true],
   ['that archive, made anew without it', [recordOf('a-1.tar.xz', false)], false],
 ]
 
-for (const [what, records, isDelivered] of HERE) {
-  t.test(`findDelivered: ${what} in the carry directory`, async (t) => {
-    const filesOf = (of: readonly ArchiveRecord[]) =>
-      Object.fromEntries(of.map((record) => [`${record.archive.file}.json`, formatRecord(record)]))
+for (const [what, metadata, isDelivered] of HERE) {
+  t.test(`findDelivered: ${what} in the delivery`, async (t) => {
+    const filesOf = (of: readonly ArchiveMetadata[]) =>
+      Object.fromEntries(of.map((each) => [`${each.archive.file}.json`, formatMetadata(each)]))
     const dir = t.testdir({
-      carry: filesOf(records),
+      carry: filesOf(metadata),
       delivered: filesOf([recordOf('a-1.tar.xz', true)]),
     })
     const found = await findDelivered(parseReference('c:1'), IMAGE, {
@@ -60,7 +60,7 @@ t.test(
   async (t) => {
     const dir = t.testdir({
       carry: { 'a-1.tar.xz.json': '{' },
-      delivered: { 'a-1.tar.xz.json': formatRecord(recordOf('a-1.tar.xz', true)) },
+      delivered: { 'a-1.tar.xz.json': formatMetadata(recordOf('a-1.tar.xz', true)) },
     })
     const found = await findDelivered(parseReference('c:1'), IMAGE, {
       dir: join(dir, 'carry'),

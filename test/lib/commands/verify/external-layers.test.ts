@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import type { Notice } from '../../../../lib/core/outcome.ts'
-import { proveRequired } from '../../../../lib/commands/verify/required-layers.ts'
+import { verifyExternal } from '../../../../lib/commands/verify/external-layers.ts'
 import { readers } from '../../../fixtures/archive-writing.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
 import { plainDelivery } from '../../../fixtures/plain-delivery.ts'
@@ -15,7 +15,7 @@ const LAYER = { digest: sha256('a'), sizeBytes: 10, path: 'a/layer.tar', archive
 t.test('proveRequired: what is not at hand, and what is there and cannot be used', async (t) => {
   const dir = t.testdir({ 'bad.tar.xz.json': '{}' })
   const notices: Notice[] = []
-  const notes = await proveRequired(
+  const notes = await verifyExternal(
     { archive: join(dir, 'increment.tar.xz'), label: 'increment' },
     { ...SAMPLE_RECORD, requires: [LAYER, { ...LAYER, digest: sha256('b') }] },
     readers(),
@@ -29,6 +29,6 @@ t.test('proveRequired: nothing where nothing is required', async (t) => {
   const target = { archive: join(t.testdir(), 'a.tar.xz'), label: 'a' }
   const notify = (notice: Notice) => t.fail(JSON.stringify(notice))
   const options = { ...GIVEN, dir: t.testdir(), notify }
-  t.strictSame(await proveRequired(target, SAMPLE_RECORD, readers(), options), [])
-  t.strictSame(await proveRequired(target, undefined, readers(), options), [])
+  t.strictSame(await verifyExternal(target, SAMPLE_RECORD, readers(), options), [])
+  t.strictSame(await verifyExternal(target, undefined, readers(), options), [])
 })

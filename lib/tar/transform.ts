@@ -3,19 +3,19 @@
 // left out.
 import { ToolError } from '../core/errors.ts'
 import { PieceCollector, type TarPiece } from './pieces.ts'
-import { MAKE_AGAIN, TarWalker, type TarListener, type TarMember } from './parser.ts'
+import { MAKE_AGAIN, TarParser, type TarListener, type TarMember } from './parser.ts'
 
 /**
  * How a member is handed on: `together` with what is around it; its content
  * `apart`, in pieces of its own; `left out`, neither header nor content; or
  * `absent`, where its content is not in the bytes that are read either.
  */
-export type Treatment = 'together' | 'apart' | 'left out' | 'absent'
+export type Treatment = 'inline' | 'own segment' | 'skipped' | 'external'
 
 /** How a tar is walked. */
 export interface ScanOptions {
   /** Whether times and owners are set to constants. */
-  readonly constant: boolean
+  readonly normalize: boolean
   /** How to hand on a member; without it all are handed on together. */
   readonly treat?: ((member: TarMember) => Treatment) | undefined
   /** Whether bytes are handed on up to the end that the tar names only. */
@@ -31,13 +31,13 @@ export interface TarVisitor extends Pick<TarListener, 'content' | 'memberEnd'> {
 const NOTHING = Buffer.alloc(0)
 
 /** A walk over one tar. */
-export class TarScanner {
-  readonly #walker: TarWalker
+export class TarTransform {
+  readonly #walker: TarParser
   #pieces = new PieceCollector(NOTHING)
   /** Headers of long names, until it is known whether their member is left out. */
   #kept: Buffer[] = []
   /** What becomes of a header and what belongs to it, but for content apart. */
-  #fate: 'handed on' | 'kept' | 'dropped' = 'handed on'
+  #action: 'handed on' | 'kept' | 'dropped' = 'handed on'
   #apart: TarMember | undefined
   #partial: Buffer = NOTHING
   #trailingBytes = 0
@@ -47,26 +47,26 @@ export class TarScanner {
    * @param visitor - told of each member
    * @param options - how to walk
    */
-  constructor(visitor: TarVisitor, { constant, treat, toEnd = false }: ScanOptions) {
+  constructor(visitor: TarVisitor, { normalize, treat, toEnd = false }: ScanOptions) {
     this.#toEnd = toEnd
     const listener: TarListener = {
       meta: (of) => {
         this.#apart = undefined
-        this.#fate = treat && of === 'next' ? 'kept' : 'handed on'
+        this.#action = treat && of === 'next' ? 'kept' : 'handed on'
       },
       member: (member) => {
-        const treatment = treat?.(member) ?? 'together'
+        const treatment = treat?.(member) ?? 'inline'
         this.#treat(member, treatment)
         visitor.member(member)
-        return treatment !== 'absent'
+        return treatment !== 'external'
       },
       content: (bytes) => visitor.content(bytes),
       memberEnd: () => visitor.memberEnd(),
       zeros: () => {
-        this.#fate = 'handed on'
+        this.#action = 'handed on'
       },
     }
-    this.#walker = new TarWalker(listener, constant)
+    this.#walker = new TarParser(listener, normalize)
   }
 
   /**
@@ -115,17 +115,17 @@ export class TarScanner {
   }
 
   #handOn(bytes: Buffer, from: number, to: number): void {
-    if (this.#fate === 'kept') this.#kept.push(Buffer.from(bytes.subarray(from, to)))
-    if (this.#fate !== 'handed on') return
+    if (this.#action === 'kept') this.#kept.push(Buffer.from(bytes.subarray(from, to)))
+    if (this.#action !== 'handed on') return
     if (this.#kept.length > 0) this.#pieces.addKept(this.#kept)
     this.#kept = []
     this.#pieces.add(from, to, this.#walker.inContent ? this.#apart : undefined)
   }
 
   #treat(member: TarMember, treatment: Treatment): void {
-    const isDropped = treatment === 'left out' || treatment === 'absent'
-    this.#fate = isDropped ? 'dropped' : 'handed on'
-    this.#apart = treatment === 'apart' ? member : undefined
+    const isDropped = treatment === 'skipped' || treatment === 'external'
+    this.#action = isDropped ? 'dropped' : 'handed on'
+    this.#apart = treatment === 'own segment' ? member : undefined
     if (isDropped) this.#kept = []
   }
 }

@@ -4,10 +4,10 @@ import t, { type Test } from 'tap'
 
 import type { Notice } from '../../../../lib/core/outcome.ts'
 import {
-  readSides,
-  type ReadSides,
-  type SideTools,
-} from '../../../../lib/commands/verify/both-sides.ts'
+  readInputs,
+  type ReadInputs,
+  type InputTools,
+} from '../../../../lib/commands/verify/inputs.ts'
 import { readers, write } from '../../../fixtures/archive-writing.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
 import { wrapCommand } from '../../../fixtures/faults.ts'
@@ -34,7 +34,7 @@ async function prepare(
   ends = 'exit 0',
 ): Promise<{
   archive: string
-  read: () => Promise<ReadSides>
+  read: () => Promise<ReadInputs>
   saves: () => Promise<number>
   notices: Notice[]
 }> {
@@ -48,17 +48,22 @@ async function prepare(
   t.teardown(() => (process.env['PATH'] = before))
   const notices: Notice[] = []
   const notify = (notice: Notice): void => void notices.push(notice)
-  const tools: SideTools = {
+  const tools: InputTools = {
     engine: GRAPH,
     decompressors: readers(),
     options: { threads: 2, notify, signal: new AbortController().signal },
     laysOutDifferently: false,
   }
-  const original = { name: 'a:1', image: IMAGE }
-  const side = { target: { archive, label: 'a:1' }, archiveBytes: 1, record: undefined, original }
+  const engineTar = { name: 'a:1', image: IMAGE }
+  const side = {
+    target: { archive, label: 'a:1' },
+    archiveBytes: 1,
+    metadata: undefined,
+    engineTar,
+  }
   return {
     archive,
-    read: () => readSides(side, tools),
+    read: () => readInputs(side, tools),
     saves: async () => (await readFile(join(dir, 'log'), 'utf8')).length,
     notices,
   }

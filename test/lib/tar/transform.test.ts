@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { TarScanner, type Treatment } from '../../../lib/tar/scanner.ts'
+import { TarTransform, type Treatment } from '../../../lib/tar/transform.ts'
 import type { TarMember } from '../../../lib/tar/parser.ts'
 import { sh } from '../../fixtures/run.ts'
 import { chunked, padding, tar, tarHeader, type TarEntry } from '../../fixtures/tar-builder.ts'
@@ -18,7 +18,7 @@ function scan(bytes: Buffer, chunkBytes = bytes.length): Scan {
   const members: Scan['members'] = []
   let content: Buffer[] = []
   let member: TarMember | undefined
-  const scanner = new TarScanner(
+  const scanner = new TarTransform(
     {
       member: (found) => (member = found),
       content: (part) => content.push(Buffer.from(part)),
@@ -28,7 +28,7 @@ function scan(bytes: Buffer, chunkBytes = bytes.length): Scan {
         content = []
       },
     },
-    { constant: false },
+    { normalize: false },
   )
   const out = [...chunked(Buffer.from(bytes), chunkBytes)].flatMap((chunk) =>
     scanner.write(chunk).map((piece) => piece.bytes),
@@ -75,9 +75,9 @@ for (const chunkBytes of [1, 511, 512, 513, 1024, MIXED.length]) {
 }
 
 t.test('write: what is handed on lags by less than a block', async (t) => {
-  const scanner = new TarScanner(
+  const scanner = new TarTransform(
     { member: () => {}, content: () => {}, memberEnd: () => {} },
-    { constant: false },
+    { normalize: false },
   )
   let lag = 0
   let most = 0
@@ -92,9 +92,9 @@ t.test('write: what is handed on lags by less than a block', async (t) => {
 
 t.test('write: a chunk may be used again once its bytes were handed on', async (t) => {
   const paths: string[] = []
-  const scanner = new TarScanner(
+  const scanner = new TarTransform(
     { member: ({ path }) => paths.push(path), content: () => {}, memberEnd: () => {} },
-    { constant: false },
+    { normalize: false },
   )
   const reused = Buffer.alloc(100)
   for (const chunk of chunked(MIXED, reused.length)) {
@@ -212,7 +212,7 @@ t.test('write: an own size stands over that of the header, for one member only',
 })
 
 // What becomes of a member stands in its name; every kind of header before it.
-const KINDS: Treatment[] = ['together', 'apart', 'left out', 'absent']
+const KINDS: Treatment[] = ['inline', 'own segment', 'skipped', 'external']
 const FORMATS: Partial<TarEntry>[] = [
   {},
   { format: 'pax', mtime: 1.5 },
@@ -230,14 +230,14 @@ const TREATED = FORMATS.flatMap((format, n) =>
 )
 
 function kindOf({ path }: { readonly path: string }): Treatment {
-  return KINDS.find((kind) => path.startsWith(`${kind}/`)) ?? 'together'
+  return KINDS.find((kind) => path.startsWith(`${kind}/`)) ?? 'inline'
 }
 
 /** What is read: members that are absent lack their content. */
 const PARTIAL = Buffer.concat([
   ...TREATED.map((entry) => {
     const content = Buffer.from(entry.content ?? '')
-    if (kindOf(entry) !== 'absent') return tar([entry], { end: false })
+    if (kindOf(entry) !== 'external') return tar([entry], { end: false })
     return Buffer.concat([
       tarHeader({ sizeBytes: content.length, ...entry }),
       padding(content.length),
@@ -246,7 +246,7 @@ const PARTIAL = Buffer.concat([
   tar([]),
 ])
 const ALL = tar(TREATED)
-const LEFT = tar(TREATED.filter((entry) => ['together', 'apart'].includes(kindOf(entry))))
+const LEFT = tar(TREATED.filter((entry) => ['inline', 'own segment'].includes(kindOf(entry))))
 
 for (const chunkBytes of [1, 7, 511, 512, 513, 1024, 4096, PARTIAL.length]) {
   t.test(`treat: what is handed on of members, chunks of ${chunkBytes} bytes`, async (t) => {
@@ -258,7 +258,7 @@ for (const chunkBytes of [1, 7, 511, 512, 513, 1024, 4096, PARTIAL.length]) {
       content: (bytes: Buffer) => collect(contents, seen.at(-1)?.path, bytes),
       memberEnd: () => {},
     }
-    const scanner = new TarScanner(visitor, { constant: false, treat: kindOf })
+    const scanner = new TarTransform(visitor, { normalize: false, treat: kindOf })
     const pieces = [...chunked(Buffer.from(PARTIAL), chunkBytes)].flatMap((chunk) =>
       scanner.write(chunk).map(({ bytes, member }) => ({ bytes: Buffer.from(bytes), member })),
     )
@@ -271,13 +271,13 @@ for (const chunkBytes of [1, 7, 511, 512, 513, 1024, 4096, PARTIAL.length]) {
     for (const entry of TREATED) {
       const content = Buffer.from(entry.content ?? '')
       const kind = kindOf(entry)
-      const isApart = kind === 'apart' && content.length > 0
+      const isApart = kind === 'own segment' && content.length > 0
       t.strictSame(
         joined(apart, entry.path),
         isApart ? content : undefined,
         entry.path.slice(0, 20),
       )
-      const isSeen = kind !== 'absent' && content.length > 0
+      const isSeen = kind !== 'external' && content.length > 0
       t.strictSame(joined(contents, entry.path), isSeen ? content : undefined)
     }
     t.strictSame(
@@ -308,9 +308,9 @@ t.test('treat: what belongs to no member is handed on', async (t) => {
   const end = Buffer.concat([tar([]), Buffer.alloc(700, 'x')])
   const bytes = Buffer.concat([global, tar([{ path: 'a', content: 'x' }], { end: false }), end])
   for (const chunkBytes of [1, 513, bytes.length]) {
-    const scanner = new TarScanner(
+    const scanner = new TarTransform(
       { member: () => {}, content: () => {}, memberEnd: () => {} },
-      { constant: false, treat: () => 'left out' },
+      { normalize: false, treat: () => 'skipped' },
     )
     const out = [...chunked(Buffer.from(bytes), chunkBytes)].flatMap((chunk) =>
       scanner.write(chunk).map((piece) => Buffer.from(piece.bytes)),
@@ -328,9 +328,9 @@ t.test('treat: sparse members of GNU tar, left out with their maps', async (t) =
     const path = join(dir, 'sparse.tar')
     await sh(`tar -cSf ${path} --hole-detection=raw ${options} holes after`, { cwd: dir })
     const bytes = await readWhole(path)
-    const scanner = new TarScanner(
+    const scanner = new TarTransform(
       { member: () => {}, content: () => {}, memberEnd: () => {} },
-      { constant: false, treat: ({ sparse }) => (sparse ? 'left out' : 'together') },
+      { normalize: false, treat: ({ sparse }) => (sparse ? 'skipped' : 'inline') },
     )
     const out = [...chunked(bytes, 700)].flatMap((chunk) =>
       scanner.write(chunk).map((piece) => Buffer.from(piece.bytes)),
@@ -346,13 +346,13 @@ for (const entry of [{ base256: true }, { format: 'pax' }] as const) {
   t.test(`write: a member above 8 GiB, ${JSON.stringify(entry)}`, async (t) => {
     const seen: [string, number][] = []
     let contentBytes = 0
-    const scanner = new TarScanner(
+    const scanner = new TarTransform(
       {
         member: ({ path, sizeBytes }) => seen.push([path, sizeBytes]),
         content: (bytes) => (contentBytes += bytes.length),
         memberEnd: () => {},
       },
-      { constant: false },
+      { normalize: false },
     )
     const header = tarHeader({ path: 'huge', sizeBytes: HUGE_BYTES, ...entry })
     scanner.write(header)
@@ -437,16 +437,16 @@ t.test('treat: a global header after a member apart is not its content', async (
   global.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
   const content = Buffer.alloc(1024, 'a')
   const bytes = Buffer.concat([
-    tarHeader({ path: 'apart', sizeBytes: content.length }),
+    tarHeader({ path: 'own segment', sizeBytes: content.length }),
     content,
     global,
     Buffer.from('13 comment=x\n'),
     padding(13),
     tar([{ path: 'last', content: 'x' }]),
   ])
-  const scanner = new TarScanner(
+  const scanner = new TarTransform(
     { member: () => {}, content: () => {}, memberEnd: () => {} },
-    { constant: false, treat: ({ path }) => (path === 'apart' ? 'apart' : 'together') },
+    { normalize: false, treat: ({ path }) => (path === 'own segment' ? 'own segment' : 'inline') },
   )
   const pieces = scanner.write(Buffer.from(bytes))
   scanner.end()

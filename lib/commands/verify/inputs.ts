@@ -1,26 +1,26 @@
 // The two sides of a verification, read at the same time: the archive, and the
 // engine's own image where it is checked against that.
 import { readArchive, type ReadArchive } from '../../archive/reader.ts'
-import type { ArchiveRecord } from '../../delivery/metadata.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Decompressors } from '../../codec/programs.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { hasSameContent, hasSameImages } from './compare.ts'
-import { digestEngineImage, type EngineDigest, type Original } from './engine-image.ts'
+import { digestEngineImage, type EngineDigest, type EngineTar } from './engine-image.ts'
 import type { VerbContext } from '../../core/outcome.ts'
 import type { Target } from '../targets.ts'
 
 /** What is verified. */
-export interface Side {
+export interface Input {
   readonly target: Target
   /** Size of its archive. */
   readonly archiveBytes: number
-  readonly record: ArchiveRecord | undefined
+  readonly metadata: ArchiveMetadata | undefined
   /** The engine's image, where it has it. */
-  readonly original: Original | undefined
+  readonly engineTar: EngineTar | undefined
 }
 
 /** What both sides are read with. */
-export interface SideTools {
+export interface InputTools {
   readonly engine: Engine | undefined
   readonly decompressors: Decompressors
   readonly options: VerbContext & { readonly threads: number | undefined }
@@ -29,7 +29,7 @@ export interface SideTools {
 }
 
 /** What both sides were found to be. */
-export interface ReadSides {
+export interface ReadInputs {
   readonly read: ReadArchive
   /** Of the engine's image; undefined where the archive has several. */
   readonly digest: EngineDigest | undefined
@@ -39,18 +39,18 @@ export interface ReadSides {
  * @returns what each is; of the engine's side, the content md5 only where that is not the archive's
  * @throws what {@link readArchive} and {@link digestEngineImage} throw
  */
-export async function readSides(side: Side, tools: SideTools): Promise<ReadSides> {
+export async function readInputs(side: Input, tools: InputTools): Promise<ReadInputs> {
   const { engine, options } = tools
-  const { original, record } = side
+  const { engineTar, metadata } = side
   // What fails first ends the other: nobody waits for 40 GB to hear of byte 3.
   const failed = new AbortController()
   const signal = AbortSignal.any([options.signal, failed.signal])
-  const leftOut = new Set(record?.requires?.map(({ path }) => path))
+  const excluded = new Set(metadata?.requires?.map(({ path }) => path))
   // What compress_tars read has a tar's own bytes.
-  const digestOriginal = async (md5: boolean): Promise<EngineDigest | undefined> =>
-    engine && original && digestEngineImage(engine, original, leftOut, md5, signal)
-  const reading = readSide(side, tools, signal)
-  const digesting = digestOriginal(tools.laysOutDifferently)
+  const digestBeside = async (md5: boolean): Promise<EngineDigest | undefined> =>
+    engine && engineTar && digestEngineImage(engine, engineTar, excluded, md5, signal)
+  const reading = readInput(side, tools, signal)
+  const digesting = digestBeside(tools.laysOutDifferently)
   try {
     const [read, found] = await Promise.all([reading, digesting])
     const digest = read.images.length > 1 ? undefined : found
@@ -60,7 +60,7 @@ export async function readSides(side: Side, tools: SideTools): Promise<ReadSides
     tools.laysOutDifferently = hasSameImages(read, digest)
     const text = `the content differs: the engine saves "${side.target.label}" again, for its md5`
     options.notify({ type: 'remark', text })
-    return { read, digest: await digestOriginal(true) }
+    return { read, digest: await digestBeside(true) }
   } catch (error) {
     failed.abort()
     await Promise.allSettled([reading, digesting])
@@ -68,9 +68,9 @@ export async function readSides(side: Side, tools: SideTools): Promise<ReadSides
   }
 }
 
-function readSide(
-  { target, archiveBytes, record }: Side,
-  { decompressors, options: { threads, notify } }: SideTools,
+function readInput(
+  { target, archiveBytes, metadata }: Input,
+  { decompressors, options: { threads, notify } }: InputTools,
   signal: AbortSignal,
 ): Promise<ReadArchive> {
   return readArchive({
@@ -79,10 +79,10 @@ function readSide(
     threads,
     md5: true,
     // What is no image may hold anything compressed.
-    verifyLayers: record?.images.length !== 0,
-    tarBytes: record?.tar.sizeBytes,
-    segments: record?.segments,
-    requires: record?.requires,
+    verifyLayers: metadata?.images.length !== 0,
+    tarBytes: metadata?.tar.sizeBytes,
+    segments: metadata?.segments,
+    requires: metadata?.requires,
     signal,
     onProgress: (progress) => {
       const share = progress.archiveBytes / archiveBytes
