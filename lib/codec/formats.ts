@@ -26,7 +26,7 @@ export const ENDINGS: Readonly<Record<Codec, string>> = { xz: '.tar.xz', zstd: '
 const PLAIN_WINDOW_LOG = 27
 
 const XZ_LEVELS = { min: 0, max: 9, standard: 6 }
-// As small as is at min eight times as fast as xz (test/bench/zst-bench.ts).
+// As small as is at least eight times as fast as xz (test/bench/zst-bench.ts).
 const ZSTD_LEVELS = { min: 1, max: 19, standard: 8 }
 
 /**
