@@ -14,15 +14,15 @@ again as it is.
   --format FORMAT    xz or zst (default: xz)
   --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 8)
   --long N           zst: look back over 2^N bytes, 10 to 31 (default: 27)
-  --compressor NAME  pixz, xz, zstd or builtin (default: the best there is)
+  --compressor NAME  pixz, xz, zstd or builtin (default: auto)
   --threads N        processors to use (default: all)
   --verify-layers    check compressed layers against the image's config
-  --force            do again what is up to date
-  --forget NAME      take an image or tar out again, only that (repeatable)
-  --dry-run          only say what would be done
+  --force            redo finished archives
+  --forget NAME      remove an image or tar, only that (repeatable)
+  --dry-run          show the plan, change nothing
   --json             print one JSON object for each tar
-  -h, --help         print this
-  --version          print the version
+  -h, --help         show this help
+  --version          show the version
 
   compress_tars --dir /mnt/stick
   compress_tars pytorch.tar

@@ -11,17 +11,17 @@ images_list.txt; without that list, all archives of the delivery.
 
   --list FILE        the images, one a line (default: images_list.txt in DIR)
   --dir DIR          where the archives are (default: the current directory)
-  --sums-sha256 HEX  what sha256sum SHA256SUMS has to say of that in DIR
-  --unlisted         take also files that SHA256SUMS does not list
+  --sums-sha256 HEX  the sha256 that SHA256SUMS in DIR must have
+  --unlisted         accept files that SHA256SUMS does not list
   --base DIR         earlier archives, for layers increments lack (repeatable)
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
-  --compressor NAME  pixz, xz, zstd or builtin (default: the fastest there is)
-  --force            load what the engine has already
-  --dry-run          only say what would be done
+  --compressor NAME  pixz, xz, zstd or builtin (default: auto)
+  --force            load images again that the engine has
+  --dry-run          show the plan, change nothing
   --json             print one JSON object for each archive
-  -h, --help         print this
-  --version          print the version
+  -h, --help         show this help
+  --version          show the version
 
   load_compressed_tars --dir /mnt/stick
   load_compressed_tars nvcr.io/nvidia/pytorch:24.05-py3

@@ -13,21 +13,21 @@ each into one archive, and writes its metadata and SHA256SUMS beside it.
   --format FORMAT    xz or zst (default: xz)
   --level N          0 to 9 for xz (default: 6), 1 to 19 for zst (default: 8)
   --long N           zst: look back over 2^N bytes, 10 to 31 (default: 27)
-  --compressor NAME  pixz, xz, zstd or builtin (default: the best there is)
+  --compressor NAME  pixz, xz, zstd or builtin (default: auto)
   --platform OS/ARCH the platform to pull, for instance linux/arm64
   --no-pull          save the images as they are on this machine
   --recompress       store compressed layers (containerd store) as plain tars
   --verify-layers    check compressed layers against the image's config
   --reuse DIR        more archives to take layers from (repeatable)
-  --since DIR        leave out what archives saved in DIR carry (repeatable)
+  --since DIR        exclude layers that archives in DIR carry (repeatable)
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
-  --force            do again what is up to date
-  --forget IMAGE     take an image out again, and do nothing else (repeatable)
-  --dry-run          only say what would be done
+  --force            redo finished images
+  --forget IMAGE     remove an image from the delivery, only that (repeatable)
+  --dry-run          show the plan, change nothing
   --json             print one JSON object for each image
-  -h, --help         print this
-  --version          print the version
+  -h, --help         show this help
+  --version          show the version
 
   save_compressed_tars --dir /mnt/stick
   save_compressed_tars --platform linux/arm64 nvcr.io/nvidia/pytorch:24.05-py3

@@ -11,18 +11,18 @@ of images_list.txt; without that list, all archives of the delivery.
 
   --list [FILE]      the images, one a line; without FILE: show what DIR holds
   --dir DIR          where the archives are (default: the current directory)
-  --sums-sha256 HEX  what sha256sum SHA256SUMS has to say of that in DIR
-  --unlisted         take also files that SHA256SUMS does not list
+  --sums-sha256 HEX  the sha256 that SHA256SUMS in DIR must have
+  --unlisted         accept files that SHA256SUMS does not list
   --against WHAT     engine or record (default: engine if it has the image)
   --base DIR         earlier archives, for layers increments lack (repeatable)
   --quick            only check the sha256 of each archive
   --engine NAME      docker, podman or nerdctl (default: the first on PATH)
   --threads N        processors to use (default: all)
-  --compressor NAME  pixz, xz, zstd or builtin (default: the fastest there is)
-  --dry-run          only say what would be done
+  --compressor NAME  pixz, xz, zstd or builtin (default: auto)
+  --dry-run          show the plan, change nothing
   --json             print one JSON object for each archive
-  -h, --help         print this
-  --version          print the version
+  -h, --help         show this help
+  --version          show the version
 
   verify_checksums --dir /mnt/stick
   verify_checksums --against record nvcr.io_nvidia_pytorch-24.05-py3.tar.xz

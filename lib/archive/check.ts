@@ -87,7 +87,7 @@ export function checkListed(sha256: string, listed: string | undefined): void {
 /** @throws NO_RECORD for an increment, which means nothing without one */
 export function checkNotIncrement(action: string, archive: string): void {
   if (!isIncrementName(archive)) return
-  throw new ToolError('NO_RECORD', `${action} "${archive}": there is no metadata beside it`, {
+  throw new ToolError('NO_RECORD', `${action} "${archive}": no metadata beside it`, {
     hint: 'an increment needs its metadata to say what it lacks: copy its .json as well',
   })
 }

@@ -24,7 +24,7 @@ export interface ReadArchive {
   /** The sha256 of the segments that were asked for. */
   readonly segments: readonly string[]
   readonly tar: TarDigest
-  /** The images in it, each whole; none where its tar is no saved image. */
+  /** The images in it, each whole; none where its tar is not a saved image. */
   readonly images: readonly ArchivedImage[]
 }
 

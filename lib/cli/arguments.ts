@@ -14,7 +14,7 @@ export interface Arguments {
   text(name: string): string | undefined
   /** @returns the values of one that is repeatable, in the order that they were given in. */
   texts(name: string): readonly string[]
-  /** @throws USAGE where it is no sha256 in hex. @returns it in lower case */
+  /** @throws USAGE where it is not a sha256 in hex. @returns it in lower case */
   sha256(name: string): string | undefined
   /** @throws USAGE where it is no whole number in the range. */
   number(name: string, min: number, max: number): number | undefined
@@ -108,7 +108,7 @@ function isGivenEmpty(name: string, argv: readonly string[]): boolean {
 const GIVEN = /^--(?<negated>no-)?(?<name>[^=]+)(?<value>=.*)?$/s
 
 function unknown(arg: string): ToolError {
-  return usageError(`there is no option "${arg}"`)
+  return usageError(`unknown option "${arg}"`)
 }
 
 interface Option {

@@ -101,12 +101,12 @@ async function listTars({ dir, notify }: CompressOptions): Promise<string[]> {
     // Whoever filled the directory may have it lead to any file of the machine.
     const why = entry.isSymbolicLink()
       ? 'it is a symbolic link; name it to compress what it leads to'
-      : 'it is no file'
+      : 'not a file'
     notify({ type: 'warning', text: `"${join(dir, entry.name)}" is passed over: ${why}` })
   }
   const tars = found.filter((entry) => entry.isFile()).map(({ name }) => join(dir, name))
   if (tars.length > 0) return tars
-  throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no *.tar`, {
+  throw new ToolError('NO_ARCHIVE', `no *.tar files in "${dir}"`, {
     hint: 'name the tars, or their directory with --dir',
   })
 }
@@ -168,8 +168,8 @@ async function statTar(tar: string): Promise<{ size: number; modified: string | 
   const found = await stat(tar).catch(ignoreNotFound)
   const refuse = (code: ErrorCode, why: string, hint: string): ToolError =>
     new ToolError(code, `compress "${tar}": ${why}`, { hint })
-  if (!found) throw refuse('NO_ARCHIVE', 'there is no such file', 'check its name')
-  if (!found.isFile()) throw refuse('NO_ARCHIVE', 'it is no file', 'name the tar itself')
+  if (!found) throw refuse('NO_ARCHIVE', 'file not found', 'check its name')
+  if (!found.isFile()) throw refuse('NO_ARCHIVE', 'not a file', 'name the tar itself')
   // In the name of an archive, its metadata refuse them: a backslash might lead to
   // another directory.
   const name = basename(tar)
@@ -235,6 +235,6 @@ function result(
   metadata: ArchiveMetadata,
   notes: readonly string[] = [],
 ): Result {
-  const no = metadata.images.length === 0 ? ['it is no saved image: it cannot be loaded'] : []
+  const no = metadata.images.length === 0 ? ['not a saved image: it cannot be loaded'] : []
   return { result: what, ...archiveSizes(metadata), notes: [...no, ...notes] }
 }

@@ -51,8 +51,8 @@ export async function findDelivered(target: Target, delivery: Delivery): Promise
 }
 
 function missingMetadata(archive: string): ToolError {
-  const why = 'it is not there, though SHA256SUMS lists it'
-  return new ToolError('NO_RECORD', `check "${basename(metadataName(archive))}": ${why}`, {
+  const name = basename(metadataName(archive))
+  return new ToolError('NO_RECORD', `"${name}" is missing: SHA256SUMS lists it`, {
     hint: 'copy it again from where it was made',
   })
 }

@@ -28,7 +28,7 @@ export async function* inventory(options: InventoryOptions): AsyncGenerator<Outc
   const names = await listArchives(dir)
   const missing = await findMissingOf({ names: [], dir }, delivery)
   if (names.length + missing.length === 0) {
-    throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
+    throw new ToolError('NO_ARCHIVE', `no archives in "${dir}"`, {
       hint: 'name the delivery with --dir',
     })
   }

@@ -120,7 +120,7 @@ function lostFile({ name, doubt }: LostFile): MissingFile {
   const again = 'copy it again from where it was made'
   const error = new ToolError(
     isMetadata ? 'NO_RECORD' : 'NO_ARCHIVE',
-    `check "${name}": it is not there, though SHA256SUMS lists it`,
+    `"${name}" is missing: SHA256SUMS lists it`,
     {
       hint: isOurs
         ? `${again}; what is not wanted any more, take out with --forget when saving`
@@ -132,7 +132,7 @@ function lostFile({ name, doubt }: LostFile): MissingFile {
 
 function loneMetadata(name: string): MissingFile {
   const archive = describedArchive(name)
-  const error = new ToolError('NO_ARCHIVE', `check "${name}": its archive is not there`, {
+  const error = new ToolError('NO_ARCHIVE', `archive of "${name}" is missing`, {
     hint: `copy "${archive}" again from where it was made, or remove the metadata as well`,
   })
   return { name, archive, error }

@@ -99,7 +99,7 @@ export async function findTargets(
       }),
     )
   }
-  throw new ToolError('NO_ARCHIVE', `look into "${dir}": there is no archive`, {
+  throw new ToolError('NO_ARCHIVE', `no archives in "${dir}"`, {
     hint: 'name the delivery with --dir',
   })
 }
@@ -123,12 +123,12 @@ export async function findTargetsOf(
 
 /**
  * @returns the archive's size in bytes
- * @throws NO_ARCHIVE where it is not there, BAD_FILE where it is no regular file
+ * @throws NO_ARCHIVE where it is not there, BAD_FILE where it is not a regular file
  */
 export async function checkExists({ archive, label }: Target): Promise<number> {
   const found = await lookAtFile(archive)
   if (found) return found.size
-  throw new ToolError('NO_ARCHIVE', `read "${label}": there is no "${archive}"`, {
+  throw new ToolError('NO_ARCHIVE', `read "${label}": "${archive}" not found`, {
     hint: 'name its directory with --dir, or make it with save_compressed_tars',
   })
 }
@@ -287,9 +287,13 @@ async function readList(named: string | undefined): Promise<ReadList> {
     readPipes,
   })
   if (!found) {
-    throw new ToolError('BAD_LIST', `read the list: there is no "${file}"`, {
-      hint: `write one image reference a line into ${LIST_NAME}, or name a list with --list`,
-    })
+    throw new ToolError(
+      'BAD_LIST',
+      named === undefined ? `${LIST_NAME} not found in this directory` : `"${file}" not found`,
+      {
+        hint: `write one image reference a line into ${LIST_NAME}, or name a list with --list`,
+      },
+    )
   }
   const { bytes } = found
   return { bytes, references: parseImageList(bytes.toString('utf8'), file) }

@@ -130,7 +130,7 @@ export async function toOutcome(
 function unexplained(error: ToolError): ToolError {
   const cause = toToolError(error.cause)
   if (cause && !isInterruption(cause)) return cause
-  return new ToolError('IO_FAILED', 'it was ended before it was done, and nothing tells why', {
+  return new ToolError('IO_FAILED', 'it ended early, for no known reason', {
     hint: 'try it again',
     cause: error,
   })

@@ -20,7 +20,7 @@ import { MAX_LIST_BYTES, readSmallFile, sha256Of, type SmallFile } from '../io/s
 export async function placeList(dir: string, list: Buffer): Promise<string | undefined> {
   const path = join(dir, LIST_NAME)
   const found = await readHere(path)
-  if (found instanceof ToolError) return `${found.message}: it is no list of the delivery`
+  if (found instanceof ToolError) return `${found.message}: it is not a list of the delivery`
   const isSame = found?.bytes.equals(list)
   if (found && !isSame && !(await isListed(dir, found))) {
     return `"${path}" is another list, or was changed by hand: it stays. ${takenUntil(path)}`

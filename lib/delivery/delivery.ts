@@ -141,7 +141,7 @@ function notListed(file: string): ToolError {
   const isList = basename(file) === LIST_NAME
   return new ToolError('NOT_LISTED', `check "${file}": SHA256SUMS beside it does not list it`, {
     hint: isList
-      ? 'it is no part of the delivery: name your own list with --list, or take it with --unlisted'
-      : 'it is no part of the delivery: remove it, or take it all the same with --unlisted',
+      ? 'it is not part of the delivery: name your own list with --list, or take it with --unlisted'
+      : 'it is not part of the delivery: remove it, or take it all the same with --unlisted',
   })
 }

@@ -37,7 +37,7 @@ import {
 export async function checkDirectory(dir: string): Promise<void> {
   const found = await stat(dir).catch(ignoreNotFound)
   if (found?.isDirectory()) return
-  throw new ToolError('NO_DIRECTORY', `open "${dir}": there is no such directory`, {
+  throw new ToolError('NO_DIRECTORY', `directory not found: "${dir}"`, {
     hint: 'check its name, mount the disk, or make it with mkdir',
   })
 }

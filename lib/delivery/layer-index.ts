@@ -44,7 +44,7 @@ export async function readAllMetadata(
 ): Promise<FoundMetadata[]> {
   const names = await readdir(dir).catch((cause: unknown) => {
     if (!isNotFound(cause)) throw cause
-    throw new ToolError('NO_DIRECTORY', `open "${dir}": there is no such directory`, {
+    throw new ToolError('NO_DIRECTORY', `directory not found: "${dir}"`, {
       hint: 'check its name, or mount the disk',
       cause,
     })

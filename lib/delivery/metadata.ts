@@ -19,15 +19,15 @@ const MAX_SEGMENTS = 10_000
 // As long as the name of a file may be.
 const MAX_NAME_BYTES = 255
 
-const Digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
-const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is no sha256'))
-const Md5 = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is no md5'))
-const Bytes = v.pipe(v.number(), v.safeInteger('is no size'), v.minValue(0, 'is no size'))
+const Digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is not a sha256 digest'))
+const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not a sha256'))
+const Md5 = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not an md5'))
+const Bytes = v.pipe(v.number(), v.safeInteger('is not a size'), v.minValue(0, 'is not a size'))
 const FileName = v.pipe(
   v.string(),
   v.check(
     (name) => !/[/\\\0]|^\.{0,2}$/.test(name),
-    'is no plain file name: metadata names nothing outside its directory',
+    'is not a plain file name: metadata names nothing outside its directory',
   ),
   v.check((name) => Buffer.byteLength(name) <= MAX_NAME_BYTES, 'is longer than a name can be'),
   v.check((name) => !hasControls(name), 'has control characters'),
@@ -41,7 +41,7 @@ const Time = Word(TIME)
 const Version = Word(/^[\w.+~ -]{0,64}$/)
 const tooMany = 'are too many'
 
-const Reference = v.pipe(v.string(), v.check(isReference, 'is no image reference'))
+const Reference = v.pipe(v.string(), v.check(isReference, 'is not a valid image name'))
 
 const Image = v.object({
   reference: v.exactOptional(Reference),
@@ -76,7 +76,7 @@ const Segment = v.object({
 const ExternalLayerSchema = v.object({
   digest: Digest,
   sizeBytes: Bytes,
-  path: v.pipe(v.string(), v.check(isPlainPath, 'is no path inside a tar')),
+  path: v.pipe(v.string(), v.check(isPlainPath, 'is not a path inside a tar')),
   archive: FileName,
 })
 
@@ -87,7 +87,7 @@ const Metadata = v.object({
     file: FileName,
     sizeBytes: Bytes,
     sha256: Sha256,
-    codec: v.picklist(CODECS, 'is no codec that is known here'),
+    codec: v.picklist(CODECS, 'is not a codec that is known here'),
     level: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(22)),
     windowLog: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(10), v.maxValue(31))),
     compressor: v.object({ name: Version, version: Version }),
@@ -197,7 +197,7 @@ function parseJson(text: string, file: string): unknown {
   try {
     if (!hasTooManyParts(Buffer.from(text))) return JSON.parse(text)
   } catch {
-    throw badMetadata(file, 'it is no JSON')
+    throw badMetadata(file, 'not JSON')
   }
   throw badMetadata(file, 'it has more parts than metadata have')
 }

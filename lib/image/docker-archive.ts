@@ -72,7 +72,7 @@ const Manifest = v.array(
   }),
 )
 const First = v.looseTuple([v.looseObject({ Config: v.string() })])
-const DiffId = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256 digest'))
+const DiffId = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is not a sha256 digest'))
 const Config = v.object({
   os: v.nullish(v.string(), ''),
   architecture: v.nullish(v.string(), ''),
@@ -97,7 +97,7 @@ export interface ExternalLayer {
  * @param tar - a tar read to its end
  * @param external - layers that it lacks, taken to be what they are said to be
  * @returns the images that its `manifest.json` names, in that order; none
- *   where it has no such member, or one of another kind: then it is no saved image
+ *   where it has no such member, or one of another kind: then not a saved image
  * @throws BAD_IMAGE where anything of an image is missing or has another digest
  * @see https://github.com/moby/docker-image-spec/blob/main/v1.2.md
  */

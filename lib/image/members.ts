@@ -38,7 +38,7 @@ export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: Digeste
   checkParts(member)
   const json = parseJson(member)
   if (json === undefined) {
-    const why = 'it is no JSON, or larger than it may be'
+    const why = 'not JSON, or larger than it may be'
     throw new ToolError('BAD_IMAGE', `read "${member.path}" of the image: ${why}`)
   }
   const parsed = v.safeParse(schema, json)

@@ -50,7 +50,7 @@ export function readReference(text: string): ImageReference | ToolError {
   if (!name || name.length > 255 || !isHost(host) || isImageId(text)) {
     return new ToolError(
       'BAD_REFERENCE',
-      `"${visible(withoutCredentials(text), MAX_SHOWN)}" is no image reference`,
+      `not a valid image name: "${visible(withoutCredentials(text), MAX_SHOWN)}"`,
       {
         hint: hint(text),
       },
@@ -68,7 +68,7 @@ export function readReference(text: string): ImageReference | ToolError {
 
 function tooLong(text: string): ToolError {
   const shown = withoutCredentials(text.slice(0, 16 * MAX_LENGTH)).slice(0, MAX_SHOWN)
-  const message = `"${visible(shown)}…" is no image reference: got ${text.length} characters, want at most ${MAX_LENGTH}`
+  const message = `not a valid image name: "${visible(shown)}…": got ${text.length} characters, want at most ${MAX_LENGTH}`
   return new ToolError('BAD_REFERENCE', message, { hint: hint('') })
 }
 

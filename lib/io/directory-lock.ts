@@ -174,7 +174,7 @@ async function busy(path: string, { holder, isFile }: FoundLock): Promise<ToolEr
   const dir = dirname(path)
   const free = `it is free ${FREE_AFTER_MS / 1000} s after its run ended`
   if (!isFile) {
-    return new ToolError('BUSY', `write to "${dir}": "${path}" is no plain file`, {
+    return new ToolError('BUSY', `write to "${dir}": "${path}" is not a plain file`, {
       hint: 'it has the name of the lock of this directory: remove it',
     })
   }

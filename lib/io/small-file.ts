@@ -32,7 +32,7 @@ export interface SmallFileOptions {
 
 /**
  * @returns the file, or undefined if there is none
- * @throws BAD_FILE if it is no regular file, or larger than `maxBytes`; and what the system says
+ * @throws BAD_FILE if it is not a regular file, or larger than `maxBytes`; and what the system says
  */
 export async function readSmallFile(
   path: string,

@@ -116,7 +116,7 @@ export class TarParser {
     const isMeta = META_TYPES.has(header.type)
     const sizeBytes = (isMeta ? undefined : this.#overrides.sizeBytes) ?? header.sizeBytes
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
-      throw brokenTarError(this.#atBytes, 'a size that is no number')
+      throw brokenTarError(this.#atBytes, 'a size that is not a number')
     }
     this.#contentLeft = sizeBytes
     this.#paddingLeft = (BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES

@@ -93,13 +93,13 @@ t.test('metadata: of a tar that is no image has none, and load refuses it', asyn
   const dir = t.testdir()
   await writeFile(join(dir, 'notes.tar'), tar([GREETING]))
   const [compressed] = await compress(dir)
-  t.match(compressed?.notes, ['it is no saved image: it cannot be loaded'])
+  t.match(compressed?.notes, ['not a saved image: it cannot be loaded'])
   t.strictSame((await recordOf(dir, 'notes.tar.xz')).images, [])
   t.match(await bench.ask('verify_checksums', dir), [{ result: 'verified' }])
   const [loaded] = await bench.ask('load_compressed_tars', dir)
   t.match(loaded, {
     result: 'failed',
-    error: { code: 'BAD_IMAGE', message: 'load "notes.tar.xz": its tar is no saved image' },
+    error: { code: 'BAD_IMAGE', message: 'load "notes.tar.xz": its tar is not a saved image' },
   })
 })
 

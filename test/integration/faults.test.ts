@@ -297,7 +297,7 @@ const LOADS: readonly [name: string, script: string, error: string][] = [
   [
     'calls it a success and loads nothing',
     'cat >/dev/null; exit 0',
-    `load "${image.reference}": the engine does not have it after all`,
+    `load "${image.reference}": the engine does not have it after the load`,
   ],
 ]
 
@@ -335,7 +335,7 @@ const LOADING_DAEMONS: readonly [name: string, act: Act, error: string][] = [
       await buffer(load)
       answer.end('{"stream":"Loaded image"}')
     },
-    `load "${image.reference}": the engine does not have it after all`,
+    `load "${image.reference}": the engine does not have it after the load`,
   ],
 ]
 

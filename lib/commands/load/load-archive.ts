@@ -185,7 +185,7 @@ async function loadWhole(
     notify({ type: 'progress', label, ...progress, share: progress.archiveBytes / sizeBytes })
   }
   if (!metadata) {
-    const text = `"${archive}" has no metadata: it is whole by its own digests, but not verified to be what was saved`
+    const text = `"${archive}" has no metadata: internally consistent, origin unverified`
     notify({ type: 'warning', text })
   }
   const expected = { segments: metadata?.segments, tarBytes: metadata?.tar.sizeBytes }
@@ -201,7 +201,7 @@ async function loadWhole(
 
 /** @returns the error of an archive that cannot be loaded. */
 export function noImage(label: string): ToolError {
-  return new ToolError('BAD_IMAGE', `load "${label}": its tar is no saved image`, {
+  return new ToolError('BAD_IMAGE', `load "${label}": its tar is not a saved image`, {
     hint: 'unpack it with: xz -dc ARCHIVE | tar x (zstd -dc for .tar.zst)',
   })
 }

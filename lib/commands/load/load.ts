@@ -134,7 +134,7 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
     told.push(...notePlatform(engine, images), ...noteOtherNames(target, { images }))
   }
   const loaded = await loadArchive({ target, delivered, readBetween, checkUnknown }, context)
-  const notes = metadata ? told : ['it has no metadata to verify it by', ...told]
+  const notes = metadata ? told : ['no metadata: internally consistent, origin unverified', ...told]
   for (const image of loaded.images) {
     notes.push(...(await checkLoaded(engine, image, known, readImages)))
   }

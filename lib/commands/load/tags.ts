@@ -189,5 +189,5 @@ function otherImage(
 }
 
 function notThere(name: string): ToolError {
-  return new ToolError('MISMATCH', `load "${name}": the engine does not have it after all`)
+  return new ToolError('MISMATCH', `load "${name}": the engine does not have it after the load`)
 }

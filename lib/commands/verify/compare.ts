@@ -53,7 +53,7 @@ function configDigests({ images }: Images): string {
 
 function nothingToCompare({ images }: ReadArchive): string {
   if (images.length === 0)
-    return 'it is no saved image: only the check sums of the compression were checked'
+    return 'not a saved image: only the check sums of the compression were checked'
   const why = images.length > 1 ? 'it holds several images' : 'no image to compare it with'
   return `${why}: only its own digests of config and layers were checked`
 }

@@ -178,7 +178,7 @@ function checkMetadataWanted(
     })
   }
   if (against === 'record' && !metadata) {
-    throw new ToolError('NO_RECORD', `verify "${target.label}": there is no metadata beside it`, {
+    throw new ToolError('NO_RECORD', `verify "${target.label}": no metadata beside it`, {
       hint: 'leave out --against to check what can be verified by the archive alone',
     })
   }

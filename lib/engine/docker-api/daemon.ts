@@ -87,5 +87,5 @@ export function describeFailure(error: unknown): string {
 
 /** @returns the failure of an answer that is none. */
 export function notHttp(why: string): string {
-  return `the answer of the daemon is no HTTP: ${why}`
+  return `the answer of the daemon is not HTTP: ${why}`
 }

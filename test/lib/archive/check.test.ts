@@ -159,7 +159,7 @@ t.test('checkNotIncrement: an increment means nothing without its metadata', asy
   for (const archive of ['a.increment.tar.xz', 'a.increment.tar.zst']) {
     t.throws(() => checkNotIncrement('load', archive), {
       code: 'NO_RECORD',
-      message: `load "${archive}": there is no metadata beside it`,
+      message: `load "${archive}": no metadata beside it`,
     })
   }
 })

@@ -226,7 +226,7 @@ for (const [layout, isNamed] of NAMED) {
 }
 
 for (const isLeftOut of [false, true]) {
-  const title = isLeftOut ? 'skipped' : 'reused'
+  const title = isLeftOut ? 'left out' : 'reused'
   t.test(`writeArchive: layers that are not what their names say, to be ${title}`, async (t) => {
     const dir = t.testdir({})
     const layers = Array.from({ length: 7 }, (_, n) => layerOf(`named ${n}`, MIB + 512 * n))

@@ -14,7 +14,7 @@ Does something --not-an-option here.
   -f, --file FILE    what
   --list [FILE]      which, or all
   --base DIR         more of them (repeatable)
-  -h, --help         print this
+  -h, --help         show this help
 
   tool --dir /mnt --unknown example
 `
@@ -66,14 +66,14 @@ for (const [argv, want] of ARGUMENTS) {
 
 // argv, the message
 const WRONG: [string[], string][] = [
-  [['--unknown'], 'there is no option "--unknown"'],
-  [['--not-an-option'], 'there is no option "--not-an-option"'],
-  [['--dirs', 'x'], 'there is no option "--dirs"'],
-  [['-x'], 'there is no option "-x"'],
-  [['-hx'], 'there is no option "-hx"'],
-  [['--no-dir'], 'there is no option "--no-dir"'],
-  [['--pull'], 'there is no option "--pull"'],
-  [['--no-help'], 'there is no option "--no-help"'],
+  [['--unknown'], 'unknown option "--unknown"'],
+  [['--not-an-option'], 'unknown option "--not-an-option"'],
+  [['--dirs', 'x'], 'unknown option "--dirs"'],
+  [['-x'], 'unknown option "-x"'],
+  [['-hx'], 'unknown option "-hx"'],
+  [['--no-dir'], 'unknown option "--no-dir"'],
+  [['--pull'], 'unknown option "--pull"'],
+  [['--no-help'], 'unknown option "--no-help"'],
   [['--dir'], '--dir needs a value'],
   [['--dir='], '--dir needs a value'],
   [['--dir', ''], '--dir needs a value'],
@@ -87,8 +87,8 @@ const WRONG: [string[], string][] = [
   [['-f', 'a', '--file', 'b'], '--file was given twice'],
   [['--dry-run=yes'], '--dry-run takes no value'],
   [['--dry-run', 'false'], '--dry-run takes no value'],
-  [['-h=no'], 'there is no option "-h=no"'],
-  [['--__proto__', 'x'], 'there is no option "--__proto__"'],
+  [['-h=no'], 'unknown option "-h=no"'],
+  [['--__proto__', 'x'], 'unknown option "--__proto__"'],
 ]
 
 for (const [argv, message] of WRONG) {

@@ -68,10 +68,10 @@ t.test('compress: what would be done, and that nothing is', async (t) => {
 t.test('compress: one archive of a tar, whatever its format', async (t) => {
   const dir = t.testdir({ 'plain.tar': tar([{ path: 'a', content: 'a' }]) })
   const [first] = (await run(dir)).outcomes
-  t.match(first, { result: 'compressed', notes: [/^it is no saved image/] })
+  t.match(first, { result: 'compressed', notes: [/^not a saved image/] })
   const coding = { codec: 'zstd', level: 1, windowLog: 20 } as const
   const [other] = (await run(dir, { coding, compressor: 'builtin' })).outcomes
-  t.match(other?.notes, [/^it is no saved image/, 'it takes the place of plain.tar.xz'])
+  t.match(other?.notes, [/^not a saved image/, 'it takes the place of plain.tar.xz'])
 })
 
 const BAD: [string, readonly string[], string][] = [
@@ -99,12 +99,12 @@ t.test('compress: a tar that is not there does not stop the others', async (t) =
 // what there is under the name of a tar, the shell's way to make it, and what is said of
 // it where it is named, and where it is found
 const NO_FILES: [string, string, RegExp | undefined, RegExp][] = [
-  ['a pipe', 'mkfifo one.tar', /one.tar": it is no file$/, /one.tar" is passed over: it is no f/],
-  ['a device', 'mknod one.tar c 1 5', /one.tar": it is no file$/, /passed over: it is no file$/],
-  ['a directory', 'mkdir one.tar', /one.tar": it is no file$/, /passed over: it is no file$/],
+  ['a pipe', 'mkfifo one.tar', /one.tar": not a file$/, /one.tar" is passed over: not a f/],
+  ['a device', 'mknod one.tar c 1 5', /one.tar": not a file$/, /passed over: not a file$/],
+  ['a directory', 'mkdir one.tar', /one.tar": not a file$/, /passed over: not a file$/],
   ['a link', 'mv two.tar to; ln -s to one.tar', undefined, /over: it is a symbolic link; name it/],
-  ['a link to a pipe', 'mkfifo to; ln -s to one.tar', /one.tar": it is no file$/, /symbolic link/],
-  ['a link to nothing', 'ln -s to one.tar', /there is no such file$/, /symbolic link/],
+  ['a link to a pipe', 'mkfifo to; ln -s to one.tar', /one.tar": not a file$/, /symbolic link/],
+  ['a link to nothing', 'ln -s to one.tar', /file not found$/, /symbolic link/],
 ]
 
 for (const [what, make, refusal, warning] of NO_FILES) {

@@ -69,7 +69,7 @@ t.test('findDelivered: metadata that are listed and gone', async (t) => {
     metadata: undefined,
     lost: {
       code: 'NO_RECORD',
-      message: `check "${NAME}.json": it is not there, though SHA256SUMS lists it`,
+      message: `"${NAME}.json" is missing: SHA256SUMS lists it`,
     },
   })
 })

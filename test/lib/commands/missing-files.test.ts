@@ -56,7 +56,7 @@ t.test('findMissing: what is listed, then metadata that is alone', async (t) => 
       archive: 'b.tar.xz',
       error: {
         code: 'NO_ARCHIVE',
-        message: 'check "b.tar.xz": it is not there, though SHA256SUMS lists it',
+        message: '"b.tar.xz" is missing: SHA256SUMS lists it',
         hint: /^copy it again from where it was made; what is not wanted any more, take out with --forget/,
       },
     },
@@ -66,7 +66,7 @@ t.test('findMissing: what is listed, then metadata that is alone', async (t) => 
     {
       name: 'c.tar.xz.json',
       archive: 'c.tar.xz',
-      error: { code: 'NO_ARCHIVE', message: 'check "c.tar.xz.json": its archive is not there' },
+      error: { code: 'NO_ARCHIVE', message: 'archive of "c.tar.xz.json" is missing' },
     },
     { name: 'd.tar.xz.json' },
   ])

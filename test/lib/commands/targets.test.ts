@@ -44,7 +44,7 @@ t.test('findReferences: tells what is wrong before anything is done', async (t) 
   enter(t, { 'bad.txt': 'a:1\nB\n', 'clash.txt': 'a/b:1\na_b:1\n' })
   await t.rejects(findReferences(NONE), {
     code: 'BAD_LIST',
-    message: 'read the list: there is no "images_list.txt"',
+    message: 'images_list.txt not found in this directory',
   })
   await t.rejects(findReferences({ ...NONE, list: 'bad.txt' }), {
     code: 'BAD_LIST',
@@ -158,7 +158,7 @@ t.test('findTargets: tells where there is nothing at all', async (t) => {
   enter(t, { carry: {} })
   await t.rejects(findTargets(NONE), {
     code: 'NO_ARCHIVE',
-    message: 'look into "carry": there is no archive',
+    message: 'no archives in "carry"',
   })
 })
 
@@ -167,7 +167,7 @@ t.test('checkExists: gives the size, and wants a file', async (t) => {
   t.equal(await checkExists({ archive: 'a.tar.xz', label: 'a' }), 5)
   await t.rejects(checkExists({ archive: 'none.tar.xz', label: 'a:1' }), {
     code: 'NO_ARCHIVE',
-    message: 'read "a:1": there is no "none.tar.xz"',
+    message: 'read "a:1": "none.tar.xz" not found',
   })
   await t.rejects(checkExists({ archive: 'dir.tar.xz', label: 'a:1' }), { code: 'BAD_FILE' })
 })

@@ -167,7 +167,7 @@ t.test('checkDirectory: wants a directory', async (t) => {
   await t.resolves(checkDirectory(dir))
   for (const name of ['none', 'file']) {
     const path = join(dir, name)
-    const want = { code: 'NO_DIRECTORY', message: `open "${path}": there is no such directory` }
+    const want = { code: 'NO_DIRECTORY', message: `directory not found: "${path}"` }
     await t.rejects(checkDirectory(path), want)
   }
 })

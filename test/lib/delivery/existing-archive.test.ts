@@ -40,7 +40,7 @@ t.test('examineArchive: nothing, one of ours, one that may be anybody’s', asyn
   })
   t.match((await examine('bad.tar.xz'))?.refusal, {
     code: 'BAD_RECORD',
-    message: `replace "${join(dir, 'bad.tar.xz')}": read "bad.tar.xz.json": it is no JSON`,
+    message: `replace "${join(dir, 'bad.tar.xz')}": read "bad.tar.xz.json": not JSON`,
     hint: 'copy "bad.tar.xz.json" again, move both files away, or use --force to replace the archive',
   })
   t.equal(await readValidMetadata(join(dir, 'bad.tar.xz')), undefined)

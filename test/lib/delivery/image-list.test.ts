@@ -27,9 +27,9 @@ t.test('parseImageList: names every bad line, and the first hint', async (t) => 
   t.throws(() => parseImageList(text, 'my.txt'), {
     code: 'BAD_LIST',
     message: [
-      'my.txt:3: "Ubuntu" is no image reference',
-      'my.txt:5: "b:1 c:1" is no image reference',
-      'my.txt:6: "a:1#x" is no image reference',
+      'my.txt:3: not a valid image name: "Ubuntu"',
+      'my.txt:5: not a valid image name: "b:1 c:1"',
+      'my.txt:6: not a valid image name: "a:1#x"',
     ].join('\n'),
     hint: 'repository names are lower case: ubuntu',
   })
@@ -42,16 +42,18 @@ t.test('parseImageList: of many bad lines the first ten, of a long one its ends'
     return error instanceof Error ? error.message.split('\n') : []
   }
   const [first = ''] = told([secret])
-  t.match(first, /^my\.txt:1: "root:\$6\$s+…s+:19000" is no image reference$/)
+  t.match(first, /^my\.txt:1: not a valid image name: "root:\$6\$s+…s+:19000"$/)
   t.ok(first.length < 120, first)
   const bad = Array.from({ length: 100_000 }, (_, index) => `BAD ${index}`)
   const wanted = (count: number) =>
-    bad.slice(0, count).map((each, index) => `my.txt:${index + 1}: "${each}" is no image reference`)
+    bad
+      .slice(0, count)
+      .map((each, index) => `my.txt:${index + 1}: not a valid image name: "${each}"`)
   t.strictSame(told(bad.slice(0, 10)), wanted(10))
   t.strictSame(told(bad.slice(0, 11)), wanted(11))
   t.strictSame(told(bad.slice(0, 12)), [...wanted(10), 'and 2 more lines'])
   t.strictSame(told(['a:1', ...bad]).slice(9), [
-    'my.txt:11: "BAD 9" is no image reference',
+    'my.txt:11: not a valid image name: "BAD 9"',
     'and 99990 more lines',
   ])
 })

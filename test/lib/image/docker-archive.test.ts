@@ -166,11 +166,11 @@ t.test('readImages: layers in another order are told', async (t) => {
 
 // what, the config, the message
 const BAD_CONFIGS: [string, string, string][] = [
-  ['no JSON', '{', 'read "config" of the image: it is no JSON'],
+  ['no JSON', '{', 'read "config" of the image: not JSON'],
   ['a list', '[]', 'of the image: '],
   ['without rootfs', '{"os":"linux"}', 'read "config" of the image: rootfs: '],
   ['with another kind of diff_ids', '{"rootfs":{"diff_ids":"x"}}', 'rootfs.diff_ids: '],
-  ['with a diff_id that is none', '{"rootfs":{"diff_ids":["x"]}}', 'diff_ids.0: is no sha256'],
+  ['with a diff_id that is none', '{"rootfs":{"diff_ids":["x"]}}', 'diff_ids.0: is not a sha256'],
 ]
 
 for (const [what, config, message] of BAD_CONFIGS) {
@@ -184,12 +184,12 @@ for (const [what, config, message] of BAD_CONFIGS) {
   })
 }
 
-t.test('readImages: a tag that is no image reference is told', async (t) => {
+t.test('readImages: a tag that is not a valid image name is told', async (t) => {
   const archive = tar([
     { path: 'config', content: '{"rootfs":{}}' },
     { path: 'manifest.json', content: '[{"Config":"config","RepoTags":["--x"],"Layers":[]}]' },
   ])
-  const message = 'read "manifest.json" of the image: "--x" is no image reference'
+  const message = 'read "manifest.json" of the image: not a valid image name: "--x"'
   t.throws(() => imagesOf(archive), { code: 'BAD_IMAGE', message })
 })
 

@@ -71,7 +71,7 @@ for (const text of REFUSED) {
   t.test(`parseReference: refuses ${JSON.stringify(text)}`, async (t) => {
     t.throws(() => parseReference(text), {
       code: 'BAD_REFERENCE',
-      message: `"${visible(text, 80)}" is no image reference`,
+      message: `not a valid image name: "${visible(text, 80)}"`,
       hint: 'write it as for docker pull: [registry/]repository[:tag][@sha256:digest]',
     })
   })
@@ -80,7 +80,7 @@ for (const text of REFUSED) {
 t.test('parseReference: of what it refuses, message and hint are short', async (t) => {
   const error = readReference(`A/${'b'.repeat(400)}`)
   if (!(error instanceof ToolError)) throw new Error('it is refused')
-  t.match(error, { message: /^"A\/b+…b+" is no image reference$/, hint: /lower case: a\/b+…b+$/ })
+  t.match(error, { message: /^not a valid image name: "A\/b+…b+"$/, hint: /lower case: a\/b+…b+$/ })
   t.ok(error.message.length < 120)
   t.ok(String(error.hint).length < 120)
 })
@@ -89,7 +89,7 @@ t.test('parseReference: tells no password of what it refuses', async (t) => {
   for (const end of ['', 'x'.repeat(600)]) {
     t.throws(() => parseReference(`https://user:s3cr3t@nvcr.io/a${end}`), {
       code: 'BAD_REFERENCE',
-      message: /^"https:\/\/\*\*\*@nvcr\.io\/a/,
+      message: /^not a valid image name: "https:\/\/\*\*\*@nvcr\.io\/a/,
     })
   }
 })
@@ -100,7 +100,7 @@ t.test('parseReference: refuses what is too long, and shows its start', async (t
     const start = performance.now()
     t.throws(() => parseReference(text), {
       code: 'BAD_REFERENCE',
-      message: `${visible(part.repeat(100).slice(0, 80))}…" is no image reference: got ${text.length}`,
+      message: `not a valid image name: "${visible(part.repeat(100).slice(0, 80))}…": got ${text.length}`,
     })
     t.ok(performance.now() - start < 20_000, 'it ends')
   }

@@ -302,14 +302,14 @@ t.test('lockDirectory: tells where there is no directory, or none to write to', 
   await t.rejects(lockDirectory('/sys', 'test', WATCH), { code: /^(?:EACCES|EPERM|EROFS)$/ })
 })
 
-t.test('lockDirectory: what is no plain file is nobody’s lock, and is left alone', async (t) => {
+t.test('lockDirectory: what is not a plain file is nobody’s lock, and is left alone', async (t) => {
   const dir = t.testdir({ a: { [LOCK_NAME]: { mine: 'x' } }, b: {} })
   await symlink('none', join(dir, 'b', LOCK_NAME))
   await age(join(dir, 'a'), 3600)
   for (const each of ['a', 'b']) {
     await t.rejects(lockDirectory(join(dir, each), 'test', WATCH), {
       code: 'BUSY',
-      message: /is no plain file$/,
+      message: /is not a plain file$/,
     })
   }
   t.equal(await readFile(join(dir, 'a', LOCK_NAME, 'mine'), 'utf8'), 'x')

@@ -165,7 +165,7 @@ const BAD_SIZES: [string, Buffer][] = [
 for (const [what, record] of BAD_SIZES) {
   t.test(`write: a size that is ${what} is refused`, async (t) => {
     const bytes = Buffer.concat([metaMember('x', record), tar([{ path: 'a' }])])
-    t.throws(() => scan(bytes), { code: 'BAD_TAR', message: 'a size that is no number' })
+    t.throws(() => scan(bytes), { code: 'BAD_TAR', message: 'a size that is not a number' })
   })
 }
 

@@ -43,7 +43,7 @@ const LAYER = { diffId: 'sha256:layer', member: 'layer', sizeBytes: 1 }
 const LOADED: [string, typeof GRAPH, string, RegExp | undefined][] = [
   ['it', GRAPH, inspected('sha256:1', LAYER.diffId), undefined],
   ['it, under an ID of its own making', CONTAINERD, inspected('sha256:2', LAYER.diffId), undefined],
-  ['nothing', GRAPH, '', /does not have it after all$/],
+  ['nothing', GRAPH, '', /does not have it after the load$/],
   [
     'another image',
     GRAPH,

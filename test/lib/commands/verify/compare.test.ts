@@ -24,7 +24,7 @@ const OTHER_LAYOUT: EngineDigest = {
 
 t.test('compareImages: with nothing but itself, and what that leaves open', async (t) => {
   t.match(compareImages(READ, undefined, undefined), [/^no image to compare it with/])
-  t.match(compareImages({ ...READ, images: [] }, undefined, undefined), [/^it is no saved image/])
+  t.match(compareImages({ ...READ, images: [] }, undefined, undefined), [/^not a saved image/])
   t.strictSame(compareImages(READ, undefined, SAMPLE_RECORD), ['checked against its metadata'])
 })
 

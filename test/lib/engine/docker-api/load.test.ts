@@ -157,7 +157,7 @@ t.test('requestLoad: what is no daemon', async (t) => {
   const load = requestLoad(socketPath, 'a:1', MIB)
   await t.rejects(load.exited, { code: 'ENGINE_FAILED' })
   const other = requestLoad(await listenRaw(t, 'hello\n'), 'a:1', MIB)
-  await t.rejects(other.exited, { message: /^load "a:1": the answer of the daemon is no HTTP: / })
+  await t.rejects(other.exited, { message: /^load "a:1": the answer of the daemon is not HTTP: / })
 })
 
 t.test('requestLoad: one that is killed is interrupted, and the daemon hears of it', async (t) => {

@@ -85,11 +85,11 @@ const FAILURES: [said: string, code: string, message: string][] = [
   ['HTTP/1.0 503 Oops\r\n\r\n', 'ENGINE_FAILED', 'save "a:1": it answers with status 503'],
   ['HTTP/1.0 200 OK\r\n', 'ENGINE_FAILED', 'save "a:1": the daemon ended the connection'],
   ['', 'ENGINE_FAILED', 'save "a:1": the daemon ended the connection'],
-  ['hello\n', 'ENGINE_FAILED', 'save "a:1": the answer of the daemon is no HTTP: hello'],
+  ['hello\n', 'ENGINE_FAILED', 'save "a:1": the answer of the daemon is not HTTP: hello'],
   [
     'x'.repeat(65 * 1024),
     'ENGINE_FAILED',
-    'save "a:1": the answer of the daemon is no HTTP: it does not end',
+    'save "a:1": the answer of the daemon is not HTTP: it does not end',
   ],
 ]
 
