@@ -39,7 +39,7 @@ export interface LayerSplitter {
 
 interface Current {
   readonly member: TarMember | undefined
-  /** Undefined where the layer is to be copied. */
+  /** Undefined if the layer is to be copied. */
   readonly segment: OpenSegment | undefined
 }
 

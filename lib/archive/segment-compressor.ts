@@ -31,7 +31,7 @@ const HEAD_BYTES = 4
 
 /**
  * @param sizeBytes - of the layer that it is; undefined for what lies between layers
- * @param children - is told of the child that is started
+ * @param children - hears of the child that is started
  */
 export function openSegment(
   sizeBytes: number | undefined,

@@ -53,7 +53,7 @@ const MAX_BETWEEN = 8
 
 /**
  * @param handle - of an empty file
- * @param children - is told of the children that are started
+ * @param children - hears of the children that are started
  */
 export function createSegmentWriter(
   handle: FileHandle,

@@ -10,7 +10,7 @@ export interface Arguments {
   readonly names: readonly string[]
   /** @returns whether it was given; for `--no-x`, ask for `x`: true unless it was given. */
   flag(name: string): boolean
-  /** @returns its value, empty where that was left out, or undefined where it was not given. */
+  /** @returns its value, empty where that was left out, or undefined if it was not given. */
   text(name: string): string | undefined
   /** @returns the values of one that is repeatable, in the order that they were given in. */
   texts(name: string): readonly string[]

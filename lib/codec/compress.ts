@@ -76,7 +76,7 @@ function commandArguments(compressor: Compressor, options: CompressionOptions): 
   }
 }
 
-// xz writes other bytes with one thread than with several, unless it is told
+// xz writes other bytes with one thread than with several, unless asked
 // to work with one thread as if there were more, as it can from 5.4 on. So the
 // same image gives the same archive on every machine.
 function xzThreads(compressor: Compressor, threads = availableParallelism()): string {

@@ -10,7 +10,7 @@ const BZIP2_MAGIC = Buffer.from('BZh')
 
 /**
  * @param start - the first six bytes of a layer, or all of less
- * @returns how it is compressed, or undefined where it is not
+ * @returns how it is compressed, or undefined if it is not
  */
 export function compressionOf(start: Buffer): Compression | undefined {
   const begins = (magic: Buffer): boolean => start.subarray(0, magic.length).equals(magic)

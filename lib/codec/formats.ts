@@ -77,7 +77,7 @@ export function isSkippable(magic: Buffer): boolean {
 
 /**
  * @param bytes - the first of a file, or of a segment
- * @returns the codec, or undefined where it is none of them
+ * @returns the codec, or undefined if it is none of them
  * @see https://tukaani.org/xz/xz-file-format.txt
  * @see https://www.rfc-editor.org/rfc/rfc8878
  */

@@ -31,7 +31,7 @@ const WRITERS: Readonly<Record<Codec, readonly CompressorName[]>> = {
   zstd: ['zstd', 'builtin'],
 }
 
-/** Gives a compressor, undefined where it is not there; asks each program once. */
+/** Gives a compressor, undefined if it is not there; asks each program once. */
 type Find = (name: CompressorName, codec: Codec) => Promise<Compressor | undefined>
 
 /**

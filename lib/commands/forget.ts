@@ -51,7 +51,7 @@ interface Named {
 
 interface Found extends Partial<ExistingArchive> {
   readonly archive: string
-  /** undefined where there is only metadata, or a line in SHA256SUMS. */
+  /** undefined if there is only metadata, or a line in SHA256SUMS. */
   readonly sizeBytes: number | undefined
 }
 

@@ -114,7 +114,7 @@ const MEMORY = /allocat|out of memory/i
 
 /**
  * @param error - anything that was thrown
- * @returns the error for people, or undefined where it is a bug
+ * @returns the error for people, or undefined if it is a bug
  */
 export function toToolError(error: unknown): ToolError | undefined {
   if (error instanceof ToolError) return error

@@ -51,7 +51,7 @@ export async function listArchives(dir: string): Promise<string[]> {
 
 /**
  * @param archive - path of an archive
- * @returns its metadata, or undefined where there is none
+ * @returns its metadata, or undefined if there is none
  * @throws BAD_RECORD, BAD_FILE
  */
 export async function readMetadata(archive: string): Promise<ArchiveMetadata | undefined> {

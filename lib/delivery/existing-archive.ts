@@ -12,15 +12,15 @@ import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
 
 /** What lies there. */
 export interface ExistingArchive {
-  /** Its metadata; undefined where it has none that can be read. */
+  /** Its metadata; undefined if it has none that can be read. */
   readonly metadata: ArchiveMetadata | undefined
-  /** Why it may not be replaced; undefined where its metadata can be read. */
+  /** Why it may not be replaced; undefined if its metadata can be read. */
   readonly refusal: ToolError | undefined
 }
 
 /**
  * @param archive - path of an archive
- * @returns what lies there, or undefined where there is neither an archive nor metadata
+ * @returns what lies there, or undefined if there is neither an archive nor metadata
  * @throws what the system says of metadata that is there and cannot be read
  */
 export async function examineArchive(archive: string): Promise<ExistingArchive | undefined> {
@@ -50,7 +50,7 @@ export async function examineBeside(archive: string): Promise<ExistingArchive | 
 }
 
 /**
- * @returns the metadata of an archive; undefined where there is none, or where it is damaged
+ * @returns the metadata of an archive; undefined if there is none, or where it is damaged
  * @throws what the system says of metadata that is there and cannot be read
  */
 export async function readValidMetadata(archive: string): Promise<ArchiveMetadata | undefined> {

@@ -1,4 +1,4 @@
-// Archives that a list does not name: a load by that list passes them over, which is told.
+// Archives that a list does not name: a load by that list passes them over, and says so.
 import { archiveNames, incrementName } from './name.ts'
 import type { ImageReference } from '../image/reference.ts'
 

@@ -46,7 +46,7 @@ export async function findEngine(
 /**
  * @param reference - a name or an image ID
  * @param platform - which one, where the name means several; without it the engine's own
- * @returns the image, or undefined where the engine has none of that name; of
+ * @returns the image, or undefined if the engine has none of that name; of
  *   another platform, where it has that one only
  */
 export async function inspectImage(
@@ -113,7 +113,7 @@ export async function tagImage(engine: Engine, reference: string, tag: string): 
 
 /**
  * @param platform - an image's own: where its name means several, all would be saved
- * @returns what the engine has to be told of it; undefined where it cannot choose
+ * @returns what the engine has to be told of it; undefined if it cannot choose
  */
 export function platformToSave(engine: Engine, platform: string): string | undefined {
   return platform.includes('/') && engine.savesPlatform ? platform : undefined

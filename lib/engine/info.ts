@@ -34,7 +34,7 @@ const Info = v.pipe(
 /**
  * @param text - what `docker info --format '{{json .}}'` says
  * @param host - DOCKER_HOST, if it is set
- * @returns what that tells; undefined where no daemon answered
+ * @returns what that tells; undefined if no daemon answered
  */
 export function parseInfo(text: string, host?: string): EngineInfo | undefined {
   const parsed = v.safeParse(Info, text)

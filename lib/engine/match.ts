@@ -18,7 +18,7 @@ export interface ComparedImage extends ArchivedImage {
  * layers, platform, time of the build and settings decide. Layers and time alone do
  * not: builders give many images the same time.
  *
- * @returns whether the engine's image is the archive's; undefined where it is not known
+ * @returns whether the engine's image is the archive's; undefined if it is not known
  */
 export function compareImage(
   engine: Engine,
@@ -97,7 +97,7 @@ export async function isSameImage(
  * Looks by what the image is, whatever name it has there, or none.
  *
  * @param readImages - as for {@link isSameImage}
- * @returns the engine's own of an archived image, or undefined where it has none for certain
+ * @returns the engine's own of an archived image, or undefined if it has none for certain
  */
 export async function findExisting(
   engine: Engine,

@@ -127,7 +127,7 @@ export function checkSaid(
   )
 }
 
-/** @returns the IDs that they may have; undefined where the store makes manifests of its own. */
+/** @returns the IDs that they may have; undefined if the store makes manifests of its own. */
 function idsOf(
   images: readonly ExpectedImage[],
   idIsConfig: boolean,

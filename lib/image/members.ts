@@ -48,7 +48,7 @@ export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: Digeste
   throw new ToolError('BAD_IMAGE', `read "${member.path}" of the image: ${where}: ${issue.message}`)
 }
 
-/** @returns what its JSON holds, undefined where it is none, was too large to be kept, or has too many parts. */
+/** @returns what its JSON holds, undefined if it is none, was too large to be kept, or has too many parts. */
 export function parseJson({ json }: DigestedMember): unknown {
   return json && !hasTooManyParts(json) ? parseText(json) : undefined
 }
@@ -65,7 +65,7 @@ export function hasTooManyParts(json: Buffer): boolean {
 
 const [COLON, BRACKET, BRACE] = [0x3a, 0x5b, 0x7b]
 
-/** @returns what JSON in UTF-8 holds, undefined where it is none. */
+/** @returns what JSON in UTF-8 holds, undefined if it is none. */
 export function parseText(content: Buffer): unknown {
   try {
     return JSON.parse(content.toString('utf8'))

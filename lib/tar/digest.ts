@@ -46,7 +46,7 @@ export interface TarDigest {
   readonly membersSha256: string
   /** The same with another content of the members that may have one. */
   readonly replacedSha256?: string
-  /** The members by {@link memberKey}, the last of a path winning; undefined where there are too many for an image. */
+  /** The members by {@link memberKey}, the last of a path winning; undefined if there are too many for an image. */
   readonly members?: ReadonlyMap<string, DigestedMember>
   /** Those paths at which members stand that differ: which of them counts depends on who reads the tar. */
   readonly contested?: ReadonlySet<string>

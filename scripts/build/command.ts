@@ -1,6 +1,6 @@
 // The face that build and release share: what they are doing goes to stderr, a
 // signal ends their children and takes away what is half made, and a failure
-// that is no bug is told in words.
+// that is no bug is explained.
 import { formatError, isInterruption, toToolError } from '../../lib/core/errors.ts'
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const

@@ -49,7 +49,7 @@ export async function checkNewest({ root, signal }: NewestOptions): Promise<void
 /**
  * @param versions - all that there are, in any order
  * @param version - the one that is used, one of them
- * @returns the newest release of the same major version; undefined where `version` is not among them
+ * @returns the newest release of the same major version; undefined if `version` is not among them
  */
 export function newestOfLine(versions: readonly string[], version: string): string | undefined {
   if (!versions.includes(version)) return undefined

@@ -98,7 +98,7 @@ async function readStream(source: XzSource, paddedEnd: number): Promise<XzStream
   }
   return {
     offsetBytes,
-    // Copies, lest each keep all that was read with it.
+    // Copies: a view would keep all that was read with it.
     header: Buffer.from(header),
     index: Buffer.from(index),
     footer: Buffer.from(footer),

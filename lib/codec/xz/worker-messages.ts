@@ -5,7 +5,7 @@ import type { BlockFault } from './error.ts'
 /** At most so much input goes in one message. */
 export const INPUT_BYTES = 256 * 1024
 
-/** What the thread is told. */
+/** A message to the thread. */
 export type ToWorker =
   /** A block begins: what it holds, and how much of that may be on its way. */
   | { readonly kind: 'begin'; readonly sizeBytes: number; readonly windowBytes: number }

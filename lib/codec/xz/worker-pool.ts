@@ -62,7 +62,7 @@ const LARGE_BYTES = 32 * 1024 ** 2
 
 /**
  * @param max - how many threads
- * @param turns - is told of what changes
+ * @param turns - hears of what changes
  */
 export function createXzWorkers(max: number, turns: Condition): XzWorkers {
   const threads: Thread[] = []

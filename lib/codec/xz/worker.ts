@@ -98,7 +98,7 @@ function createDecoder(lzma: LZMAModule): Decoder {
     if (next.bytes.buffer instanceof ArrayBuffer) next.bytes.buffer.transfer(0)
     return true
   }
-  // Undefined where it goes on.
+  // Undefined if it goes on.
   function step(block: Block): BlockFault | 'whole' | undefined {
     const result = code(stream, LZMA_RUN)
     block.isFull = stream.availOut === 0

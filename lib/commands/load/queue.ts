@@ -98,7 +98,7 @@ export interface Prefetch<T> {
   /**
    * Gives it its turn.
    *
-   * @returns what it comes to; undefined where it failed before that, which
+   * @returns what it comes to; undefined if it failed before that, which
    *   tells nothing: it is to be done anew
    */
   readonly take: () => Promise<T> | undefined

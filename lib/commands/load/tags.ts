@@ -80,7 +80,7 @@ export interface TagOptions {
 /**
  * An image that is there under its ID but lacks its tag only gets the tag.
  *
- * @returns what the tags meant before; undefined where an image is not there, or
+ * @returns what the tags meant before; undefined if an image is not there, or
  *   cannot run: then it is to be loaded
  */
 export async function tagLoaded(

@@ -88,7 +88,7 @@ export async function checkReplaced(
 }
 
 /**
- * One image has one archive, lest the air-gapped host take the older one. An increment
+ * One image has one archive: of two, the air-gapped host could take the older one. An increment
  * counts as newer than the archive in full, which may stay for its layers.
  *
  * @param archive - path of the one that stays

@@ -42,7 +42,7 @@ export interface EngineDigest {
  * for it: the config, which is read with the image, decides.
  *
  * @param readArchived - reads the images of the archive
- * @returns the image that the archive should hold, or undefined where the
+ * @returns the image that the archive should hold, or undefined if the
  *   engine does not have it
  * @throws MISMATCH naming both digests where its name means another image now
  */

@@ -31,7 +31,7 @@ export interface InputTools {
 /** What both sides were found to be. */
 export interface ReadInputs {
   readonly read: ReadArchive
-  /** Of the engine's image; undefined where the archive has several. */
+  /** Of the engine's image; undefined if the archive has several. */
   readonly digest: EngineDigest | undefined
 }
 

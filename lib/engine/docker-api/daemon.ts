@@ -14,7 +14,7 @@ const KILL_TIMEOUT_MS = 5000
 const Info = v.object({ ID: v.string(), Name: v.string() })
 
 /**
- * @returns where the daemon of an engine listens; undefined where that is not on
+ * @returns where the daemon of an engine listens; undefined if that is not on
  *   this machine, not open to this user, or another daemon, as where `docker` is a
  *   script that asks one elsewhere
  */
@@ -54,13 +54,13 @@ const Failure = v.pipe(
 
 const Stream = v.pipe(v.string(), v.parseJson(), v.object({ stream: v.string() }))
 
-/** @returns what a line of an answer has for people to read; undefined where it has nothing. */
+/** @returns what a line of an answer has for people to read; undefined if it has nothing. */
 export function textIn(said: string): string | undefined {
   const parsed = v.safeParse(Stream, said)
   return parsed.success ? parsed.output.stream : undefined
 }
 
-/** @returns the failure of which an answer tells, or a line of it; undefined where it tells of none. */
+/** @returns the failure of which an answer tells, or a line of it; undefined if it tells of none. */
 export function failureIn(said: string): string | undefined {
   const parsed = v.safeParse(Failure, said)
   if (!parsed.success) return undefined

@@ -98,7 +98,7 @@ function changeFile(key: string, member: DigestedMember, rename: Rename): Buffer
 
 type Rename = (digest: string) => Blob | undefined
 
-/** @returns what a manifest or an index becomes; undefined where it stays. */
+/** @returns what a manifest or an index becomes; undefined if it stays. */
 function changeJson(member: DigestedMember | undefined, rename: Rename): Buffer | undefined {
   const json = member?.json && parseJson(member)
   if (v.is(Manifest, json)) {

@@ -15,7 +15,7 @@ import { splitTar, type SplitMember } from '../../tar/splitter.ts'
 
 /**
  * @param tar - of a saved image
- * @returns what {@link plainTar} makes of it; undefined where nothing in it is compressed
+ * @returns what {@link plainTar} makes of it; undefined if nothing in it is compressed
  * @throws BAD_IMAGE, BAD_TAR, TRUNCATED_TAR
  */
 export async function learnLayout(tar: AsyncIterable<Buffer>): Promise<PlainLayout | undefined> {
