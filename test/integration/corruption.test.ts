@@ -2,11 +2,12 @@
 // never handed to the engine as an image.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import * as fc from 'fast-check'
 import t, { type Test } from 'tap'
 
 import { run, sh, type Program } from '../fixtures/run.ts'
 import { GREETING, buildImage, dataLayer } from '../fixtures/sample-images.ts'
-import { SEED, seededRandom } from '../fixtures/seeded-random.ts'
+import { SEED, choose } from '../fixtures/seed.ts'
 import {
   archiveOf,
   makePath,
@@ -32,14 +33,24 @@ await removeImages()
 const onlyXz = ['sh', 'bash', 'dirname', 'readlink', 'docker', 'xz']
 const COMPRESSORS = { pixz: {}, xz: { PATH: await makePath(join(root, 'only-xz'), onlyXz) } }
 
+/** A byte, and what of it changes. */
+interface Change {
+  readonly at: number
+  readonly change: number
+}
+
+/** @returns changes anywhere, each of another byte. */
+function changesOf(at: fc.Arbitrary<number>, count: number): Change[] {
+  const change = fc.record({ at, change: fc.integer({ min: 1, max: 255 }) })
+  const [changes = []] = choose(
+    fc.uniqueArray(change, { minLength: count, maxLength: count, selector: (each) => each.at }),
+    1,
+  )
+  return changes
+}
+
 /** Writes a copy of an archive with one byte changed. @returns the name, which tells the change. */
-async function corrupt(
-  dir: string,
-  bytes: Buffer,
-  at: number,
-  random: (below: number) => number,
-): Promise<string> {
-  const change = 1 + random(255)
+async function corrupt(dir: string, bytes: Buffer, { at, change }: Change): Promise<string> {
   const name = `byte-${at}-xor-${change}.tar.xz`
   const damaged = Buffer.from(bytes)
   damaged.writeUInt8(damaged.readUInt8(at) ^ change, at)
@@ -73,12 +84,11 @@ t.test('corruption: a whole archive is verified and loaded', async (t) => {
 
 t.test('corruption: with metadata, 200 of 200 changed bytes are found', async (t) => {
   const dir = join(root, 'saved')
-  const random = seededRandom('saved')
   const bytes = await readFile(join(whole, archive))
   const metadata = await recordOf(whole, archive)
   const names = new Set<string>()
-  while (names.size < 200) {
-    const name = await corrupt(dir, bytes, random(bytes.length), random)
+  for (const change of changesOf(fc.nat(bytes.length - 1), 200)) {
+    const name = await corrupt(dir, bytes, change)
     const own = { ...metadata, archive: { ...metadata.archive, file: name } }
     await writeFile(join(dir, `${name}.json`), JSON.stringify(own))
     names.add(name)
@@ -96,16 +106,18 @@ t.test('corruption: with metadata, 200 of 200 changed bytes are found', async (t
 
 t.test('corruption: without metadata, what is accepted is not changed inside', async (t) => {
   const dir = join(root, 'bare')
-  const random = seededRandom('bare')
   const parts = await twoStreams(t)
   const bytes = Buffer.concat(parts)
   const names = new Set<string>()
-  while (names.size < 16) names.add(await corrupt(dir, bytes, random(bytes.length), random))
   // Headers, indexes and footers are at the ends of the streams.
-  const ends = [0, parts[0].length, bytes.length]
-  while (names.size < 32) {
-    const at = (ends[random(3)] ?? 0) - 40 + random(80)
-    if (at >= 0 && at < bytes.length) names.add(await corrupt(dir, bytes, at, random))
+  const [first, end] = [parts[0].length, bytes.length - 1]
+  const atEnds = fc.oneof(
+    fc.nat(40),
+    fc.integer({ min: first - 40, max: first + 40 }),
+    fc.integer({ min: end - 40, max: end }),
+  )
+  for (const change of [...changesOf(fc.nat(end), 16), ...changesOf(atEnds, 16)]) {
+    names.add(await corrupt(dir, bytes, change))
   }
   const tarSha256 = await sh(`xz -dc '${archive}' | sha256sum`, { cwd: whole })
   for (const [compressor, env] of Object.entries(COMPRESSORS)) {

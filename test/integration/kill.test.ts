@@ -3,6 +3,7 @@
 import { watch } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import * as fc from 'fast-check'
 import t, { type Test } from 'tap'
 
 import { parseMetadata, type ArchiveMetadata } from '../../lib/delivery/metadata.ts'
@@ -10,7 +11,7 @@ import { isPendingName } from '../../lib/io/atomic-file.ts'
 import { hexOf, sha256 as sha256Of } from '../fixtures/digest.ts'
 import { sh, type Running } from '../fixtures/run.ts'
 import { GREETING, buildImage, dataLayer } from '../fixtures/sample-images.ts'
-import { SEED, seededRandom } from '../fixtures/seeded-random.ts'
+import { SEED, choose } from '../fixtures/seed.ts'
 import { archiveOf, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
 
 t.comment(`TEST_SEED=${SEED} repeats these moments`)
@@ -22,7 +23,6 @@ const images = [
   await buildImage(engine, registry, { name: 'sample/tiny:1.0', layers: [[GREETING]] }),
 ]
 const references = images.map((image) => image.reference)
-const random = seededRandom('moments')
 const dir = t.testdir({})
 
 // Each run replaces the archives of the one before by those of another level,
@@ -54,9 +54,10 @@ t.test('kill: runs that nobody kills tell what is whole, and how long it takes',
 })
 
 t.test(`kill: ${KILLS} moments of the whole run leave whole archives`, async (t) => {
+  const shares = choose(fc.double({ min: 0, max: 1, noNaN: true }), KILLS)
   for (let killed = 0; killed < KILLS;) {
     level = 1 - level
-    const ms = ((killed + random(1000) / 1000) / KILLS) * elapsedMs
+    const ms = ((killed + (shares[killed] ?? 0)) / KILLS) * elapsedMs
     const start = performance.now()
     const running = startSave()
     const timer = setTimeout(() => running.signalGroup('SIGKILL'), ms)
@@ -75,9 +76,10 @@ t.test(`kill: ${KILLS} moments of the whole run leave whole archives`, async (t)
 })
 
 t.test(`kill: ${KILLS} moments at which names change leave whole archives`, async (t) => {
+  const moments = choose(fc.integer({ min: 1, max: changes }), 4 * KILLS)
   for (let killed = 0; killed < KILLS;) {
     level = 1 - level
-    const at = 1 + random(changes)
+    const at = moments.shift() ?? 1
     const running = startSave()
     let seen = 0
     const watched = watchNames(() => ++seen === at && running.signalGroup('SIGKILL'))

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
+import * as fc from 'fast-check'
 import t from 'tap'
 
 import { checkAgainstMetadata } from '../../../lib/archive/check.ts'
@@ -28,7 +29,7 @@ import { sha256 } from '../../fixtures/digest.ts'
 import { pathOf } from '../../fixtures/oci-tar.ts'
 import { sh } from '../../fixtures/run.ts'
 import { pseudoRandom } from '../../fixtures/sample-layers.ts'
-import { SEED, seededRandom } from '../../fixtures/seeded-random.ts'
+import { SEED, choose } from '../../fixtures/seed.ts'
 import { tar, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman']
@@ -60,17 +61,29 @@ interface RandomImage {
   readonly entries: readonly TarEntry[]
 }
 
-function randomImage(layout: Layout, below: (limit: number) => number): RandomImage {
+const Layer = fc.record({
+  /** As one of those before. */
+  again: fc.option(fc.nat(3), { freq: 1 }),
+  sizeBytes: fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...SIZES) }, fc.nat(3 * MIB)),
+  name: fc.nat(1000),
+})
+const Chosen = fc.record({
+  layers: fc.array(Layer, { minLength: 1, maxLength: 5 }),
+  odd: fc.subarray([...ODD]),
+  at: fc.nat(),
+})
+const chosen = choose(Chosen, LAYOUTS.length * COMPRESSORS.length)
+
+function randomImage(layout: Layout): RandomImage {
+  const { layers: kinds, odd, at } = chosen.shift() ?? { layers: [], odd: [], at: 0 }
   const layers: Buffer[] = []
-  for (let n = below(5); n >= 0; n--) {
-    const again = layers[below(layers.length * 3 + 1)]
-    const size = below(4) === 0 ? below(3 * MIB) : (SIZES[below(SIZES.length)] ?? 0)
-    layers.push(again ?? layerOf(`${n} ${below(1000)}`, size))
+  for (const [index, { again, sizeBytes, name }] of kinds.entries()) {
+    layers.push(layers[again ?? -1] ?? layerOf(`${index} ${name}`, sizeBytes))
   }
   layers.push(layerOf('known', MIB + 7))
   let entries: readonly TarEntry[] = []
   const edit = (members: TarEntry[]): TarEntry[] => {
-    entries = members.toSpliced(below(members.length), 0, ...ODD.filter(() => below(2) === 0))
+    entries = members.toSpliced(at % members.length, 0, ...odd)
     return [...entries]
   }
   const { archive } = dockerArchive({ layers, tags: ['r.io/a:1'], layout, edit })
@@ -81,7 +94,7 @@ for (const layout of LAYOUTS) {
   for (const compressor of COMPRESSORS) {
     const title = `${layout}, ${compressor.name}`
     t.test(`writeArchive: a random image: ${title}, TEST_SEED=${SEED}`, async (t) => {
-      const image = randomImage(layout, seededRandom(title))
+      const image = randomImage(layout)
       const blobs = new Set(
         image.layers.map((layer) => (layout === 'oci-gzip' ? gzipSync(layer) : layer)),
       )

@@ -2,35 +2,20 @@
 // makes of it, and nothing hangs or fails as a bug would.
 import { buffer } from 'node:stream/consumers'
 import { constants, zstdCompressSync } from 'node:zlib'
+import * as fc from 'fast-check'
 import t from 'tap'
 
 import { ToolError } from '../../../../lib/core/errors.ts'
 import { startZstdDecoder } from '../../../../lib/codec/zstd/decoder.ts'
 import { createFrameSplitter } from '../../../../lib/codec/zstd/frames.ts'
+import { damaged, replace, type Damage } from '../../../fixtures/damage.ts'
 import { startFile } from '../../../fixtures/run.ts'
 import { pseudoRandom } from '../../../fixtures/sample-layers.ts'
-import { SEED } from '../../../fixtures/seeded-random.ts'
 import { chunked } from '../../../fixtures/tar-builder.ts'
 
-t.comment(`TEST_SEED=${SEED} repeats these damages`)
-
-const PARSED_CASES = 100_000
-const DECODED_CASES = 1500
-const COMPARED_CASES = 150
-const PARSED_MS = 60_000
-
-type Random = (below: number) => number
-
-// Quicker than the seeded numbers of other tests, as millions are needed.
-function quickRandom(purpose: string): Random {
-  let state = pseudoRandom(`${SEED} ${purpose}`, 4).readUInt32LE()
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
-  }
-}
+const PARSED_CASES = 20_000
+const DECODED_CASES = 600
+const COMPARED_CASES = 60
 
 const FRAMES = [
   ...[0, 1, 30, 300, 2000].flatMap((size) =>
@@ -53,49 +38,14 @@ const FRAMES = [
 // What a field of a header may claim: 0, 1, the largest, and what lies between.
 const CLAIMS = ['00', 'ff', '00000080', 'ffffffff', '0000008000000000', 'ffffffffffffffff', '010000', 'f9ffff', '28b52ffd', '502a4d18'].map((hex) => Buffer.from(hex, 'hex')) // prettier-ignore
 
-const NOISE = pseudoRandom('noise', 72)
-
-const MUTATIONS: ((bytes: Buffer, at: number, random: Random) => Buffer)[] = [
-  (bytes, at, random) => {
-    const copy = Buffer.from(bytes)
-    copy[at] = (copy[at] ?? 0) ^ (1 << random(8))
-    return copy
-  },
-  (bytes, at, random) => replace(bytes, at, 1 + random(8), Buffer.alloc(0)),
-  (bytes, at, random) =>
-    replace(bytes, at, 0, NOISE.subarray(random(64)).subarray(0, 1 + random(8))),
-  (bytes, at, random) => replace(bytes, at, random(20), pick(FRAMES, random)),
-  (bytes, at, random) => replace(bytes, at, bytes.length, pick(FRAMES, random).subarray(random(9))),
-  (bytes, at) => bytes.subarray(0, at),
-  (bytes, at, random) => {
-    const claim = pick(CLAIMS, random)
-    return replace(bytes, at, claim.length, claim)
-  },
-  (bytes, _, random) => {
-    const claim = pick(CLAIMS, random)
-    return replace(bytes, 4 + random(10), claim.length, claim)
-  },
-]
-
-function replace(bytes: Buffer, at: number, count: number, by: Buffer): Buffer {
-  return Buffer.concat([bytes.subarray(0, at), by, bytes.subarray(at + count)])
+const claim: Damage = (bytes, at, value) => {
+  const field = CLAIMS[value % CLAIMS.length] ?? Buffer.alloc(0)
+  return replace(bytes, at, field.length, field)
 }
+const claimInHeader: Damage = (bytes, at, value) =>
+  claim(bytes, Math.min(bytes.length, 4 + (at % 10)), value)
 
-function pick<T>(list: readonly T[], random: Random): T {
-  const found = list[random(list.length)]
-  if (found === undefined) throw new Error('the list is empty')
-  return found
-}
-
-function damage(random: Random): Buffer {
-  let bytes: Buffer = Buffer.concat(
-    Array.from({ length: 1 + random(3) }, () => pick(FRAMES, random)),
-  )
-  for (let left = 1 + random(3); left > 0; left--) {
-    bytes = pick(MUTATIONS, random)(bytes, random(bytes.length + 1), random)
-  }
-  return bytes
-}
+const DAMAGED = damaged(FRAMES, [claim, claimInHeader])
 
 /** What comes of it: the frames with their places, or the error. */
 function split(archive: Buffer, chunkBytes: number): string {
@@ -121,19 +71,15 @@ function split(archive: Buffer, chunkBytes: number): string {
 }
 
 t.test(`createFrameSplitter: ${PARSED_CASES} damages, in chunks of two sizes`, async (t) => {
-  const random = quickRandom('parser')
-  const beganMs = performance.now()
   const accepted = { yes: 0, no: 0 }
-  let cases = 0
-  for (; cases < PARSED_CASES && performance.now() - beganMs < PARSED_MS; cases++) {
-    const archive = damage(random)
+  const property = fc.property(DAMAGED, fc.integer({ min: 1, max: 9 }), (archive, chunkBytes) => {
     const whole = split(archive, archive.length)
-    const parts = split(archive, 1 + random(9))
-    if (whole !== parts) t.equal(parts, whole, archive.toString('hex'))
     accepted[whole.includes('decompress "a"') ? 'no' : 'yes']++
-  }
-  t.ok(accepted.yes > cases / 100 && accepted.no > cases / 100, JSON.stringify(accepted))
-  t.equal(cases, PARSED_CASES)
+    return split(archive, chunkBytes) === whole
+  })
+  fc.assert(property, { numRuns: PARSED_CASES })
+  const least = PARSED_CASES / 100
+  t.ok(accepted.yes > least && accepted.no > least, JSON.stringify(accepted))
 })
 
 async function decode(archive: Buffer): Promise<Buffer | undefined> {
@@ -161,34 +107,31 @@ async function reference(archive: Buffer): Promise<string | undefined> {
 t.test(
   `startZstdDecoder: what is left of ${DECODED_CASES} damages is what zstd gives`,
   async (t) => {
-    const random = quickRandom('decoder')
     let compared = 0
     let refused = 0
-    for (let cases = 0; cases < DECODED_CASES; cases++) {
-      const archive = damage(random)
+    const property = fc.asyncProperty(DAMAGED, async (archive) => {
       const got = await decode(archive)
       if (!got) refused++
       else if (compared++ < COMPARED_CASES) {
-        const want = await reference(archive)
-        if (got.toString('base64') !== want)
-          t.equal(got.toString('base64'), want, archive.toString('hex'))
+        return (await reference(archive)) === got.toString('base64')
       }
-    }
+      return true
+    })
+    await fc.assert(property, { numRuns: DECODED_CASES })
     t.ok(compared >= COMPARED_CASES / 5, `${compared} taken`)
     t.ok(refused >= DECODED_CASES / 10, `${refused} refused`)
   },
 )
 
 // The decoders of two versions differ in what they refuse; what is a frame does not.
+// Of no frames zstd makes nothing, without an error.
 t.test('createFrameSplitter: what it refuses, zstd refuses', async (t) => {
-  const random = quickRandom('refused')
-  for (let compared = 0; compared < COMPARED_CASES;) {
-    const archive = damage(random)
+  const refused = DAMAGED.filter((archive) => {
     const result = split(archive, archive.length)
-    // Of no frames zstd makes nothing, without an error.
-    if (!result.includes('decompress "a"') || result.endsWith('want a frame')) continue
-    compared++
-    if ((await reference(archive)) !== undefined) t.fail(`zstd takes ${archive.toString('hex')}`)
-  }
-  t.pass('all compared')
+    return result.includes('decompress "a"') && !result.endsWith('want a frame')
+  })
+  const property = fc.asyncProperty(refused, async (archive) => {
+    return (await reference(archive)) === undefined
+  })
+  await t.resolves(fc.assert(property, { numRuns: COMPARED_CASES }))
 })
