@@ -267,14 +267,14 @@ t.test('withChildren: one was ended for a reason that the work tells late', asyn
   await t.rejects(withChildren([ended, hung], NEVER, late()), { code: 'MISMATCH' })
 })
 
-t.test('startChild, ask: there is no room for one more process', async (t) => {
+t.test('startChild, runCommand: there is no room for one more process', async (t) => {
   const said = await runUnprivileged(`
     const { execFileSync } = await import('node:child_process')
     const { startChild } = await import(process.env.CHILD)
-    const { ask } = await import(process.env.CHILD.replace('child.ts', 'ask.ts'))
+    const { runCommand } = await import(process.env.CHILD.replace('child.ts', 'run-command.ts'))
     execFileSync('prlimit', ['--nproc=1', '--pid', String(process.pid)])
     const child = startChild('true', [], { toError: (stderr) => new Error('explained: ' + stderr) })
-    for (const failing of [child.exited, ask('true', [])]) {
+    for (const failing of [child.exited, runCommand('true', [])]) {
       console.log(await failing.catch(({ code, message, hint }) => [code, message, hint].join('|')))
     }
   `)
