@@ -113,6 +113,7 @@ export default defineConfig({
   rules: {
     'import/no-cycle': 'error',
     'import/no-default-export': 'error',
+    'max-params': ['error', 4],
     'typescript/no-explicit-any': 'error',
     'typescript/no-non-null-assertion': 'error',
     'typescript/no-floating-promises': 'error',
@@ -126,6 +127,7 @@ export default defineConfig({
     {
       files: ['**/test/**'],
       rules: {
+        'max-params': 'off',
         'unicorn/consistent-function-scoping': 'off',
         'no-shadow': ['error', { allow: ['t'] }],
         'typescript/no-floating-promises': [

@@ -3,7 +3,6 @@
 // the error: a plain pipeline would call a `docker save` that died half way a success.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { PassThrough, pipeline, Readable, type Writable } from 'node:stream'
-import { setTimeout as delay } from 'node:timers/promises'
 
 import { endOf } from '../core/credentials.ts'
 import {
@@ -14,6 +13,7 @@ import {
   memoryError,
 } from '../core/errors.ts'
 import { leadGroup } from './process-group.ts'
+import { firstFailure, isSecondaryError, markBrokenPipe, rootCause } from './root-cause.ts'
 
 /** What was started, and comes to an end. */
 export interface Ending {
@@ -41,14 +41,8 @@ export interface TaskOptions {
   readonly toError: (stderr: string) => ToolError
 }
 
-// Children that died because another one did.
-const BROKEN_PIPES = new WeakSet<ToolError>()
-
 const STDERR_BYTES = 4096
 const KEPT_BYTES = 64 * 1024
-// How long the end of a process may be heard of after that of its pipe; long,
-// for a machine with much to do.
-const ROOT_MS = 5000
 
 /**
  * @param command - the program, looked for on PATH
@@ -74,8 +68,8 @@ export function startChild(command: string, args: readonly string[], options: Ta
   const failure = (end: string): ToolError => {
     const said = options.ignoredStderr ? stderr.replaceAll(options.ignoredStderr, '') : stderr
     const error = options.toError(said.trim() || `it ended with ${end}`)
-    if (end === 'SIGPIPE' || /broken pipe|connection reset/i.test(said)) BROKEN_PIPES.add(error)
-    return error
+    const isPipe = end === 'SIGPIPE' || /broken pipe|connection reset/i.test(said)
+    return isPipe ? markBrokenPipe(error) : error
   }
   const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
   const ending = Promise.withResolvers<void>()
@@ -217,59 +211,4 @@ export async function allWork(...promises: readonly Promise<unknown>[]): Promise
 export async function endChildren(children: readonly Ending[]): Promise<void> {
   children.forEach((child) => child.kill())
   await Promise.allSettled(children.map((child) => child.exited))
-}
-
-// What the work found wrong, where a child that was ended for it was heard of
-// first; a pipeline may tell several reasons at once.
-async function rootCause(work: Promise<unknown>, first: unknown): Promise<unknown> {
-  const reason = await inTime(
-    work.then(
-      () => first,
-      (error: unknown) => error,
-    ),
-    first,
-  )
-  const reasons: unknown[] = reason instanceof AggregateError ? reason.errors : [reason]
-  return reasons.find((each) => !isSecondaryError(each)) ?? reasons[0]
-}
-
-/**
- * A pipe breaks, or a tar stops short, because a process at its other end
- * died: whose end is what there is to tell. It is known a moment later.
- *
- * @returns whether something else is behind an error
- */
-export function isSecondaryError(error: unknown): boolean {
-  if (error instanceof ToolError) {
-    return error.code === 'TRUNCATED_TAR' || isInterruption(error) || BROKEN_PIPES.has(error)
-  }
-  if (error instanceof AggregateError) return true
-  return isSystemError(error)
-    ? PIPE_ENDED.has(error.code)
-    : error instanceof Error && 'code' in error && STREAM_ENDED.has(error.code)
-}
-
-// The last: a write was on its way when the pipe was closed from here.
-const PIPE_ENDED = new Set<unknown>(['EPIPE', 'ECONNRESET', 'ECANCELED'])
-const STREAM_ENDED = new Set<unknown>(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
-
-async function firstFailure(exits: readonly Promise<void>[], otherwise: unknown): Promise<unknown> {
-  if (!isSecondaryError(otherwise)) return otherwise
-  const failures = exits.map(async (exit) => {
-    const failure = await exit.catch((error: unknown) => error)
-    if (!(failure instanceof ToolError) || isInterruption(failure) || BROKEN_PIPES.has(failure)) {
-      throw new Error('it is not the root')
-    }
-    return failure
-  })
-  return inTime(
-    Promise.any(failures).catch(() => otherwise),
-    otherwise,
-  )
-}
-
-async function inTime(awaited: Promise<unknown>, otherwise: unknown): Promise<unknown> {
-  const timer = new AbortController()
-  const late = delay(ROOT_MS, otherwise, { signal: timer.signal })
-  return Promise.race([awaited, late]).finally(() => timer.abort())
 }

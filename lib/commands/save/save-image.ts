@@ -91,7 +91,7 @@ async function write(
     open: tar.open,
     normalize: true,
     verifyLayers: options.verifyLayers,
-    describe: (digest) => [describe(digest, tar, reference, image, engine)],
+    describe: (digest) => [describe(digest, tar, { engine, reference, own: image })],
     ...(await findCachedLayers(reference, image, options)),
     compressor,
     decompressors,
@@ -146,9 +146,7 @@ export async function findImageTar(
 function describe(
   digest: TarDigest,
   tar: ImageTar,
-  reference: ImageReference,
-  own: EngineImage,
-  engine: Engine,
+  { engine, reference, own }: { engine: Engine; reference: ImageReference; own: EngineImage },
 ): SavedImage {
   const [image, another] = readImages(digest).map(tar.complete)
   if (!image || another || compareImage(engine, own, image) === false) {

@@ -67,17 +67,22 @@ export async function findEngineImage(
   return untagged && { name: untagged.id, image: untagged }
 }
 
+/** How an engine's image is digested. */
+export interface EngineDigestOptions {
+  /** Paths of members whose content does not count. */
+  readonly excluded: ReadonlySet<string>
+  /** Whether the content md5 is wanted. */
+  readonly md5: boolean
+  readonly signal: AbortSignal
+}
+
 /**
- * @param excluded - paths of members whose content is not to count
- * @param md5 - whether the content md5 is wanted
  * @throws what {@link readSaved} and {@link readImages} throw
  */
 export async function digestEngineImage(
   engine: Engine,
   engineTar: EngineTar,
-  excluded: ReadonlySet<string>,
-  md5: boolean,
-  signal: AbortSignal,
+  { excluded, md5, signal }: EngineDigestOptions,
 ): Promise<EngineDigest> {
   const { name, image } = engineTar
   const treat = ({ path }: TarMember): Treatment => (excluded.has(path) ? 'skipped' : 'inline')

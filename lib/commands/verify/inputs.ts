@@ -48,7 +48,7 @@ export async function readInputs(side: Input, tools: InputTools): Promise<ReadIn
   const excluded = new Set(metadata?.requires?.map(({ path }) => path))
   // What compress_tars read has a tar's own bytes.
   const digestBeside = async (md5: boolean): Promise<EngineDigest | undefined> =>
-    engine && engineTar && digestEngineImage(engine, engineTar, excluded, md5, signal)
+    engine && engineTar && digestEngineImage(engine, engineTar, { excluded, md5, signal })
   const reading = readInput(side, tools, signal)
   const digesting = digestBeside(tools.laysOutDifferently)
   try {
