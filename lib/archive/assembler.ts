@@ -16,7 +16,7 @@ import { ToolError } from '../core/errors.ts'
 import { readSegment, type IndexedLayer } from '../delivery/layer-index.ts'
 import type { RestoredLayer } from '../delivery/layer-plan.ts'
 import { BLOCK_BYTES, memberHeader } from '../tar/header.ts'
-import { digestTar, type TarDigest } from '../tar/digest.ts'
+import { TarDigester, type TarDigest } from '../tar/digest.ts'
 
 /** What a tar is made of. */
 export interface Assembly {
@@ -60,7 +60,7 @@ export async function assembleTar(
   const { metadata, archive, excluded, restored } = assembly
   const [skipped, own] = divide(metadata.segments, excluded)
   const absent = new Map(skipped.map((segment) => [segment.tarOffsetBytes, hexOf(segment)]))
-  const digester = digestTar({ normalize: false, md5: false, absent, toEnd: true })
+  const digester = new TarDigester({ normalize: false, md5: false, absent, toEnd: true })
 
   async function* assemble(bytes: ByteReader): AsyncGenerator<Buffer> {
     for (const { layer, external } of restored) {

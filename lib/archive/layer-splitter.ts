@@ -6,7 +6,7 @@ import type { IndexedLayer } from '../delivery/layer-index.ts'
 import type { CachedLayer } from '../delivery/metadata.ts'
 import { isCachedLayer, isNamedByDigest, looksLikeLayer, MatchFailed } from './layer-match.ts'
 import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
-import { digestTar, type DigestedMember, type MemberTap, type TarDigest } from '../tar/digest.ts'
+import { TarDigester, type DigestedMember, type MemberTap, type TarDigest } from '../tar/digest.ts'
 import type { TarMember } from '../tar/parser.ts'
 import type { Treatment } from '../tar/transform.ts'
 
@@ -29,14 +29,6 @@ export interface LayerCut {
   readonly skipped: readonly { readonly member: TarMember; readonly layer: DeliveredLayer }[]
 }
 
-/** A tar being cut. */
-export interface LayerSplitter {
-  /** @throws BAD_TAR, {@link MatchFailed} */
-  write(chunk: Buffer): Promise<void>
-  /** @throws TRUNCATED_TAR */
-  end(): Promise<{ tar: TarDigest; cut: LayerCut }>
-}
-
 interface Current {
   readonly member: TarMember | undefined
   /** Undefined if the layer is to be copied. */
@@ -48,85 +40,110 @@ const BY_SIZE = ''
 // More than any image has; metadata names no more than so many segments.
 const MAX_LAYERS = 4000
 
-/** @returns a cutter that writes to a writer. */
-export function splitLayers(writer: SegmentWriter, options: SplitOptions): LayerSplitter {
-  const { excluded, expected, denylist, tap } = options
-  // Where nothing says which layers there can be, one wrong guess is enough.
-  const bySize = denylist.has(BY_SIZE) ? new Set<string>() : expected
-  const indexed = new Map(
-    options.reuse
-      .filter((layer) => !denylist.has(layer.archive))
-      // The first one that has it counts.
-      .toReversed()
-      .map((layer) => [layer.digest, layer]),
-  )
-  const reused: IndexedLayer[] = []
-  const skipped: { member: TarMember; layer: DeliveredLayer }[] = []
-  const digests = new Map<number, string>()
-  const passedOver = new Set<number>()
-  let current: Current | undefined
+/** Cuts a tar at its layers while it goes past, and hands the parts to a writer. */
+export class LayerSplitter {
+  readonly #writer: SegmentWriter
+  readonly #options: SplitOptions
+  readonly #digester: TarDigester
+  /** Layers of this tar that other archives hold, by digest. */
+  readonly #indexed: ReadonlyMap<string, IndexedLayer>
+  /** The sizes that tell a layer: where nothing says which layers there can be, one failed match is enough. */
+  readonly #expected: ReadonlySet<string> | undefined
+  /** Digests of the layers so far, by the offset of their members. */
+  readonly #digests = new Map<number, string>()
+  /** Offsets of the members that are not written. */
+  readonly #passedOver = new Set<number>()
+  readonly #reused: IndexedLayer[] = []
+  readonly #skipped: { member: TarMember; layer: DeliveredLayer }[] = []
+  #current: Current | undefined
 
-  const isCached = (member: TarMember, known: Iterable<CachedLayer>): boolean =>
-    !denylist.has(member.path) && isCachedLayer(member, known, bySize)
+  constructor(writer: SegmentWriter, options: SplitOptions) {
+    this.#writer = writer
+    this.#options = options
+    this.#expected = options.denylist.has(BY_SIZE) ? new Set() : options.expected
+    this.#indexed = indexByDigest(options)
+    this.#digester = new TarDigester({
+      normalize: options.normalize,
+      md5: true,
+      treat: (member) => this.#treat(member),
+      tap: options.tap,
+      onMember: (member) => this.#onMember(member),
+    })
+  }
 
-  function treat(member: TarMember): Treatment {
-    if (!looksLikeLayer(member) || digests.size >= MAX_LAYERS) return 'inline'
-    if (!isCached(member, excluded.values())) return 'own segment'
-    passedOver.add(member.offsetBytes)
+  /** @throws BAD_TAR, {@link MatchFailed} */
+  async write(chunk: Buffer): Promise<void> {
+    for (const { bytes, member } of this.#digester.write(chunk)) {
+      if (!this.#current || this.#current.member !== member) {
+        await this.#close()
+        this.#current = await this.#begin(member)
+      }
+      await this.#current.segment?.write(bytes)
+    }
+  }
+
+  /** @throws TRUNCATED_TAR */
+  async end(): Promise<{ tar: TarDigest; cut: LayerCut }> {
+    const tar = this.#digester.end()
+    await this.#close()
+    return { tar, cut: { reused: this.#reused, skipped: this.#skipped } }
+  }
+
+  #treat(member: TarMember): Treatment {
+    if (!looksLikeLayer(member) || this.#digests.size >= MAX_LAYERS) return 'inline'
+    if (!this.#isCached(member, this.#options.excluded.values())) return 'own segment'
+    this.#passedOver.add(member.offsetBytes)
     return 'skipped'
   }
-  function onMember(member: DigestedMember): void {
+
+  #onMember(member: DigestedMember): void {
     const digest = `sha256:${member.sha256}`
-    if (!passedOver.has(member.offsetBytes)) {
-      if (looksLikeLayer(member)) digests.set(member.offsetBytes, digest)
+    if (!this.#passedOver.has(member.offsetBytes)) {
+      if (looksLikeLayer(member)) this.#digests.set(member.offsetBytes, digest)
       return
     }
-    const layer = excluded.get(digest)
-    if (!layer) throw mismatchError(member)
-    skipped.push({ member, layer })
+    const layer = this.#options.excluded.get(digest)
+    if (!layer) throw this.#mismatchError(member)
+    this.#skipped.push({ member, layer })
   }
-  async function begin(member: TarMember | undefined): Promise<Current> {
-    const isIndexed = member && isCached(member, indexed.values())
-    return { member, segment: isIndexed ? undefined : await writer.begin(member?.sizeBytes) }
+
+  #isCached(member: TarMember, known: Iterable<CachedLayer>): boolean {
+    const isDenied = this.#options.denylist.has(member.path)
+    return !isDenied && isCachedLayer(member, known, this.#expected)
   }
-  async function close(): Promise<void> {
-    if (!current) return
-    const { member, segment } = current
-    const digest = member && digests.get(member.offsetBytes)
+
+  async #begin(member: TarMember | undefined): Promise<Current> {
+    const isIndexed = member && this.#isCached(member, this.#indexed.values())
+    const segment = isIndexed ? undefined : await this.#writer.begin(member?.sizeBytes)
+    return { member, segment }
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#current) return
+    const { member, segment } = this.#current
+    const digest = member && this.#digests.get(member.offsetBytes)
     if (segment) return segment.close(digest)
-    const layer = digest && indexed.get(digest)
-    if (!layer) throw mismatchError(member)
-    reused.push(layer)
-    writer.copy(layer)
+    const layer = digest && this.#indexed.get(digest)
+    if (!layer) throw this.#mismatchError(member)
+    this.#reused.push(layer)
+    this.#writer.copy(layer)
   }
 
   // A name that misled says nothing of other members; a size alone says it of all of
   // them, unless only the layers of the image could be meant.
-  function mismatchError(member: TarMember | undefined): MatchFailed {
+  #mismatchError(member: TarMember | undefined): MatchFailed {
     const path = String(member?.path)
-    const isBySize = !expected && member && !isNamedByDigest(member)
+    const isBySize = !this.#options.expected && member && !isNamedByDigest(member)
     const what = member && isNamedByDigest(member) ? 'name and size' : 'the size'
     return new MatchFailed(
       isBySize ? BY_SIZE : path,
       `"${path}" has ${what} of a layer that is known, but is another`,
     )
   }
+}
 
-  const digester = digestTar({ normalize: options.normalize, md5: true, treat, tap, onMember })
-  return {
-    async write(chunk) {
-      for (const { bytes, member } of digester.write(chunk)) {
-        if (!current || current.member !== member) {
-          await close()
-          current = await begin(member)
-        }
-        await current.segment?.write(bytes)
-      }
-    },
-    async end() {
-      const tar = digester.end()
-      await close()
-      return { tar, cut: { reused, skipped } }
-    },
-  }
+// The first archive that has a layer counts.
+function indexByDigest({ reuse, denylist }: SplitOptions): Map<string, IndexedLayer> {
+  const trusted = reuse.filter((layer) => !denylist.has(layer.archive))
+  return new Map(trusted.toReversed().map((layer) => [layer.digest, layer]))
 }

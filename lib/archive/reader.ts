@@ -15,7 +15,7 @@ import { readStart, streamFile, wholeFile, type FileRange } from '../io/file-ran
 import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from '../core/outcome.ts'
 import { digestSegments } from './segment-digest.ts'
-import { digestTar, type TarDigest } from '../tar/digest.ts'
+import { TarDigester, type TarDigest } from '../tar/digest.ts'
 import { readStreams } from '../codec/xz/file.ts'
 
 /** What an archive was found to be. */
@@ -73,7 +73,12 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   const child = sink?.start()
   // An engine may be gone when it has the end of the tar.
   const verifier = options.verifyLayers ? createLayerVerifier() : undefined
-  const digester = digestTar({ normalize: false, md5: options.md5, toEnd: true, tap: verifier })
+  const digester = new TarDigester({
+    normalize: false,
+    md5: options.md5,
+    toEnd: true,
+    tap: verifier,
+  })
   const hash = createHash('sha256')
   const segments = digestSegments(options.segments ?? [])
   let archiveBytes = 0

@@ -18,7 +18,7 @@ import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from '../core/outcome.ts'
 import { createSegmentWriter, type CompressOptions } from './segment-writer.ts'
 import { MatchFailed } from './layer-match.ts'
-import { splitLayers, type LayerCut } from './layer-splitter.ts'
+import { LayerSplitter, type LayerCut } from './layer-splitter.ts'
 import type { TarDigest } from '../tar/digest.ts'
 
 /** What {@link writeArchive} needs. */
@@ -158,7 +158,7 @@ async function compress(
   const children = source.child ? [source.child] : []
   const writer = createSegmentWriter(file.handle, children, options)
   const verifier = options.verifyLayers ? createLayerVerifier() : undefined
-  const cutter = splitLayers(writer, { ...options, denylist, tap: verifier })
+  const splitter = new LayerSplitter(writer, { ...options, denylist, tap: verifier })
   let tarBytes = 0
 
   const feed = async () => {
@@ -167,13 +167,13 @@ async function compress(
       if (options.signal.aborted) throw interrupted()
       tarBytes += chunk.length
       options.onProgress({ tarBytes, archiveBytes: writer.sizeBytes })
-      await cutter.write(chunk)
+      await splitter.write(chunk)
       const busy = verifier?.ready()
       if (busy) await busy
     }
     options.onRead?.()
     const decoded = await verifier?.end()
-    const { tar, cut } = await cutter.end()
+    const { tar, cut } = await splitter.end()
     const written = await writer.finish()
     return { tar: { ...tar, ...(decoded && { decoded }) }, cut, written }
   }

@@ -56,14 +56,6 @@ export interface TarDigest {
   readonly decoded?: DecodedLayers
 }
 
-/** A tar being digested. */
-export interface TarDigester {
-  /** @returns the bytes to hand on, see {@link TarTransform.write}. */
-  write(chunk: Buffer): TarPiece[]
-  /** @throws TRUNCATED_TAR where the tar stops before its end */
-  end(): TarDigest
-}
-
 // An image has at most 127 layers and some ten members for each: what holds
 // more is no image, and any tar must go through in bounded memory.
 const MAX_MEMBERS = 100_000
@@ -106,95 +98,114 @@ interface Current {
   start: Buffer
 }
 
-/** @returns a digester for one tar. */
-export function digestTar(options: DigestOptions): TarDigester {
-  const index = indexMembers()
-  const md5 = options.md5 ? createHash('md5') : undefined
-  const all = createHash('sha256')
-  const allReplaced = options.replace && createHash('sha256')
-  let current: Current | undefined
-  let jsonBytes = 0
-  let isSparse = false
-  let isFirst = false
-  let isHandedOn = true
+/** Digests one tar while it goes past. */
+export class TarDigester {
+  readonly #options: DigestOptions
+  readonly #transform: TarTransform
+  readonly #index = indexMembers()
+  readonly #md5: Hash | undefined
+  readonly #all = createHash('sha256')
+  readonly #allReplaced: Hash | undefined
+  #current: Current | undefined
+  #jsonBytes = 0
+  #isSparse = false
+  #isFirst = false
+  #isHandedOn = true
 
-  const { absent, replace, tap } = options
-  const treat =
-    options.treat || absent
-      ? (member: TarMember): Treatment => {
-          const treatment = absent?.has(member.offsetBytes)
-            ? 'external'
-            : (options.treat?.(member) ?? 'inline')
-          isHandedOn = treatment === 'inline' || treatment === 'own segment'
-          return treatment
-        }
-      : undefined
-  const visitor = {
-    member(member: TarMember): void {
-      isSparse ||= member.sparse
-      const parts = replace?.isWanted(member) ? [] : undefined
-      current = { member, sha256: createHash('sha256'), json: undefined, parts, start: EMPTY }
-      tap?.member(member)
-      isFirst = true
-    },
-    content(bytes: Buffer): void {
-      current?.parts?.push(Buffer.from(bytes))
-      digestContent(bytes)
-    },
-    memberEnd(): void {
-      if (current) endMember(current)
-    },
-  }
-  function digestContent(bytes: Buffer): void {
-    if (isFirst && current && looksLikeJson(bytes) && fits(current.member)) current.json = []
-    isFirst = false
-    if (current && current.start.length < START_BYTES) {
-      const more = bytes.subarray(0, START_BYTES - current.start.length)
-      current.start = Buffer.concat([current.start, more])
+  constructor(options: DigestOptions) {
+    const { normalize, toEnd, treat, absent } = options
+    this.#options = options
+    this.#md5 = options.md5 ? createHash('md5') : undefined
+    this.#allReplaced = options.replace && createHash('sha256')
+    const visitor = {
+      member: (member: TarMember) => this.#begin(member),
+      content: (bytes: Buffer) => this.#content(bytes),
+      memberEnd: () => this.#end(),
     }
-    current?.json?.push(Buffer.from(bytes))
-    current?.sha256.update(bytes)
-    if (isHandedOn) md5?.update(bytes)
-    tap?.content(bytes)
+    const own = treat || absent ? (member: TarMember) => this.#treat(member) : undefined
+    this.#transform = new TarTransform(visitor, { normalize, treat: own, toEnd })
   }
-  function endMember({ member, json, start, parts, sha256: hash }: Current): void {
+
+  /** @returns the bytes to hand on, see {@link TarTransform.write}. */
+  write(chunk: Buffer): TarPiece[] {
+    return this.#transform.write(chunk)
+  }
+
+  /** @throws TRUNCATED_TAR if the tar stops before its end */
+  end(): TarDigest {
+    return {
+      ...this.#transform.end(),
+      ...(this.#md5 && !this.#isSparse && { contentMd5: this.#md5.digest('hex') }),
+      membersSha256: this.#all.digest('hex'),
+      ...(this.#allReplaced && { replacedSha256: this.#allReplaced.digest('hex') }),
+      ...this.#index.end(),
+    }
+  }
+
+  #treat(member: TarMember): Treatment {
+    const { absent, treat } = this.#options
+    const isAbsent = absent?.has(member.offsetBytes) === true
+    const treatment = isAbsent ? 'external' : (treat?.(member) ?? 'inline')
+    this.#isHandedOn = treatment === 'inline' || treatment === 'own segment'
+    return treatment
+  }
+
+  #begin(member: TarMember): void {
+    const { replace, tap } = this.#options
+    this.#isSparse ||= member.sparse
+    const parts = replace?.isWanted(member) ? [] : undefined
+    this.#current = { member, sha256: createHash('sha256'), json: undefined, parts, start: EMPTY }
+    this.#isFirst = true
+    tap?.member(member)
+  }
+
+  #content(bytes: Buffer): void {
+    const current = this.#current
+    if (current) {
+      current.parts?.push(Buffer.from(bytes))
+      if (this.#isFirst && looksLikeJson(bytes) && this.#fits(current.member)) current.json = []
+      if (current.start.length < START_BYTES) {
+        const more = bytes.subarray(0, START_BYTES - current.start.length)
+        current.start = Buffer.concat([current.start, more])
+      }
+      current.json?.push(Buffer.from(bytes))
+      current.sha256.update(bytes)
+    }
+    this.#isFirst = false
+    if (this.#isHandedOn) this.#md5?.update(bytes)
+    this.#options.tap?.content(bytes)
+  }
+
+  #end(): void {
+    if (!this.#current) return
+    const { member, json, start, parts, sha256: hash } = this.#current
+    const { absent, replace, tap, onMember } = this.#options
     const known = absent?.get(member.offsetBytes)
     const sha256 = known ?? hash.digest('hex')
+    tap?.memberEnd(sha256)
+    if (this.#isHandedOn && member.sizeBytes > 0) {
+      this.#all.update(sha256)
+      const isReplaced = parts && replace
+      this.#allReplaced?.update(
+        isReplaced ? sha256Of(replace.change(Buffer.concat(parts))) : sha256,
+      )
+    }
     const digested = {
       ...member,
       sha256,
       ...(json && { json: Buffer.concat(json) }),
       ...(known === undefined && { start }),
     }
-    tap?.memberEnd(sha256)
-    if (isHandedOn && member.sizeBytes > 0) {
-      all.update(sha256)
-      allReplaced?.update(
-        parts && replace ? sha256Of(replace.change(Buffer.concat(parts))) : sha256,
-      )
-    }
-    options.onMember?.(digested)
-    index.add(digested)
+    onMember?.(digested)
+    this.#index.add(digested)
   }
-  function fits({ sizeBytes }: TarMember): boolean {
-    if (sizeBytes > MAX_JSON_BYTES || jsonBytes + sizeBytes > MAX_ALL_JSON_BYTES) return false
-    jsonBytes += sizeBytes
+
+  // Whether the JSON of a member is kept: small, and not too much in all.
+  #fits({ sizeBytes }: TarMember): boolean {
+    const allBytes = this.#jsonBytes + sizeBytes
+    if (sizeBytes > MAX_JSON_BYTES || allBytes > MAX_ALL_JSON_BYTES) return false
+    this.#jsonBytes = allBytes
     return true
-  }
-  const scanner = new TarTransform(visitor, {
-    normalize: options.normalize,
-    treat,
-    toEnd: options.toEnd,
-  })
-  return {
-    write: (chunk) => scanner.write(chunk),
-    end: () => ({
-      ...scanner.end(),
-      ...(md5 && !isSparse && { contentMd5: md5.digest('hex') }),
-      membersSha256: all.digest('hex'),
-      ...(allReplaced && { replacedSha256: allReplaced.digest('hex') }),
-      ...index.end(),
-    }),
   }
 }
 

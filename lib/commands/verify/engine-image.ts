@@ -19,7 +19,7 @@ import {
   taggedName,
   type ImageReference,
 } from '../../image/reference.ts'
-import { digestTar, type TarDigest } from '../../tar/digest.ts'
+import { TarDigester, type TarDigest } from '../../tar/digest.ts'
 import type { TarMember } from '../../tar/parser.ts'
 import type { Treatment } from '../../tar/transform.ts'
 import type { Target } from '../targets.ts'
@@ -88,7 +88,7 @@ export async function digestEngineImage(
   const treat = ({ path }: TarMember): Treatment => (excluded.has(path) ? 'skipped' : 'inline')
   // As save writes it into an archive; others have it as it is.
   const replace = { isWanted: isIndex, change: normalizeIndex }
-  const digester = digestTar({ normalize: false, md5, treat, replace })
+  const digester = new TarDigester({ normalize: false, md5, treat, replace })
   const take = (bytes: Buffer): void => void ofEngine(name, () => digester.write(bytes))
   await readSaved(engine, { name, platform: image.platform }, take, signal)
   return ofEngine(name, () => {

@@ -8,7 +8,7 @@ import { decodeLayer } from './layer-decoder.ts'
 import { BLOBS } from '../oci-layout.ts'
 import { findPlainLayers, type PlainLayer } from './layers.ts'
 import { planLayout, type MemberChange, type PlainLayout } from './layout.ts'
-import { digestTar, memberKey, type TarDigester } from '../../tar/digest.ts'
+import { TarDigester, memberKey } from '../../tar/digest.ts'
 import { BLOCK_BYTES, changeHeader } from '../../tar/header.ts'
 import type { TarMember } from '../../tar/parser.ts'
 import { splitTar, type SplitMember } from '../../tar/splitter.ts'
@@ -19,7 +19,7 @@ import { splitTar, type SplitMember } from '../../tar/splitter.ts'
  * @throws BAD_IMAGE, BAD_TAR, TRUNCATED_TAR
  */
 export async function learnLayout(tar: AsyncIterable<Buffer>): Promise<PlainLayout | undefined> {
-  const digester = digestTar({ normalize: false, md5: false })
+  const digester = new TarDigester({ normalize: false, md5: false })
   const decoded = new Map<string, PlainLayer | ToolError>()
   for await (const part of splitTar(digested(tar, digester), isBlob)) {
     if (!('member' in part)) continue

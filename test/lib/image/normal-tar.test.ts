@@ -4,7 +4,7 @@ import t from 'tap'
 
 import { normalizeTar } from '../../../lib/image/normal-tar.ts'
 import { normalizeIndex } from '../../../lib/image/oci-index.ts'
-import { digestTar } from '../../../lib/tar/digest.ts'
+import { TarDigester } from '../../../lib/tar/digest.ts'
 import { json } from '../../fixtures/oci-tar.ts'
 import { pseudoRandom } from '../../fixtures/sample-layers.ts'
 import { chunked, tar, type TarEntry } from '../../fixtures/tar-builder.ts'
@@ -46,13 +46,13 @@ t.test('normalizeTar: a tar that stops short', async (t) => {
   }
 })
 
-t.test('digestTar: what a tar is with another content of some members', async (t) => {
+t.test('TarDigester: what a tar is with another content of some members', async (t) => {
   const long = imageOf(indexOf({ name: 'a', ...OF_HOST }))
   const short = imageOf(KEPT)
   const digest = (bytes: Buffer, isReplaced: boolean, size = bytes.length) => {
     const isWanted = ({ path }: { path: string }): boolean => path === 'index.json'
     const replace = isReplaced ? { isWanted, change: normalizeIndex } : undefined
-    const digester = digestTar({ normalize: false, md5: true, replace })
+    const digester = new TarDigester({ normalize: false, md5: true, replace })
     for (const chunk of chunked(Buffer.from(bytes), size)) digester.write(chunk)
     return digester.end()
   }

@@ -3,7 +3,7 @@ import { mkdir, readFile, symlink, link, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { digestTar, memberKey, type DigestedMember } from '../../../lib/tar/digest.ts'
+import { TarDigester, memberKey, type DigestedMember } from '../../../lib/tar/digest.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { digest } from '../../fixtures/digested-tar.ts'
 import { sh } from '../../fixtures/run.ts'
@@ -169,7 +169,7 @@ t.test('json: keeps no more than 32 MiB in all', async (t) => {
 
 for (const count of [100_000, 100_001]) {
   t.test(`members: ${count} of them are ${count > 100_000 ? 'too many' : 'kept'}`, async (t) => {
-    const digester = digestTar({ normalize: false, md5: true })
+    const digester = new TarDigester({ normalize: false, md5: true })
     const header = tarHeader({ path: 'same' })
     for (let n = 0; n < count; n++) digester.write(Buffer.from(header))
     digester.write(tar([]))
@@ -239,7 +239,7 @@ const MEMBERS: TarEntry[] = [
 for (const kind of ['skipped', 'own segment', 'inline'] as const) {
   t.test(`treat: of a member that is ${kind}, all is told`, async (t) => {
     const told: DigestedMember[] = []
-    const digester = digestTar({
+    const digester = new TarDigester({
       normalize: false,
       md5: true,
       treat: ({ path }) => (path.startsWith('out/') ? kind : 'inline'),
@@ -273,7 +273,7 @@ t.test('absent: the digest of a member whose content is not read is taken as sai
   ])
   for (const chunkBytes of [1, 512, bytes.length]) {
     const absent = new Map([[offsetBytes, known]])
-    const digester = digestTar({ normalize: false, md5: false, absent })
+    const digester = new TarDigester({ normalize: false, md5: false, absent })
     const out = [...chunked(bytes, chunkBytes)].flatMap((chunk) =>
       digester.write(chunk).map((piece) => Buffer.from(piece.bytes)),
     )
