@@ -14,7 +14,7 @@ import { readSegment, type IndexedLayer } from '../delivery/layer-index.ts'
 import type { Segment } from '../delivery/metadata.ts'
 import type { Task } from '../io/child.ts'
 import { verifyLayers } from './assembler.ts'
-import { reserveCpus, releaseCpus, createSemaphore } from './cpu-slots.ts'
+import { createSemaphore, releaseCpus, reserveCpus, type Semaphore } from './cpu-slots.ts'
 import { MatchFailed } from './layer-match.ts'
 import { openSegment } from './segment-compressor.ts'
 
@@ -32,136 +32,142 @@ export interface OpenSegment {
   close(layerDigest?: string): Promise<void>
 }
 
-/** An archive as it grows. */
-export interface SegmentWriter {
-  /** Begins a segment, of a layer of that size where it is one; one at a time. */
-  begin(layerBytes: number | undefined): Promise<OpenSegment>
-  /** Takes a segment from another archive, once it was found to hold that layer. */
-  copy(layer: IndexedLayer): void
-  /** Waits until all is written. @returns the segments in their order, and what they are together. */
-  finish(): Promise<{ segments: Segment[]; sizeBytes: number; sha256: string }>
-  /** Ends what is read of other archives, and waits for its end; then nothing more is written of them. */
-  end(): Promise<void>
-  /** Rejects where writing failed. */
-  readonly failed: Promise<never>
-  /** Bytes written so far. */
-  readonly sizeBytes: number
-}
-
 // What lies between layers is soon done, but for being written in its turn.
 const MAX_BETWEEN = 8
 
-/**
- * @param handle - of an empty file
- * @param children - hears of the children that are started
- */
-export function createSegmentWriter(
-  handle: FileHandle,
-  children: Task[],
-  options: CompressOptions,
-): SegmentWriter {
-  const threads = options.threads ?? availableParallelism()
-  // A layer may begin once there is a processor free for it.
-  const forLayers = createSemaphore(threads)
-  const forOthers = createSemaphore(MAX_BETWEEN)
-  const archive = createHash('sha256')
-  const segments: Segment[] = []
-  const failure = Promise.withResolvers<never>()
-  failure.promise.catch(() => {})
-  let sizeBytes = 0
-  let tarOffsetBytes = 0
-  let written: Promise<unknown> = Promise.resolve()
-  // Not among the children: whoever waits for those must not wait for their turn.
-  const stop = new AbortController()
-  const signal = AbortSignal.any([options.signal, stop.signal])
-  let copying: Promise<unknown> = Promise.resolve()
+/** What is known of a segment once its tar has gone past. */
+interface TarPart {
+  readonly tarSizeBytes: number
+  readonly layerDigest?: string | undefined
+}
 
-  async function append(
-    chunks: AsyncIterable<Buffer>,
-    describe: () => Promise<{ tarSizeBytes: number; layerDigest?: string | undefined }>,
-  ): Promise<void> {
+/** An archive as it grows. */
+export class SegmentWriter {
+  readonly #handle: FileHandle
+  readonly #children: Task[]
+  readonly #options: CompressOptions
+  readonly #threads: number
+  // A layer may begin once there is a processor free for it.
+  readonly #forLayers: Semaphore
+  readonly #forOthers = createSemaphore(MAX_BETWEEN)
+  readonly #archive = createHash('sha256')
+  readonly #segments: Segment[] = []
+  readonly #failure = Promise.withResolvers<never>()
+  // Not among the children: whoever waits for those must not wait for their turn.
+  readonly #stop = new AbortController()
+  readonly #signal: AbortSignal
+  #sizeBytes = 0
+  #tarOffsetBytes = 0
+  #written: Promise<unknown> = Promise.resolve()
+  #copying: Promise<unknown> = Promise.resolve()
+
+  /**
+   * @param handle - of an empty file
+   * @param children - hears of the children that are started
+   */
+  constructor(handle: FileHandle, children: Task[], options: CompressOptions) {
+    this.#handle = handle
+    this.#children = children
+    this.#options = options
+    this.#threads = options.threads ?? availableParallelism()
+    this.#forLayers = createSemaphore(this.#threads)
+    this.#signal = AbortSignal.any([options.signal, this.#stop.signal])
+    this.#failure.promise.catch(() => {})
+  }
+
+  /** Rejects if writing failed. */
+  get failed(): Promise<never> {
+    return this.#failure.promise
+  }
+
+  /** Bytes written so far. */
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  /**
+   * Begins a segment; one at a time.
+   *
+   * @param layerBytes - size of the layer that it is; undefined for what lies between layers
+   */
+  async begin(layerBytes: number | undefined): Promise<OpenSegment> {
+    const semaphore = layerBytes === undefined ? this.#forOthers : this.#forLayers
+    const taking = reserveCpus(semaphore, layerBytes, this.#threads, this.#options)
+    const reserved = await Promise.race([taking, this.failed])
+    const segment = openSegment(layerBytes, this.#children, this.#options)
+    // What lies between layers holds its place until it is written, and with it
+    // the small layers that are done but wait for their turn are few.
+    if (layerBytes !== undefined) void segment.done.then(reserved.end)
+    const closed = Promise.withResolvers<TarPart>()
+    const tellsProgress = this.#options.coding.codec === 'xz'
+    const output = tellsProgress ? releaseCpus(segment.output, reserved) : segment.output
+    this.#enqueue(output, () => {
+      reserved.end()
+      return closed.promise
+    })
+    let tarSizeBytes = 0
+    return {
+      write(bytes) {
+        tarSizeBytes += bytes.length
+        return segment.write(bytes)
+      },
+      close(layerDigest) {
+        closed.resolve({ tarSizeBytes, layerDigest })
+        return segment.end()
+      },
+    }
+  }
+
+  /** Takes a segment from another archive, once it was found to hold that layer. */
+  copy(layer: IndexedLayer): void {
+    const verify = (): Promise<void> => {
+      const verifying = verifyCopied(layer, { ...this.#options, signal: this.#signal })
+      this.#copying = verifying.catch(() => {})
+      return verifying
+    }
+    const part = { tarSizeBytes: layer.segment.tarSizeBytes, layerDigest: layer.digest }
+    this.#enqueue(copied(layer, verify, this.#signal), async () => part)
+  }
+
+  /** Waits until all is written. @returns the segments in their order, and what they are together. */
+  async finish(): Promise<{ segments: Segment[]; sizeBytes: number; sha256: string }> {
+    await this.#written
+    const sha256 = this.#archive.digest('hex')
+    return { segments: this.#segments, sizeBytes: this.#sizeBytes, sha256 }
+  }
+
+  /** Ends what is read of other archives, and waits for its end; then nothing more is written of them. */
+  async end(): Promise<void> {
+    this.#stop.abort()
+    await this.#copying
+  }
+
+  #enqueue(chunks: AsyncIterable<Buffer>, describe: () => Promise<TarPart>): void {
+    this.#written = this.#written.then(() => this.#append(chunks, describe))
+    this.#written.catch(this.#failure.reject)
+  }
+
+  async #append(chunks: AsyncIterable<Buffer>, describe: () => Promise<TarPart>): Promise<void> {
     const hash = createHash('sha256')
-    const offsetBytes = sizeBytes
+    const offsetBytes = this.#sizeBytes
     for await (const chunk of chunks) {
       hash.update(chunk)
-      archive.update(chunk)
-      sizeBytes += chunk.length
-      await handle.writeFile(chunk)
+      this.#archive.update(chunk)
+      this.#sizeBytes += chunk.length
+      await this.#handle.writeFile(chunk)
     }
-    const { tarSizeBytes, layerDigest } = await describe()
+    const { tarSizeBytes, layerDigest: digest } = await describe()
     const segment = {
       offsetBytes,
-      sizeBytes: sizeBytes - offsetBytes,
+      sizeBytes: this.#sizeBytes - offsetBytes,
       sha256: hash.digest('hex'),
-      tarOffsetBytes,
+      tarOffsetBytes: this.#tarOffsetBytes,
       tarSizeBytes,
-      ...(layerDigest !== undefined && { layerDigest }),
+      ...(digest !== undefined && { layerDigest: digest }),
     }
-    segments.push(segment)
-    if (layerDigest !== undefined)
-      options.verified.add(verifiedKey({ digest: layerDigest, segment }))
-    tarOffsetBytes += tarSizeBytes
-  }
-  function enqueue(...args: Parameters<typeof append>): void {
-    written = written.then(() => append(...args))
-    written.catch(failure.reject)
-  }
-
-  return {
-    failed: failure.promise,
-    get sizeBytes() {
-      return sizeBytes
-    },
-    async begin(layerBytes) {
-      const semaphore = layerBytes === undefined ? forOthers : forLayers
-      const taking = reserveCpus(semaphore, layerBytes, threads, options)
-      const held = await Promise.race([taking, failure.promise])
-      const segment = openSegment(layerBytes, children, options)
-      // What lies between layers holds its place until it is written, and with it
-      // the small layers that are done but wait for their turn are few.
-      if (layerBytes !== undefined) void segment.done.then(held.end)
-      const closed = Promise.withResolvers<{
-        tarSizeBytes: number
-        layerDigest?: string | undefined
-      }>()
-      const isTold = options.coding.codec === 'xz'
-      const output = isTold ? releaseCpus(segment.output, held) : segment.output
-      enqueue(output, () => {
-        held.end()
-        return closed.promise
-      })
-      let tarSizeBytes = 0
-      return {
-        write(bytes) {
-          tarSizeBytes += bytes.length
-          return segment.write(bytes)
-        },
-        close(layerDigest) {
-          closed.resolve({ tarSizeBytes, layerDigest })
-          return segment.end()
-        },
-      }
-    },
-    copy(layer) {
-      const { digest: layerDigest, segment } = layer
-      const verify = (): Promise<void> => {
-        const verifying = verifyCopied(layer, { ...options, signal })
-        copying = verifying.catch(() => {})
-        return verifying
-      }
-      enqueue(copied(layer, verify, signal), async () => ({
-        tarSizeBytes: segment.tarSizeBytes,
-        layerDigest,
-      }))
-    },
-    async finish() {
-      await written
-      return { segments, sizeBytes, sha256: archive.digest('hex') }
-    },
-    async end() {
-      stop.abort()
-      await copying
-    },
+    this.#segments.push(segment)
+    if (digest !== undefined) this.#options.verified.add(verifiedKey({ digest, segment }))
+    this.#tarOffsetBytes += tarSizeBytes
   }
 }
 

@@ -16,7 +16,7 @@ import { interrupted } from '../core/errors.ts'
 import type { IndexedLayer } from '../delivery/layer-index.ts'
 import { createLayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from '../core/outcome.ts'
-import { createSegmentWriter, type CompressOptions } from './segment-writer.ts'
+import { SegmentWriter, type CompressOptions } from './segment-writer.ts'
 import { MatchFailed } from './layer-match.ts'
 import { LayerSplitter, type LayerCut } from './layer-splitter.ts'
 import type { TarDigest } from '../tar/digest.ts'
@@ -156,7 +156,7 @@ async function compress(
 }> {
   const source = options.open()
   const children = source.child ? [source.child] : []
-  const writer = createSegmentWriter(file.handle, children, options)
+  const writer = new SegmentWriter(file.handle, children, options)
   const verifier = options.verifyLayers ? createLayerVerifier() : undefined
   const splitter = new LayerSplitter(writer, { ...options, denylist, tap: verifier })
   let tarBytes = 0

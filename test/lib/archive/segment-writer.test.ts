@@ -9,7 +9,7 @@ import type { Task } from '../../../lib/io/child.ts'
 import { withChildren } from '../../../lib/io/child.ts'
 import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
 import { MatchFailed } from '../../../lib/archive/layer-match.ts'
-import { createSegmentWriter, type SegmentWriter } from '../../../lib/archive/segment-writer.ts'
+import { SegmentWriter } from '../../../lib/archive/segment-writer.ts'
 import { readers, xzCoding } from '../../fixtures/archive-writing.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { wrapCommand } from '../../fixtures/faults.ts'
@@ -79,9 +79,9 @@ const PARTS = [0, 1, 511, 512, 513, MIB + 1, 0, 20, 200_000].map((bytes, n) =>
 for (const compressor of COMPRESSORS) {
   for (const threads of [undefined, 1, 5]) {
     const title = `${compressor.name} with ${threads ?? 'all'} threads`
-    t.test(`createSegmentWriter: ${title}: each segment stands for itself`, async (t) => {
+    t.test(`SegmentWriter: ${title}: each segment stands for itself`, async (t) => {
       const { path, handle, children } = await openFile(t)
-      const writer = createSegmentWriter(handle, children, { ...OPTIONS, compressor, threads })
+      const writer = new SegmentWriter(handle, children, { ...OPTIONS, compressor, threads })
       const written = await writeSegments(writer, PARTS)
       const archive = await readFile(path)
       t.strictSame([written.sizeBytes, written.sizeBytes], [archive.length, writer.sizeBytes])
@@ -107,10 +107,10 @@ for (const compressor of COMPRESSORS) {
   }
 }
 
-t.test('createSegmentWriter: the same bytes, however they come', async (t) => {
+t.test('SegmentWriter: the same bytes, however they come', async (t) => {
   const archives = [1, 1000, MIB].map(async (chunkBytes) => {
     const { path, handle, children } = await openFile(t)
-    const writer = createSegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
+    const writer = new SegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
     await writeSegments(writer, [PARTS[4] ?? Buffer.alloc(0), Buffer.from('x')], chunkBytes)
     return readFile(path)
   })
@@ -119,10 +119,10 @@ t.test('createSegmentWriter: the same bytes, however they come', async (t) => {
 })
 
 // The first child of all is the slowest: the others have to wait for it.
-t.test('createSegmentWriter: the order stays, whichever child is done first', async (t) => {
+t.test('SegmentWriter: the order stays, whichever child is done first', async (t) => {
   await replaceXz(t, 'read -n 1 first; sleep "0.$first"; { echo -n "$first"; cat; } | $real "$@"')
   const { path, handle, children } = await openFile(t)
-  const writer = createSegmentWriter(handle, children, { ...OPTIONS, threads: 4 })
+  const writer = new SegmentWriter(handle, children, { ...OPTIONS, threads: 4 })
   const parts = ['9 slow', '0 fast', '3 third', '0 fourth', '1 last'].map((text) =>
     Buffer.from(text),
   )
@@ -138,12 +138,12 @@ t.test('createSegmentWriter: the order stays, whichever child is done first', as
   )
 })
 
-t.test('createSegmentWriter: no more children at a time than are allowed', async (t) => {
+t.test('SegmentWriter: no more children at a time than are allowed', async (t) => {
   const dir = await newDir(t)
   const count = 'ls | grep -c run >> log'
   await replaceXz(t, `cd ${dir}; touch run$$; ${count}; $real "$@"; rm run$$`)
   const { handle, children } = await openFile(t)
-  const writer = createSegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
+  const writer = new SegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
   await writeSegments(
     writer,
     Array.from({ length: 12 }, () => Buffer.from('x')),
@@ -165,7 +165,7 @@ for (const [codec, read, compressor] of STORED) {
     const { path, handle, children } = await openFile(t)
     const coding = codec === 'xz' ? xzCoding(6) : { codec, level: 8, windowLog: 27 }
     const options = { ...OPTIONS, compressor, coding, threads: 2 }
-    const writer = createSegmentWriter(handle, children, options)
+    const writer = new SegmentWriter(handle, children, options)
     const segment = await writer.begin(layer.length)
     for (const chunk of chunked(layer, 1)) await segment.write(chunk)
     await segment.close(sha256(layer))
@@ -179,9 +179,9 @@ for (const [codec, read, compressor] of STORED) {
 t.test('copy: takes a segment of another archive, digest and all', async (t) => {
   const source = await openFile(t)
   const options = { ...OPTIONS, threads: 2 }
-  const old = await writeSegments(createSegmentWriter(source.handle, [], options), PARTS)
+  const old = await writeSegments(new SegmentWriter(source.handle, [], options), PARTS)
   const { path, handle, children } = await openFile(t)
-  const writer = createSegmentWriter(handle, children, options)
+  const writer = new SegmentWriter(handle, children, options)
   const [small, layer = Buffer.alloc(0)] = [PARTS[4] ?? Buffer.alloc(0), PARTS[5]]
   const segment = await writer.begin(undefined)
   await segment.write(small)
@@ -207,7 +207,7 @@ t.test('copy: what this run has written or read is verified, by its sha256', asy
   const source = await openFile(t)
   const options = { ...OPTIONS, threads: 2, verified: new Set<string>() }
   const layer = PARTS[5] ?? Buffer.alloc(0)
-  const before = createSegmentWriter(source.handle, [], options)
+  const before = new SegmentWriter(source.handle, [], options)
   const segment = await before.begin(layer.length)
   await segment.write(layer)
   await segment.close(sha256(layer))
@@ -217,7 +217,7 @@ t.test('copy: what this run has written or read is verified, by its sha256', asy
   const copy = async (verified: Set<string>): Promise<unknown> => {
     const { handle } = await openFile(t)
     const own = { ...options, decompressors: { xz: zstd, zstd }, verified }
-    const writer = createSegmentWriter(handle, [], own)
+    const writer = new SegmentWriter(handle, [], own)
     writer.copy(held)
     return writer.finish()
   }
@@ -238,13 +238,13 @@ for (const [what, script] of DAMAGES) {
     const source = await openFile(t)
     const options = { ...OPTIONS, threads: 2 }
     const { segments } = await writeSegments(
-      createSegmentWriter(source.handle, [], options),
+      new SegmentWriter(source.handle, [], options),
       PARTS.slice(3, 6),
     )
     const held = heldLayer(source.path, segments, 2, PARTS[5] ?? Buffer.alloc(0))
     await sh(script, { env: { ARCHIVE: source.path, OFFSET: `${held.segment.offsetBytes}` } })
     const { handle } = await openFile(t)
-    const writer = createSegmentWriter(handle, [], options)
+    const writer = new SegmentWriter(handle, [], options)
     writer.copy(held)
     const message = `reuse a layer of "${source.path}": `
     await t.rejects(writer.failed, new MatchFailed(source.path, message))
@@ -264,7 +264,7 @@ for (const [script, message] of DEATHS) {
   t.test(`begin: a compressor that dies is told, and none is left: ${script}`, async (t) => {
     await replaceXz(t, script)
     const { handle, children } = await openFile(t)
-    const writer = createSegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
+    const writer = new SegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
     const parts = Array.from({ length: 9 }, (_, n) => pseudoRandom(`${n}`, 200_000))
     const feeding = writeSegments(writer, parts)
     const work = Promise.race([feeding, writer.failed])
@@ -284,7 +284,7 @@ const FULL = [
 for (const compressor of COMPRESSORS) {
   for (const { afterBytes, delayMs } of FULL) {
     const when = `after ${afterBytes} bytes and ${delayMs} ms`
-    t.test(`createSegmentWriter: ${compressor.name}: a disk that is full ${when}`, async (t) => {
+    t.test(`SegmentWriter: ${compressor.name}: a disk that is full ${when}`, async (t) => {
       const { handle, children } = await openFile(t)
       let left = afterBytes
       handle.writeFile = async (chunk) => {
@@ -292,7 +292,7 @@ for (const compressor of COMPRESSORS) {
         left -= Buffer.isBuffer(chunk) ? chunk.length : 0
         if (left < 0) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', syscall: 'write' })
       }
-      const writer = createSegmentWriter(handle, children, { ...OPTIONS, compressor, threads: 2 })
+      const writer = new SegmentWriter(handle, children, { ...OPTIONS, compressor, threads: 2 })
       const parts = Array.from({ length: 9 }, (_, n) => pseudoRandom(`${n}`, MIB))
       const feeding = writeSegments(writer, parts)
       const work = Promise.race([feeding, writer.failed])
@@ -303,10 +303,10 @@ for (const compressor of COMPRESSORS) {
   }
 }
 
-t.test('createSegmentWriter: told to stop while children wait, ends all', async (t) => {
+t.test('SegmentWriter: told to stop while children wait, ends all', async (t) => {
   const { handle, children } = await openFile(t)
   handle.writeFile = () => delay(1000)
-  const writer = createSegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
+  const writer = new SegmentWriter(handle, children, { ...OPTIONS, threads: 2 })
   // More than is kept of what a child writes: it cannot end before that is read.
   const parts = Array.from({ length: 3 }, (_, n) => pseudoRandom(`${n}`, 6 * MIB))
   const work = Promise.race([writeSegments(writer, parts), writer.failed])

@@ -14,7 +14,7 @@ import { startChild, type Task } from '../../../lib/io/child.ts'
 import { layerDigest } from '../../../lib/image/docker-archive.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
 import { readLayerIndex } from '../../../lib/delivery/layer-index.ts'
-import { createSegmentWriter } from '../../../lib/archive/segment-writer.ts'
+import { SegmentWriter } from '../../../lib/archive/segment-writer.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
 import type { Layout } from '../../fixtures/archive-layouts.ts'
 import {
@@ -416,9 +416,10 @@ t.test('writeArchive: segments that are not all of the tar are never metadata', 
     typeof import('../../fixtures/archive-writing.ts')
   >('../../fixtures/archive-writing.ts', {
     '../../../lib/archive/segment-writer.ts': {
-      createSegmentWriter(...args: Parameters<typeof createSegmentWriter>) {
-        const writer = createSegmentWriter(...args)
-        return { ...writer, finish: async () => ({ ...(await writer.finish()), segments: [] }) }
+      SegmentWriter: class extends SegmentWriter {
+        override async finish() {
+          return { ...(await super.finish()), segments: [] }
+        }
       },
     },
   })
