@@ -128,7 +128,7 @@ t.test('reuse: a directory that is not there is an error', async (t) => {
   const dir = t.testdir()
   const args = ['--reuse', 'nowhere', next.reference]
   const result = await bench.run('save_compressed_tars', dir, ...args)
-  t.match(result, { status: 1, stderr: /error: open "nowhere"/ })
+  t.match(result, { status: 1, stderr: /error: directory not found: "nowhere"/ })
 })
 
 t.test('reuse: metadata in another directory that are of no use are told once', async (t) => {
