@@ -2,13 +2,14 @@
 // layers, compressed, hashed and written at once, then put in place together
 // with its metadata. What is known of a layer by its header is a guess, which its
 // digest has to confirm; a wrong one costs a second try, never a wrong archive.
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 
 import { incrementName } from '../delivery/name.ts'
 import { METADATA_SCHEMA, type ArchiveMetadata, type SavedImage } from '../delivery/metadata.ts'
 import { createAtomicFile, type AtomicFile } from '../io/atomic-file.ts'
-import { commitArchive } from '../delivery/directory.ts'
+import { commitArchive } from '../delivery/commit.ts'
+import type { Directory } from '../delivery/directory.ts'
 import { endChildren, withChildren, type Task } from '../io/child.ts'
 import type { DeliveredLayer } from '../delivery/delivered-layers.ts'
 import { countUncompared, layerDigest, type ExternalLayer } from '../image/docker-archive.ts'
@@ -23,7 +24,9 @@ import type { TarDigest } from '../tar/digest.ts'
 
 /** What {@link writeArchive} needs. */
 export interface WriteOptions extends CompressOptions {
-  /** Path of the archive; an increment gets its own name beside it. */
+  /** Where the archive goes. */
+  readonly directory: Directory
+  /** Path of the archive there; an increment gets its own name beside it. */
   readonly archive: string
   /** @returns the tar, and the child that it comes from, if any; called once there is a file to write to. */
   readonly open: () => { readonly tar: Readable; readonly child?: Task }
@@ -129,7 +132,7 @@ async function writeOnce(
     segments,
     ...(cut.skipped.length > 0 && { requires: cut.skipped.map(required) }),
   }
-  await commitArchive(join(dirname(options.archive), metadata.archive.file), file, metadata)
+  await commitArchive(options.directory, file, metadata)
   const uncompared = options.verifyLayers ? countUncompared(images, tar) : 0
   return { metadata, reused: cut.reused, uncompared }
 }

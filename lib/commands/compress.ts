@@ -6,15 +6,17 @@ import { basename, join } from 'node:path'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { archiveSizes, savings, uncomparedNote } from './sizes.ts'
 import { writeArchive } from '../archive/writer.ts'
-import { checkDirectory, forgetArchive, isUpToDate, listChecksums } from '../delivery/directory.ts'
+import type { Catalog } from '../delivery/catalog.ts'
+import { forgetArchive, listChecksums } from '../delivery/commit.ts'
+import { checkDirectory, openCatalogs, Directory } from '../delivery/directory.ts'
 import { CODECS, ENDINGS, type Coding } from '../codec/formats.ts'
 import { findCompressors, type CompressorName, type Compressors } from '../codec/programs.ts'
 import { noteLeftOut } from '../delivery/delivered-list.ts'
 import { readImages } from '../image/docker-archive.ts'
 import { ToolError, ignoreNotFound, type ErrorCode } from '../core/errors.ts'
-import { examineArchive, type ExistingArchive } from '../delivery/existing-archive.ts'
+import { examineArchive, isUpToDate, type ExistingArchive } from '../delivery/existing-archive.ts'
 import { streamFile } from '../io/file-range.ts'
-import { checkIndexed, findIndexed } from '../delivery/layer-index.ts'
+import { checkIndexed, findIndexed } from '../delivery/layer-sources.ts'
 import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
 import { hasControls } from '../core/visible-text.ts'
 import { openForWriting } from './writing-run.ts'
@@ -36,6 +38,11 @@ export interface CompressOptions extends VerbContext {
   readonly dryRun: boolean
 }
 
+type OpenedOptions = Omit<CompressOptions, 'reuse'> & {
+  readonly directory: Directory
+  readonly reuse: readonly Catalog[]
+}
+
 /**
  * @returns one outcome for each tar
  * @throws before anything is written: USAGE, NAME_CLASH, NO_ARCHIVE where there
@@ -45,25 +52,27 @@ export async function* compress(options: CompressOptions): AsyncGenerator<Outcom
   for (const dir of [options.dir, ...options.reuse]) await checkDirectory(dir)
   const tars = await findTars(options)
   const compressors = await findCompressors(options)
-  await checkIndexed(options, (text) => options.notify({ type: 'warning', text }))
+  const directory = new Directory(options.dir)
+  const opened = { ...options, directory, reuse: await openCatalogs(options.reuse, directory) }
+  await checkIndexed(opened, (text) => options.notify({ type: 'warning', text }))
   const close = options.dryRun
     ? async () => {}
-    : await openForWriting(options.dir, 'compress_tars', options)
+    : await openForWriting(directory, 'compress_tars', options)
   try {
     for (const tar of tars) {
       const name = nameOf(tar, options)
       yield await toOutcome(basename(tar), name, options, () =>
-        compressTar(tar, compressors, options),
+        compressTar(tar, compressors, opened),
       )
     }
-    const text = await noteLeftOut(options.dir)
+    const text = await noteLeftOut(directory)
     if (text !== undefined) options.notify({ type: 'warning', text })
   } finally {
     await close()
   }
 }
 
-function nameOf(tar: string, { coding }: CompressOptions): string {
+function nameOf(tar: string, { coding }: Pick<CompressOptions, 'coding'>): string {
   return basename(tar, '.tar') + ENDINGS[coding.codec]
 }
 
@@ -114,20 +123,21 @@ async function listTars({ dir, notify }: CompressOptions): Promise<string[]> {
 async function compressTar(
   tar: string,
   compressors: Compressors,
-  options: CompressOptions,
+  options: OpenedOptions,
 ): Promise<Result> {
-  const archive = join(options.dir, nameOf(tar, options))
+  const { directory } = options
+  const archive = join(directory.dir, nameOf(tar, options))
   const before = await statTar(tar)
   const { modified } = before
-  const existing = await examineArchive(archive)
+  const existing = await examineArchive(directory, archive)
   const metadata = existing?.metadata
   const isUnchanged =
     modified !== undefined &&
     metadata?.tar.modified === modified &&
     metadata.tar.sizeBytes === before.size
-  if (metadata && isUnchanged && (await isUpToDate(archive, metadata, options))) {
+  if (metadata && isUnchanged && (await isUpToDate(directory, { archive, metadata }, options))) {
     if (options.dryRun) return result('up to date', metadata)
-    await listChecksums(archive, metadata)
+    await listChecksums(directory, archive, metadata)
     return result('up to date', metadata, await removeOther(archive, options))
   }
   if (!options.force) await checkReplaced(archive, existing, options)
@@ -139,6 +149,7 @@ async function compressTar(
     reused,
     uncompared,
   } = await writeArchive({
+    directory,
     archive,
     open: () => ({ tar: streamFile(tar) }),
     normalize: false,
@@ -185,11 +196,11 @@ async function statTar(tar: string): Promise<{ size: number; modified: string | 
 async function checkReplaced(
   archive: string,
   existing: ExistingArchive | undefined,
-  { coding }: CompressOptions,
+  { directory, coding }: OpenedOptions,
 ): Promise<void> {
   if (existing?.refusal) throw existing.refusal
   for (const other of otherFormats(archive, coding)) {
-    const beside = await examineArchive(other)
+    const beside = await examineArchive(directory, other)
     if (beside?.refusal) throw beside.refusal
   }
   const saved = existing?.metadata?.images[0]?.reference
@@ -205,16 +216,16 @@ function otherFormats(archive: string, { codec }: Coding): string[] {
 }
 
 // The one in the other format would be of the tar as it was.
-async function removeOther(archive: string, options: CompressOptions): Promise<string[]> {
+async function removeOther(archive: string, options: OpenedOptions): Promise<string[]> {
   const notes: string[] = []
   for (const other of otherFormats(archive, options.coding)) {
-    const existing = await examineArchive(other)
+    const existing = await examineArchive(options.directory, other)
     if (!existing) continue
     const isReplaced = existing.refusal
       ? options.force
       : existing.metadata?.tar.modified !== undefined
     if (isReplaced) {
-      await forgetArchive(other)
+      await forgetArchive(options.directory, other)
       notes.push(`it takes the place of ${basename(other)}`)
     } else if (existing.refusal) {
       notes.push(`${basename(other)} beside it stays: its metadata cannot be read`)

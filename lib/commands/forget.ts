@@ -1,6 +1,6 @@
 // Takes images out of a delivery properly: archives in every format, increments,
 // metadata and lines of SHA256SUMS, so that nothing is missed at the other end.
-import { readdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 
 import { checkNamed } from './archive-names.ts'
@@ -12,18 +12,14 @@ import {
   metadataName,
 } from '../delivery/name.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
-import { checkDirectory, forgetArchive, readChecksums } from '../delivery/directory.ts'
+import { forgetArchive } from '../delivery/commit.ts'
+import { Directory, checkDirectory } from '../delivery/directory.ts'
 import type { Checksums } from '../delivery/sha256sums.ts'
 import { CODECS, ENDINGS } from '../codec/formats.ts'
 import { takeOffList } from '../delivery/delivered-list.ts'
 import { ToolError, toToolError } from '../core/errors.ts'
 import { examineBeside, type ExistingArchive } from '../delivery/existing-archive.ts'
-import {
-  readLayerIndex,
-  readAllMetadata,
-  type FoundMetadata,
-  type IndexedLayer,
-} from '../delivery/layer-index.ts'
+import type { FoundMetadata, IndexedLayer } from '../delivery/layer-index.ts'
 import { parseReference, type ImageReference } from '../image/reference.ts'
 import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
 import { openForWriting } from './writing-run.ts'
@@ -63,6 +59,7 @@ interface Planned extends Named {
 
 interface Context {
   readonly options: ForgetOptions
+  readonly directory: Directory
   readonly listed: Checksums
 }
 
@@ -85,14 +82,16 @@ export async function* forget(options: ForgetOptions): AsyncGenerator<Outcome> {
   const named = [...new Set(images)].map((name) => findNamed(name, dir))
   await checkDirectory(dir)
   // What is not there any more is dropped from it when the run begins.
-  const listed = await readChecksums(dir)
-  const close = dryRun ? async () => {} : await openForWriting(dir, program, options)
+  const directory = new Directory(dir)
+  const listed = await directory.sums.listed()
+  const close = dryRun ? async () => {} : await openForWriting(directory, program, options)
   try {
-    const planned = await plan(named, { options, listed })
+    const context = { options, directory, listed }
+    const planned = await plan(named, context)
     // An increment goes before what it needs.
     for (const each of planned.toSorted((one, other) => weightOf(one) - weightOf(other))) {
       const archive = basename(each.archives[0] ?? '')
-      yield await toOutcome(each.name, archive, options, () => forgetOne(each, options))
+      yield await toOutcome(each.name, archive, options, () => forgetOne(each, context))
     }
   } finally {
     await close()
@@ -105,11 +104,11 @@ function weightOf({ found }: Planned): number {
 
 // What is refused stays, and may need what else was named.
 async function plan(named: readonly Named[], context: Context): Promise<Planned[]> {
-  const { dir, force } = context.options
+  const { directory, options } = context
   const planned: Planned[] = []
   for (const each of named) planned.push(await look(each, context))
-  if (force) return planned
-  const others = await readRest(dir)
+  if (options.force) return planned
+  const others = await readRest(directory)
   for (let isStable = false; !isStable;) {
     isStable = true
     const going = planned.filter(({ refusal }) => !refusal)
@@ -167,16 +166,19 @@ function notThere({ name }: Named, { dir }: ForgetOptions): ToolError {
   })
 }
 
-async function forgetOne(planned: Planned, { dir, dryRun }: ForgetOptions): Promise<Result> {
+async function forgetOne(
+  planned: Planned,
+  { directory, options: { dryRun } }: Context,
+): Promise<Result> {
   const { found, refusal } = planned
   if (refusal) throw refusal
   const archiveBytes = found.reduce((total, { sizeBytes = 0 }) => total + sizeBytes, 0)
   const notes = found.map(({ archive }) => basename(archive))
   const result = { archive: String(notes[0]), archiveBytes, notes }
   if (dryRun) return { result: 'would be forgotten', ...result }
-  for (const { archive } of found) await forgetArchive(archive)
+  for (const { archive } of found) await forgetArchive(directory, archive)
   // Else it would be missed at the other end.
-  const list = await takeOffList(dir, referencesOf(planned))
+  const list = await takeOffList(directory, referencesOf(planned))
   if (list !== undefined) notes.push(list)
   return { result: 'forgotten', ...result }
 }
@@ -188,12 +190,12 @@ function referencesOf({ reference, found }: Planned): Set<string> {
   return new Set([reference?.text, ...saved].filter((text) => text !== undefined))
 }
 
-async function find(archive: string, { listed }: Context): Promise<Found | undefined> {
-  const existing = await examineBeside(archive)
+async function find(archive: string, { directory, listed }: Context): Promise<Found | undefined> {
+  const existing = await examineBeside(directory, archive)
   const isListed = listed.has(basename(archive)) || listed.has(basename(metadataName(archive)))
-  const names = await readdir(dirname(archive))
+  const names = await directory.names()
   const [isThere, isRecordThere] = [archive, metadataName(archive)].map((path) =>
-    names.includes(basename(path)),
+    names.has(basename(path)),
   )
   if (!isThere && !isRecordThere && !isListed) return undefined
   return { archive, sizeBytes: isThere ? (await stat(archive)).size : undefined, ...existing }
@@ -229,10 +231,12 @@ interface Rest {
   readonly unknown: readonly string[]
 }
 
-async function readRest(dir: string): Promise<Rest> {
+async function readRest(directory: Directory): Promise<Rest> {
   const unknown: string[] = []
-  const all = await readAllMetadata(dir, (_, archive) => void unknown.push(archive))
-  return { all, layers: await readLayerIndex([dir]), unknown }
+  const warn = (_: string, archive: string): void => void unknown.push(archive)
+  const all: FoundMetadata[] = []
+  for await (const found of directory.all(warn)) all.push(found)
+  return { all, layers: await directory.layers(), unknown }
 }
 
 function findNeeding(

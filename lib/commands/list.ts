@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import { ToolError, toToolError } from '../core/errors.ts'
 import type { Holding, Outcome, VerbContext } from '../core/outcome.ts'
 import { createDelivery, type DeliveryOptions } from '../delivery/delivery.ts'
-import { checkDirectory, listArchives } from '../delivery/directory.ts'
+import { checkDirectory } from '../delivery/directory.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { layerDigest } from '../image/docker-archive.ts'
 import { lookAtFile } from '../io/small-file.ts'
@@ -25,7 +25,7 @@ export async function* inventory(options: InventoryOptions): AsyncGenerator<Outc
   const { dir, notify } = options
   await checkDirectory(dir)
   const delivery = createDelivery(options)
-  const names = await listArchives(dir)
+  const names = await delivery.catalogOf(dir).archives()
   const missing = await findMissingOf({ names: [], dir }, delivery)
   if (names.length + missing.length === 0) {
     throw new ToolError('NO_ARCHIVE', `no archives in "${dir}"`, {

@@ -13,7 +13,6 @@ import {
   incrementNames,
   isArchiveName,
 } from '../delivery/name.ts'
-import { listArchives } from '../delivery/directory.ts'
 import { CODECS } from '../codec/formats.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
@@ -79,7 +78,7 @@ export async function findTargets(
   }
   const references =
     list === undefined ? await readDelivered(place) : (await readList(list)).references
-  const archives = await listArchives(dir)
+  const archives = await delivery.catalogOf(dir).archives()
   if (references) {
     checkNameClashes(references)
     const text = noteOffList(archives, references)

@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises'
 
 import { LIST_NAME } from './name.ts'
 import { writeFileAtomic } from '../io/atomic-file.ts'
-import { changeSums, listArchives, readChecksums } from './directory.ts'
+import type { Directory } from './directory.ts'
 import { checkLock } from '../io/directory-lock.ts'
 import { ToolError } from '../core/errors.ts'
 import { entryOf, parseImageList } from './image-list.ts'
@@ -17,16 +17,17 @@ import { MAX_LIST_BYTES, readSmallFile, sha256Of, type SmallFile } from '../io/s
  * @returns why it was not put into the delivery, a sentence; undefined if it was
  * @throws BUSY where this run has lost the directory's lock; NO_SPACE, NOT_WRITABLE
  */
-export async function placeList(dir: string, list: Buffer): Promise<string | undefined> {
+export async function placeList(directory: Directory, list: Buffer): Promise<string | undefined> {
+  const { dir, sums } = directory
   const path = join(dir, LIST_NAME)
   const found = await readHere(path)
   if (found instanceof ToolError) return `${found.message}: it is not a list of the delivery`
   const isSame = found?.bytes.equals(list)
-  if (found && !isSame && !(await isListed(dir, found))) {
+  if (found && !isSame && !(await isListed(directory, found))) {
     return `"${path}" is another list, or was changed by hand: it stays. ${takenUntil(path)}`
   }
   if (!isSame) await write(dir, list)
-  await changeSums(dir, new Map([[LIST_NAME, sha256Of(list)]]))
+  await sums.change(new Map([[LIST_NAME, sha256Of(list)]]))
   return undefined
 }
 
@@ -37,16 +38,17 @@ export async function placeList(dir: string, list: Buffer): Promise<string | und
  * @returns what became of the list, if one of them stood there
  */
 export async function takeOffList(
-  dir: string,
+  directory: Directory,
   references: ReadonlySet<string>,
 ): Promise<string | undefined> {
+  const { dir, sums } = directory
   const found = await readHere(join(dir, LIST_NAME))
   if (!found || found instanceof ToolError) return undefined
   const lines = found.bytes.toString('utf8').split('\n')
   const kept = lines.filter((line) => !references.has(entryOf(line)))
   if (kept.length === lines.length) return undefined
   // Somebody's own, or changed by hand: it is for a person to change.
-  if (!(await isListed(dir, found))) return `${LIST_NAME} here still names it`
+  if (!(await isListed(directory, found))) return `${LIST_NAME} here still names it`
   const list = Buffer.from(kept.join('\n'))
   // What somebody wrote beside the names stays.
   const isEmpty = list.toString().trim() === ''
@@ -54,7 +56,7 @@ export async function takeOffList(
     await checkLock(dir)
     await rm(join(dir, LIST_NAME))
   } else await write(dir, list)
-  await changeSums(dir, new Map([[LIST_NAME, isEmpty ? undefined : sha256Of(list)]]))
+  await sums.change(new Map([[LIST_NAME, isEmpty ? undefined : sha256Of(list)]]))
   return `taken off ${LIST_NAME}`
 }
 
@@ -62,16 +64,16 @@ export async function takeOffList(
  * @returns what keeps a load from taking all archives, a sentence: those that are not on
  *   the list of the delivery, or a list that is none of it; undefined if nothing does
  */
-export async function noteLeftOut(dir: string): Promise<string | undefined> {
-  const path = join(dir, LIST_NAME)
+export async function noteLeftOut(directory: Directory): Promise<string | undefined> {
+  const path = join(directory.dir, LIST_NAME)
   const found = await readHere(path)
   if (!found || found instanceof ToolError) return found?.message
-  if (!(await isListed(dir, found))) {
+  if (!(await isListed(directory, found))) {
     return `SHA256SUMS does not have "${path}" as it is. ${takenUntil(path)}`
   }
   try {
     const references = parseImageList(found.bytes.toString('utf8'), LIST_NAME)
-    return noteOffList(await listArchives(dir), references)
+    return noteOffList(await directory.archives(), references)
   } catch (error) {
     if (error instanceof ToolError) return error.message
     throw error
@@ -91,8 +93,8 @@ async function readHere(path: string): Promise<SmallFile | ToolError | undefined
   }
 }
 
-async function isListed(dir: string, { sha256 }: SmallFile): Promise<boolean> {
-  return (await readChecksums(dir)).get(LIST_NAME) === sha256
+async function isListed({ sums }: Directory, { sha256 }: SmallFile): Promise<boolean> {
+  return (await sums.listed()).get(LIST_NAME) === sha256
 }
 
 async function write(dir: string, list: Buffer): Promise<void> {

@@ -2,12 +2,13 @@
 // only what it lists counts, and nothing is believed before its sum was checked.
 import { basename, dirname, join, resolve } from 'node:path'
 
+import { Catalog } from './catalog.ts'
 import { expectEqual } from './expect-equal.ts'
-import { LIST_NAME, SUMS_NAME, isMetadataName, metadataName } from './name.ts'
-import { parseMetadata, type ArchiveMetadata } from './metadata.ts'
+import { LIST_NAME, SUMS_NAME } from './name.ts'
+import type { ArchiveMetadata } from './metadata.ts'
 import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './sha256sums.ts'
 import { ToolError } from '../core/errors.ts'
-import { MAX_METADATA_BYTES, MAX_SUMS_BYTES, readSmallFile } from '../io/small-file.ts'
+import { MAX_SUMS_BYTES, readSmallFile } from '../io/small-file.ts'
 
 /** What a run takes for a delivery's own. */
 export interface DeliveryOptions {
@@ -27,7 +28,7 @@ export interface Manifest {
   readonly text: string
 }
 
-/** Reads the files of deliveries, each SHA256SUMS once. */
+/** Reads the files of deliveries, each SHA256SUMS and each metadata file once. */
 export interface Delivery {
   /**
    * @returns the manifest of a directory, or undefined if there is none
@@ -44,6 +45,8 @@ export interface Delivery {
    * @throws NOT_LISTED, MISMATCH or BAD_FILE
    */
   readonly readFile: (file: string, maxBytes: number) => Promise<Buffer | undefined>
+  /** @returns the catalog of a directory, whose metadata have the sums of its manifest; throws as {@link Delivery.readFile} */
+  readonly catalogOf: (dir: string) => Catalog
   /**
    * @param archive - path of an archive
    * @returns its metadata, or undefined if there is none
@@ -72,24 +75,29 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     if (manifest && sha256 === undefined && !unlisted) throw notListed(file)
     return sha256
   }
-  const readFile: Delivery['readFile'] = async (file, maxBytes) => {
-    const found = await readSmallFile(file, { maxBytes })
-    const want = found && (await listedSum(file))
-    const what = isMetadataName(file) ? 'the metadata' : `"${basename(file)}"`
-    if (want !== undefined) {
-      expectEqual(`sha256 of ${what}, by SHA256SUMS`, found?.sha256 ?? '', want, hintFor(file))
-    }
-    return found?.bytes
+  const checkSum = async (what: string, file: string, sha256: string): Promise<void> => {
+    const want = await listedSum(file)
+    if (want === undefined) return
+    expectEqual(`sha256 of ${what}, by SHA256SUMS`, sha256, want, hintFor(file))
+  }
+  const check = (file: string, sha256: string): Promise<void> =>
+    checkSum('the metadata', file, sha256)
+  const catalogs = new Map<string, Catalog>()
+  const catalogOf: Delivery['catalogOf'] = (dir) => {
+    const catalog = catalogs.get(resolve(dir)) ?? new Catalog(dir, { check })
+    catalogs.set(resolve(dir), catalog)
+    return catalog
   }
   return {
     manifestOf,
     listedSum,
-    readFile,
-    async readMetadata(archive) {
-      const file = metadataName(archive)
-      const bytes = await readFile(file, MAX_METADATA_BYTES)
-      return bytes && parseMetadata(bytes.toString('utf8'), basename(file))
+    async readFile(file, maxBytes) {
+      const found = await readSmallFile(file, { maxBytes })
+      if (found) await checkSum(`"${basename(file)}"`, file, found.sha256)
+      return found?.bytes
     },
+    catalogOf,
+    readMetadata: (archive) => catalogOf(dirname(archive)).metadataOf(archive),
   }
 }
 

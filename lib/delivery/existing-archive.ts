@@ -1,14 +1,19 @@
 // What lies under the name of an archive before something is put there. An
 // archive whose metadata is missing or cannot be read may be anybody's: it is
 // not written over, nor taken away, unless that is forced.
-import { lstat, readdir } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { lstat } from 'node:fs/promises'
+import { basename } from 'node:path'
 
+import { isSameCoding, type Coding } from '../codec/formats.ts'
+import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
+import type { VerbContext } from '../core/outcome.ts'
+import { hashFile } from '../io/file-range.ts'
+import type { Catalog } from './catalog.ts'
+import { checksumsOf } from './commit.ts'
+import type { Directory } from './directory.ts'
+import type { FoundMetadata } from './layer-index.ts'
 import { metadataName } from './name.ts'
 import type { ArchiveMetadata } from './metadata.ts'
-import { isPendingName } from '../io/atomic-file.ts'
-import { readPending, readMetadata } from './directory.ts'
-import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
 
 /** What lies there. */
 export interface ExistingArchive {
@@ -23,11 +28,16 @@ export interface ExistingArchive {
  * @returns what lies there, or undefined if there is neither an archive nor metadata
  * @throws what the system says of metadata that is there and cannot be read
  */
-export async function examineArchive(archive: string): Promise<ExistingArchive | undefined> {
+export async function examineArchive(
+  catalog: Catalog,
+  archive: string,
+): Promise<ExistingArchive | undefined> {
   try {
-    const metadata = await readMetadata(archive)
+    const metadata = await catalog.metadataOf(archive)
     if (metadata) return { metadata, refusal: undefined }
-    const isThere = (await isFileThere(archive)) && !(await hasPending(archive))
+    // The next run that writes finishes a pending one: it is one of ours.
+    const isThere =
+      (await isFileThere(archive)) && !(await catalog.pending()).has(basename(archive))
     return isThere ? { metadata, refusal: unknownArchive(archive) } : undefined
   } catch (error) {
     if (!(error instanceof ToolError) || error.code !== 'BAD_RECORD') throw error
@@ -40,9 +50,12 @@ export async function examineArchive(archive: string): Promise<ExistingArchive |
  *
  * @returns undefined also where the name is longer than one can be: nothing is there
  */
-export async function examineBeside(archive: string): Promise<ExistingArchive | undefined> {
+export async function examineBeside(
+  catalog: Catalog,
+  archive: string,
+): Promise<ExistingArchive | undefined> {
   try {
-    return await examineArchive(archive)
+    return await examineArchive(catalog, archive)
   } catch (error) {
     if (isSystemError(error) && error.code === 'ENAMETOOLONG') return undefined
     throw error
@@ -53,22 +66,40 @@ export async function examineBeside(archive: string): Promise<ExistingArchive | 
  * @returns the metadata of an archive; undefined if there is none, or where it is damaged
  * @throws what the system says of metadata that is there and cannot be read
  */
-export async function readValidMetadata(archive: string): Promise<ArchiveMetadata | undefined> {
-  return (await examineBeside(archive))?.metadata
+export async function readValidMetadata(
+  catalog: Catalog,
+  archive: string,
+): Promise<ArchiveMetadata | undefined> {
+  return (await examineBeside(catalog, archive))?.metadata
+}
+
+/** @returns whether the archive of this metadata is there and need not be made again. */
+export async function isUpToDate(
+  directory: Directory,
+  { archive, metadata }: FoundMetadata,
+  { force, coding, notify, signal }: VerbContext & { force: boolean; coding: Coding },
+): Promise<boolean> {
+  if (force || !isSameCoding(metadata.archive, coding)) return false
+  const found = await lstat(archive).catch(ignoreNotFound)
+  if (!found?.isFile() || found.size !== metadata.archive.sizeBytes) return false
+  const listed = await directory.sums.listed()
+  const sums = [...(await checksumsOf(directory, archive, metadata))]
+  // What is not listed may be so by a crash, or be another's; what was listed was right then.
+  const changed = sums.find(([name, sha256]) => (listed.get(name) ?? sha256) !== sha256)
+  const isKnown = listed.has(basename(archive))
+  if (!changed && (isKnown || (await hashFile(archive, signal)) === metadata.archive.sha256)) {
+    return true
+  }
+  const who = changed
+    ? 'SHA256SUMS has another sha256 for it or its metadata'
+    : 'it is not what its metadata tells'
+  const text = `"${archive}" is not up to date: ${who}`
+  notify({ type: 'warning', text })
+  return false
 }
 
 async function isFileThere(path: string): Promise<boolean> {
   return (await lstat(path).catch(ignoreNotFound)) !== undefined
-}
-
-// The next run that writes finishes it: it is one of ours.
-async function hasPending(archive: string): Promise<boolean> {
-  const dir = dirname(archive)
-  for (const name of (await readdir(dir)).filter(isPendingName)) {
-    const pending = await readPending(join(dir, name))
-    if (pending?.archive.file === basename(archive)) return true
-  }
-  return false
 }
 
 function unknownArchive(archive: string): ToolError {

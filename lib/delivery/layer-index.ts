@@ -1,18 +1,13 @@
-// The layers that lie in the archives of some directories, each as a segment
-// that can be read on its own, as their metadata tell.
+// The layers that lie in the archives of a directory, each as a segment that can be
+// read on its own, as their metadata tell.
 import { createHash } from 'node:crypto'
-import { readdir } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { basename } from 'node:path'
 
-import { isSameCoding, type Coding } from '../codec/formats.ts'
-import { ToolError, isNotFound, toToolError } from '../core/errors.ts'
-import type { VerbContext } from '../core/outcome.ts'
+import type { Coding } from '../codec/formats.ts'
+import { ToolError, toToolError } from '../core/errors.ts'
 import { streamFile } from '../io/file-range.ts'
 import { lookAtFile } from '../io/small-file.ts'
-import type { Delivery } from './delivery.ts'
-import { readMetadata } from './directory.ts'
 import type { ArchiveMetadata, Segment, CachedLayer } from './metadata.ts'
-import { isMetadataName, describedArchive } from './name.ts'
 
 /** A layer in an archive. */
 export interface IndexedLayer extends CachedLayer {
@@ -32,76 +27,85 @@ export interface FoundMetadata {
 /** Told of what is there and cannot be used, and of the path of its archive. */
 export type Warn = (text: string, archive: string) => void
 
-/**
- * @param read - reads the metadata of an archive
- * @returns the metadata in a directory that can be read, in the order of their names
- * @throws NO_DIRECTORY
- */
-export async function readAllMetadata(
-  dir: string,
-  warn: Warn = () => {},
-  read: Delivery['readMetadata'] = readMetadata,
-): Promise<FoundMetadata[]> {
-  const names = await readdir(dir).catch((cause: unknown) => {
-    if (!isNotFound(cause)) throw cause
-    throw new ToolError('NO_DIRECTORY', `directory not found: "${dir}"`, {
-      hint: 'check its name, or mount the disk',
-      cause,
-    })
-  })
-  const found: FoundMetadata[] = []
-  // macOS puts a file `._NAME` beside each on some disks.
-  const all = names.filter((name) => isMetadataName(name) && !name.startsWith('.'))
-  for (const name of all.toSorted()) {
-    const archive = join(dir, describedArchive(name))
-    const metadata = await read(archive).catch((error: unknown) => {
-      // It costs a chance to spare work, and nothing else.
-      const reason = toToolError(error)
-      if (!reason) throw error
-      warn(`in "${dir}": ${reason.message}; what it tells of is not used`, archive)
-      return undefined
-    })
-    if (metadata) found.push({ metadata, archive })
-  }
-  return found
+// Five times those of 300 archives of 127 layers, the most that an image has.
+const MAX_LAYERS = 200_000
+
+interface Indexed {
+  readonly layers: readonly IndexedLayer[]
+  readonly warnings: readonly Parameters<Warn>[]
 }
 
-/** @returns the layers that can be read from the archives in some directories. */
-export async function readLayerIndex(
-  dirs: readonly string[],
-  warn: Warn = () => {},
-  read?: Delivery['readMetadata'],
-): Promise<IndexedLayer[]> {
-  const layers: IndexedLayer[] = []
-  // One directory may be named in several ways.
-  for (const dir of new Map(dirs.map((each) => [resolve(each), each])).values()) {
-    for (const { metadata, archive } of await readAllMetadata(dir, warn, read)) {
-      if (!(await isWhole(archive, metadata, warn))) continue
-      for (const segment of metadata.segments) {
-        const { layerDigest: digest, tarSizeBytes: sizeBytes } = segment
-        if (digest !== undefined)
-          layers.push({ digest, sizeBytes, archive, coding: metadata.archive, segment })
-      }
-    }
-  }
-  return layers
-}
-
-/** Where the archives are that an increment may take layers from. */
-export interface BaseOptions extends Pick<VerbContext, 'notify'> {
-  /** The delivery. */
+/** Where an index has the metadata from. */
+export interface MetadataSource {
   readonly dir: string
-  /** Directories with more of them. */
-  readonly bases: readonly string[]
-  /** Reads their metadata. */
-  readonly delivery: Delivery
+  readonly all: (warn: Warn) => AsyncIterable<FoundMetadata>
 }
 
-/** @returns the layers that an increment may take from archives beside it. */
-export function readBaseLayers(archive: string, options: BaseOptions): Promise<IndexedLayer[]> {
-  const { dir, bases, delivery, notify } = options
-  const warn = (text: string): void => notify({ type: 'warning', text })
-  return readLayerIndex([dir, dirname(archive), ...bases], warn, delivery.readMetadata)
+/** The layers of a directory, in memory: each archive is looked at once. */
+export class LayerIndex {
+  readonly #source: MetadataSource
+  readonly #maxLayers: number
+  #byArchive = new Map<string, Indexed>()
+  #whole: Promise<Indexed> | undefined
+
+  /** @param maxLayers - those of further archives are not used, and this is told */
+  constructor(source: MetadataSource, maxLayers: number = MAX_LAYERS) {
+    this.#source = source
+    this.#maxLayers = maxLayers
+  }
+
+  /**
+   * @param warn - told, at each call, of what cannot be used
+   * @returns the layers, in the order of the names of their archives
+   */
+  async read(warn: Warn = () => {}): Promise<readonly IndexedLayer[]> {
+    const { layers, warnings } = await (this.#whole ??= this.#readWhole())
+    for (const warning of warnings) warn(...warning)
+    return layers
+  }
+
+  /** Has an archive looked at again. */
+  drop(archive: string): void {
+    // What is being read goes into the old one, which nobody asks any more.
+    this.#byArchive = new Map(this.#byArchive)
+    this.#byArchive.delete(basename(archive))
+    this.#whole = undefined
+  }
+
+  async #readWhole(): Promise<Indexed> {
+    const layers: IndexedLayer[] = []
+    const warnings: Parameters<Warn>[] = []
+    const byArchive = this.#byArchive
+    for await (const found of this.#source.all((...warning) => void warnings.push(warning))) {
+      const name = basename(found.archive)
+      const known = byArchive.get(name) ?? (await indexArchive(found))
+      const isMore = layers.length + known.layers.length > this.#maxLayers
+      const used = isMore ? this.#tooMany(found.archive) : known
+      byArchive.set(name, used)
+      for (const layer of used.layers) layers.push(layer)
+      warnings.push(...used.warnings)
+    }
+    return { layers, warnings }
+  }
+
+  #tooMany(archive: string): Indexed {
+    const text = `in "${this.#source.dir}": more than ${this.#maxLayers} layers; those of "${archive}" are not used`
+    return { layers: [], warnings: [[text, archive]] }
+  }
+}
+
+async function indexArchive({ archive, metadata }: FoundMetadata): Promise<Indexed> {
+  const warnings: Parameters<Warn>[] = []
+  const isUsable = await isWhole(archive, metadata, (...warning) => void warnings.push(warning))
+  const layers = isUsable ? layersIn(archive, metadata) : []
+  return { layers, warnings }
+}
+
+function layersIn(archive: string, { archive: coding, segments }: ArchiveMetadata): IndexedLayer[] {
+  return segments.flatMap((segment) => {
+    const { layerDigest: digest, tarSizeBytes: sizeBytes } = segment
+    return digest === undefined ? [] : [{ digest, sizeBytes, archive, coding, segment }]
+  })
 }
 
 async function isWhole(archive: string, metadata: ArchiveMetadata, warn: Warn): Promise<boolean> {
@@ -115,39 +119,6 @@ async function isWhole(archive: string, metadata: ArchiveMetadata, warn: Warn): 
     warn(`"${archive}": size: got ${found.size}, want ${want}; its layers are not used`, archive)
   }
   return found?.size === want
-}
-
-/** Where to look for layers that need not be compressed again. */
-export interface ReuseOptions {
-  /** The delivery. */
-  readonly dir: string
-  /** Other directories. */
-  readonly reuse: readonly string[]
-  readonly coding: Coding
-  /** Whether all is to be made anew. */
-  readonly force: boolean
-}
-
-/**
- * Tells of metadata in the other directories that cannot be used: once a run, since
- * {@link findIndexed}, which reads them for each image, does not.
- *
- * @param warn - told of bad metadata, and of an archive that is not of its saved size
- * @throws NO_DIRECTORY
- */
-export async function checkIndexed(
-  { reuse, force }: Pick<ReuseOptions, 'reuse' | 'force'>,
-  warn: Warn,
-): Promise<void> {
-  if (!force) await readLayerIndex(reuse, warn)
-}
-
-/** @returns layers that are compressed as is asked for. */
-export async function findIndexed(options: ReuseOptions): Promise<IndexedLayer[]> {
-  const { dir, reuse, coding, force } = options
-  if (force) return []
-  const indexed = await readLayerIndex([dir, ...reuse])
-  return indexed.filter((layer) => isSameCoding(layer.coding, coding))
 }
 
 /**

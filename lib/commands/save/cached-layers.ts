@@ -6,19 +6,16 @@ import { archiveNames, incrementName } from '../../delivery/name.ts'
 import type { WriteOptions } from '../../archive/writer.ts'
 import { deliveredLayers, type DeliveredLayer } from '../../delivery/delivered-layers.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
-import {
-  findIndexed,
-  readAllMetadata,
-  type FoundMetadata,
-  type ReuseOptions,
-} from '../../delivery/layer-index.ts'
+import type { Catalog } from '../../delivery/catalog.ts'
+import { findIndexed, type ReuseOptions } from '../../delivery/layer-sources.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ImageReference } from '../../image/reference.ts'
 import { sum } from '../sizes.ts'
 
 /** Where to look. */
 export interface CachedLayerOptions extends ReuseOptions {
   /** Directories with the metadata of what was delivered: its layers are left out. */
-  readonly since: readonly string[]
+  readonly since: readonly Catalog[]
   /** Whether layers are stored uncompressed, whatever the engine has. */
   readonly recompress: boolean
 }
@@ -41,16 +38,23 @@ export async function findCachedLayers(
 export async function findDelivered(
   reference: ImageReference,
   image: EngineImage,
-  { dir, since, recompress }: Pick<CachedLayerOptions, 'dir' | 'since' | 'recompress'>,
+  { directory, since, recompress }: Pick<CachedLayerOptions, 'directory' | 'since' | 'recompress'>,
 ): Promise<ReadonlyMap<string, DeliveredLayer>> {
-  const found = await Promise.all(since.map((each) => readAllMetadata(each)))
-  const all = found.flat().map(({ metadata }) => metadata)
+  const all: ArchiveMetadata[] = []
+  for (const each of since) {
+    for await (const { metadata } of each.all())
+      if (sharesLayers(metadata, image)) all.push(metadata)
+  }
+  const carriers = new Set(all.flatMap(carriersIn))
   // An increment may take the place of the one before it, here or where the metadata
   // are kept, and with it goes what that one carried.
   const replaced = archiveNames(reference).map(incrementName)
   const unknown = new Set<string>()
   const onBad = (_: string, archive: string): void => void unknown.add(basename(archive))
-  const here = since.length > 0 ? await readAllMetadata(dir, onBad) : []
+  const here: ArchiveMetadata[] = []
+  for await (const { metadata } of since.length > 0 ? directory.all(onBad) : []) {
+    if (carriers.has(metadata.archive.file)) here.push(metadata)
+  }
   const delivered = deliveredLayers(all, image.diffIds, (layer) => {
     // Whether an archive with damaged metadata still has it, nobody knows.
     if (replaced.includes(layer.archive) || unknown.has(layer.archive)) return true
@@ -60,8 +64,16 @@ export async function findDelivered(
   return recompress ? new Map([...delivered].filter(([digest]) => plain.has(digest))) : delivered
 }
 
+function sharesLayers({ images }: ArchiveMetadata, { diffIds: [first] }: EngineImage): boolean {
+  return images.some(({ layers }) => layers[0] !== undefined && layers[0].diffId === first)
+}
+
+function carriersIn({ archive, requires = [] }: ArchiveMetadata): string[] {
+  return [archive.file, ...requires.map((layer) => layer.archive)]
+}
+
 // An archive of that name lies here, and has been made anew without the layer.
-function hasLost({ metadata }: FoundMetadata, { digest, archive }: DeliveredLayer): boolean {
+function hasLost(metadata: ArchiveMetadata, { digest, archive }: DeliveredLayer): boolean {
   if (metadata.archive.file !== archive) return false
   return metadata.segments.every((segment) => segment.layerDigest !== digest)
 }

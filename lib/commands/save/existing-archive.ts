@@ -4,7 +4,10 @@ import { basename, join } from 'node:path'
 
 import { archiveName, archiveNames, incrementName } from '../../delivery/name.ts'
 import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
-import { forgetArchive, isUpToDate } from '../../delivery/directory.ts'
+import type { Catalog } from '../../delivery/catalog.ts'
+import { forgetArchive } from '../../delivery/commit.ts'
+import type { Directory } from '../../delivery/directory.ts'
+import type { FoundMetadata } from '../../delivery/layer-index.ts'
 import type { Coding } from '../../codec/formats.ts'
 import type { CompressorName } from '../../codec/programs.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
@@ -12,6 +15,7 @@ import { ToolError } from '../../core/errors.ts'
 import {
   examineArchive,
   examineBeside,
+  isUpToDate,
   readValidMetadata,
 } from '../../delivery/existing-archive.ts'
 import type { ImageReference } from '../../image/reference.ts'
@@ -21,7 +25,7 @@ import type { VerbContext } from '../../core/outcome.ts'
 /** How an image is to be archived. */
 export interface ImageArchiveOptions extends VerbContext {
   /** The delivery. */
-  readonly dir: string
+  readonly directory: Directory
   readonly coding: Coding
   /** What to compress with; without it the best that is there. */
   readonly compressor: CompressorName | undefined
@@ -36,16 +40,9 @@ export interface ImageArchiveOptions extends VerbContext {
   /** Whether to make it again, all of it, where it is up to date. */
   readonly force: boolean
   /** Other directories whose archives hold layers that need not be compressed again. */
-  readonly reuse: readonly string[]
+  readonly reuse: readonly Catalog[]
   /** Directories with the metadata of what was delivered: its layers are left out. */
-  readonly since: readonly string[]
-}
-
-/** An archive, and its metadata. */
-export interface ExistingMetadata {
-  /** Path of the archive. */
-  readonly archive: string
-  readonly metadata: ArchiveMetadata
+  readonly since: readonly Catalog[]
 }
 
 /** @returns the archive that holds just this image, and is as was asked for. */
@@ -53,9 +50,9 @@ export async function findArchived(
   reference: ImageReference,
   image: EngineImage,
   options: ImageArchiveOptions,
-): Promise<ExistingMetadata | undefined> {
+): Promise<FoundMetadata | undefined> {
   for (const archive of possibleArchives(reference, options)) {
-    const metadata = await readValidMetadata(archive)
+    const metadata = await readValidMetadata(options.directory, archive)
     if (metadata && (await isArchived({ archive, metadata }, reference, image, options)))
       return { archive, metadata }
   }
@@ -71,12 +68,13 @@ export async function checkReplaced(
   image: EngineImage,
   options: ImageArchiveOptions,
 ): Promise<void> {
-  if (options.force) return
-  const archives = archiveNames(reference).map((name) => join(options.dir, name))
+  const { directory, force } = options
+  if (force) return
+  const archives = archiveNames(reference).map((name) => join(directory.dir, name))
   for (const archive of archives) {
     for (const replaced of [archive, incrementName(archive)]) {
       const isAside = replaced !== archive && options.since.length === 0
-      const existing = await (isAside ? examineBeside : examineArchive)(replaced)
+      const existing = await (isAside ? examineBeside : examineArchive)(directory, replaced)
       if (existing?.refusal) throw existing.refusal
       const metadata = existing?.metadata
       // Another image may have a tag that ends so.
@@ -98,7 +96,7 @@ export async function removeReplaced(
   archive: string,
   reference: ImageReference,
   image: EngineImage,
-  { dir, force }: ImageArchiveOptions,
+  { directory, force }: ImageArchiveOptions,
 ): Promise<string[]> {
   const full = archiveNames(reference)
   const increments = full.map(incrementName)
@@ -106,7 +104,7 @@ export async function removeReplaced(
   const names = isIncrement ? increments : [...increments, ...full]
   const notes: string[] = []
   for (const name of names.filter((other) => other !== basename(archive))) {
-    const existing = await examineBeside(join(dir, name))
+    const existing = await examineBeside(directory, join(directory.dir, name))
     if (!existing) continue
     const { metadata, refusal } = existing
     const [old] = metadata?.images ?? []
@@ -116,7 +114,7 @@ export async function removeReplaced(
     const isKnown = old?.reference !== undefined && isOfItsKind
     if (refusal && !force) notes.push(`${name} beside it stays: its metadata cannot be read`)
     if (!(isKnown ? isOwn || force : refusal && force)) continue
-    await forgetArchive(join(dir, name))
+    await forgetArchive(directory, join(directory.dir, name))
     notes.push(`it takes the place of ${name}`)
   }
   return notes
@@ -124,23 +122,24 @@ export async function removeReplaced(
 
 // An archive in full will do where an increment was asked for.
 function possibleArchives(reference: ImageReference, options: ImageArchiveOptions): string[] {
-  const archive = join(options.dir, archiveName(reference, options.coding.codec))
+  const archive = join(options.directory.dir, archiveName(reference, options.coding.codec))
   return options.since.length === 0 ? [archive] : [archive, incrementName(archive)]
 }
 
 async function isArchived(
-  { archive, metadata }: ExistingMetadata,
+  found: FoundMetadata,
   reference: ImageReference,
   image: EngineImage,
   options: ImageArchiveOptions,
 ): Promise<boolean> {
+  const { metadata } = found
   const [saved] = metadata.images
   const isSame =
     saved?.reference === reference.text &&
     saved.imageId === image.id &&
     saved.platform === image.platform &&
     isStoredSo(saved, options)
-  if (!isSame || !(await isUpToDate(archive, metadata, options))) return false
+  if (!isSame || !(await isUpToDate(options.directory, found, options))) return false
   const delivered = metadata.requires && (await findDelivered(reference, image, options))
   return metadata.requires?.every(({ digest }) => delivered?.has(digest)) ?? true
 }

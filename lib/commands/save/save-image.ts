@@ -11,7 +11,7 @@ import {
   removeReplaced,
   type ImageArchiveOptions,
 } from './existing-archive.ts'
-import { listChecksums } from '../../delivery/directory.ts'
+import { listChecksums } from '../../delivery/commit.ts'
 import type { Compressors } from '../../codec/programs.ts'
 import { readImages } from '../../image/docker-archive.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
@@ -49,12 +49,16 @@ export async function saveImage(
   const archived = await findArchived(reference, image, options)
   if (archived) {
     const { archive, metadata } = archived
-    await listChecksums(archive, metadata)
+    await listChecksums(options.directory, archive, metadata)
     const notes = await removeReplaced(archive, reference, image, options)
     return { result: 'up to date', archive: basename(archive), ...archiveSizes(metadata), notes }
   }
   await checkReplaced(reference, image, options)
-  await checkSpace(options.dir, await bytesToSave(reference, image, options), options.notify)
+  await checkSpace(
+    options.directory.dir,
+    await bytesToSave(reference, image, options),
+    options.notify,
+  )
   options.notify({
     type: 'step',
     text: `Saving ${archiveName(reference, options.coding.codec)}...`,
@@ -82,11 +86,12 @@ async function write(
   options: ImageArchiveOptions,
 ): Promise<Result> {
   const { engine, compressor, decompressors, verified, onRead } = tools
-  const { coding, threads, signal, notify } = options
-  const archive = join(options.dir, archiveName(reference, coding.codec))
+  const { directory, coding, threads, signal, notify } = options
+  const archive = join(directory.dir, archiveName(reference, coding.codec))
   const tar = tools.tar ?? (await findImageTar(reference, image, engine, options))
   const total = tar.sizeBytes
   const { metadata, reused, uncompared } = await writeArchive({
+    directory,
     archive,
     open: tar.open,
     normalize: true,
@@ -111,7 +116,7 @@ async function write(
       })
     },
   })
-  const written = join(options.dir, metadata.archive.file)
+  const written = join(directory.dir, metadata.archive.file)
   const notes = [
     ...recompressed(metadata),
     ...uncomparedNote(uncompared),

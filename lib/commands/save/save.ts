@@ -2,7 +2,7 @@
 // compressed the next one is pulled.
 import { archiveName } from '../../delivery/name.ts'
 import { archiveSizes } from '../sizes.ts'
-import { checkDirectory } from '../../delivery/directory.ts'
+import { checkDirectory, openCatalogs, Directory } from '../../delivery/directory.ts'
 import { findCompressors } from '../../codec/programs.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import { noteLeftOut, placeList } from '../../delivery/delivered-list.ts'
@@ -11,7 +11,7 @@ import { ToolError, toToolError } from '../../core/errors.ts'
 import { checkSpace } from '../../delivery/free-space.ts'
 import { checkReplaced, findArchived, type ImageArchiveOptions } from './existing-archive.ts'
 import { findImageTar, saveImage, type ArchiveTools } from './save-image.ts'
-import { checkIndexed, readAllMetadata } from '../../delivery/layer-index.ts'
+import { checkIndexed } from '../../delivery/layer-sources.ts'
 import { bytesToSave } from './cached-layers.ts'
 import { findImage, pullImage } from '../../engine/pull.ts'
 import { pullName, type ImageReference } from '../../image/reference.ts'
@@ -22,7 +22,12 @@ import { findReferences, type TargetOptions } from '../targets.ts'
 import { openForWriting } from '../writing-run.ts'
 
 /** What {@link save} takes. */
-export interface SaveOptions extends TargetOptions, ImageArchiveOptions {
+export interface SaveOptions
+  extends TargetOptions, Omit<ImageArchiveOptions, 'directory' | 'reuse' | 'since'> {
+  /** Other directories whose archives hold layers that need not be compressed again. */
+  readonly reuse: readonly string[]
+  /** Directories with the metadata of what was delivered: its layers are left out. */
+  readonly since: readonly string[]
   readonly engine: EngineName | undefined
   /** Whether to pull, or to take what is there. */
   readonly pull: boolean
@@ -32,8 +37,10 @@ export interface SaveOptions extends TargetOptions, ImageArchiveOptions {
 }
 
 interface Context extends ArchiveTools {
-  readonly options: SaveOptions
+  readonly options: OpenedOptions
 }
+
+type OpenedOptions = Omit<SaveOptions, 'reuse' | 'since'> & ImageArchiveOptions
 
 /**
  * @returns one outcome for each image, in the order of the list
@@ -49,16 +56,14 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
     findEngine(options.engine, options.signal),
     findCompressors(options),
   ])
-  const context = { engine, ...compressors, options }
-  // What they tell of is compressed, or goes over, again.
-  const warn = (text: string): void => options.notify({ type: 'warning', text })
-  await checkIndexed(options, warn)
-  for (const dir of options.since) await readAllMetadata(dir, warn)
+  const opened = await openAll(options)
+  const { directory } = opened
+  const context = { engine, ...compressors, options: opened }
   if (options.dryRun) {
     for (const reference of references) yield await planOne(reference, context)
     return
   }
-  const close = await openForWriting(options.dir, 'save_compressed_tars', options)
+  const close = await openForWriting(directory, 'save_compressed_tars', options)
   try {
     await checkSpaceForAll(references, context)
     let isAnyDone = false
@@ -66,15 +71,31 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
       isAnyDone ||= outcome.result !== 'failed'
       yield outcome
     }
-    if (isAnyDone) await finishList(list, options)
+    if (isAnyDone) await finishList(list, directory, options)
   } finally {
     await close()
   }
 }
 
+async function openAll(options: SaveOptions): Promise<OpenedOptions> {
+  const directory = new Directory(options.dir)
+  const others = await openCatalogs([...options.reuse, ...options.since], directory)
+  const reuse = others.slice(0, options.reuse.length)
+  const since = others.slice(options.reuse.length)
+  // What they tell of is compressed, or goes over, again.
+  const warn = (text: string): void => options.notify({ type: 'warning', text })
+  await checkIndexed({ ...options, reuse }, warn)
+  for (const each of since) for await (const _ of each.all(warn));
+  return { ...options, directory, reuse, since }
+}
+
 // What was asked for goes along: a load takes just that.
-async function finishList(list: Buffer | undefined, { dir, notify }: SaveOptions): Promise<void> {
-  const text = (list && (await placeList(dir, list))) ?? (await noteLeftOut(dir))
+async function finishList(
+  list: Buffer | undefined,
+  directory: Directory,
+  { notify }: SaveOptions,
+): Promise<void> {
+  const text = (list && (await placeList(directory, list))) ?? (await noteLeftOut(directory))
   if (text !== undefined) notify({ type: 'warning', text })
 }
 
@@ -175,7 +196,7 @@ async function checkSpaceForAll(
 async function isDone(
   reference: ImageReference,
   image: EngineImage,
-  options: SaveOptions,
+  options: OpenedOptions,
 ): Promise<boolean> {
   try {
     return (await findArchived(reference, image, options)) !== undefined

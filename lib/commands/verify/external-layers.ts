@@ -1,7 +1,7 @@
 // The layers that an increment leaves to earlier archives: it is whole with them.
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Decompressors } from '../../codec/programs.ts'
-import { readBaseLayers, type BaseOptions } from '../../delivery/layer-index.ts'
+import { readBaseLayers, type BaseOptions } from '../../delivery/layer-sources.ts'
 import { planLoad } from '../../delivery/layer-plan.ts'
 import type { Progress, VerbContext } from '../../core/outcome.ts'
 import { verifyLayers } from '../../archive/assembler.ts'

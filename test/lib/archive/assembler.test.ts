@@ -3,11 +3,10 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
-import { readMetadata } from '../../../lib/delivery/directory.ts'
 import { startChild, type Task } from '../../../lib/io/child.ts'
 import { readImages } from '../../../lib/image/docker-archive.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
-import { readLayerIndex, type IndexedLayer } from '../../../lib/delivery/layer-index.ts'
+import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
 import { planLoad } from '../../../lib/delivery/layer-plan.ts'
 import { assembleTar, verifyLayers, type Assembly } from '../../../lib/archive/assembler.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
@@ -15,6 +14,7 @@ import type { Layout } from '../../fixtures/archive-layouts.ts'
 import { COMPRESSORS, delivered, readers, write } from '../../fixtures/archive-writing.ts'
 import { digest } from '../../fixtures/digested-tar.ts'
 import { sha256 } from '../../fixtures/digest.ts'
+import { readLayers, readMetadata } from '../../fixtures/directory-reading.ts'
 import { sh } from '../../fixtures/run.ts'
 import { pseudoRandom } from '../../fixtures/sample-layers.ts'
 
@@ -60,7 +60,7 @@ async function carry(t: Test, layout: Layout, isIncrement: boolean): Promise<Car
   const archive = join(dir, isIncrement ? 'a.increment.tar.xz' : 'a.tar.xz')
   const metadata = await readMetadata(archive)
   if (!metadata) throw new Error('there is no metadata')
-  const held = await readLayerIndex([join(dir, 'base')])
+  const held = await readLayers([join(dir, 'base')])
   return { archive, metadata, held, tar: TARS[LAYOUTS.indexOf(layout)] ?? Buffer.alloc(0) }
 }
 

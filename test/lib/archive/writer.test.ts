@@ -9,11 +9,9 @@ import t from 'tap'
 import { checkAgainstMetadata } from '../../../lib/archive/check.ts'
 import { readArchive } from '../../../lib/archive/reader.ts'
 import type { WriteOptions } from '../../../lib/archive/writer.ts'
-import { readMetadata } from '../../../lib/delivery/directory.ts'
 import { startChild, type Task } from '../../../lib/io/child.ts'
 import { layerDigest } from '../../../lib/image/docker-archive.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
-import { readLayerIndex } from '../../../lib/delivery/layer-index.ts'
 import { SegmentWriter } from '../../../lib/archive/segment-writer.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
 import type { Layout } from '../../fixtures/archive-layouts.ts'
@@ -26,6 +24,7 @@ import {
 } from '../../fixtures/archive-writing.ts'
 import { digest } from '../../fixtures/digested-tar.ts'
 import { sha256 } from '../../fixtures/digest.ts'
+import { readLayers, readMetadata } from '../../fixtures/directory-reading.ts'
 import { pathOf } from '../../fixtures/oci-tar.ts'
 import { sh } from '../../fixtures/run.ts'
 import { pseudoRandom } from '../../fixtures/sample-layers.ts'
@@ -118,7 +117,7 @@ for (const layout of LAYOUTS) {
         t.ok((await readFile(path)).equals(bytes), `the same with ${threads} threads`)
       }
 
-      const reuse = (await readLayerIndex([dir])).filter(({ archive }) => archive === first)
+      const reuse = (await readLayers([dir])).filter(({ archive }) => archive === first)
       const again = join(dir, 'reused.tar.xz')
       const expected = new Set([...blobs].map(sha256))
       const reused = await write(again, image.tar, { ...options, reuse, expected })
@@ -204,7 +203,7 @@ for (const [layout, isNamed] of NAMED) {
     await write(join(dir, 'known.tar.xz'), imageOf(layout, KNOWN))
     const image = imageOf(layout, OTHER, OWN)
     const { metadata } = await write(join(dir, 'plain.tar.xz'), image)
-    const known = await readLayerIndex([dir])
+    const known = await readLayers([dir])
     const reuse = known.filter((layer) => layer.digest === sha256(KNOWN ?? ''))
     t.equal(reuse.length, 1)
     const { reasons, onRetry } = retries()
@@ -244,9 +243,7 @@ for (const isLeftOut of [false, true]) {
     const dir = t.testdir({})
     const layers = Array.from({ length: 7 }, (_, n) => layerOf(`named ${n}`, MIB + 512 * n))
     await write(join(dir, 'known.tar.xz'), imageOf('oci', ...layers))
-    const known = isLeftOut
-      ? { excluded: delivered(layers) }
-      : { reuse: await readLayerIndex([dir]) }
+    const known = isLeftOut ? { excluded: delivered(layers) } : { reuse: await readLayers([dir]) }
     const entries = layers.map((layer) => {
       const content = Buffer.from(layer)
       content[7] = (content[7] ?? 0) ^ 1
@@ -276,7 +273,7 @@ t.test('writeArchive: of several archives that hold a layer the first one counts
   const archives = ['first', 'second'].map((name) => join(dir, name, 'a.tar.xz'))
   for (const archive of archives) await write(archive, imageOf('oci', KNOWN))
   for (const each of [archives, archives.toReversed()]) {
-    const reuse = await readLayerIndex(each.map((archive) => dirname(archive)))
+    const reuse = await readLayers(each.map((archive) => dirname(archive)))
     const { reused } = await write(join(dir, 'again.tar.xz'), imageOf('oci', KNOWN), { reuse })
     t.match(reused, [{ archive: each[0] }])
     t.equal(reused.length, 1)
@@ -292,7 +289,7 @@ t.test('writeArchive: what was changed or lost meanwhile is not reused', async (
     await write(join(dir, name, 'a.tar.xz'), imageOf('oci', layer))
   }
   const dirs = Object.keys(layers).map((name) => join(dir, name))
-  const reuse = await readLayerIndex(dirs)
+  const reuse = await readLayers(dirs)
   const damaged = join(dir, 'second', 'a.tar.xz')
   const bytes = await readFile(damaged)
   const at = 100_000 + (reuse.find(({ archive }) => archive === damaged)?.segment.offsetBytes ?? 0)

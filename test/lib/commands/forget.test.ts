@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import { formatMetadata, type ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
-import { placeMetadata } from '../../../lib/delivery/directory.ts'
+import { placeMetadata } from '../../../lib/delivery/commit.ts'
+import { Directory } from '../../../lib/delivery/directory.ts'
 import { forget, type ForgetOptions } from '../../../lib/commands/forget.ts'
 import type { Outcome } from '../../../lib/core/outcome.ts'
 import { sha256 } from '../../fixtures/digest.ts'
@@ -41,7 +42,7 @@ async function deliver(t: Test, ...metadata: readonly ArchiveMetadata[]): Promis
   for (const each of metadata) {
     const archive = join(dir, each.archive.file)
     await writeFile(archive, each.archive.file)
-    await placeMetadata(archive, each)
+    await placeMetadata(new Directory(dir), each)
   }
   return dir
 }

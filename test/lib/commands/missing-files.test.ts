@@ -9,7 +9,7 @@ import {
   type LostFile,
   type MissingFile,
 } from '../../../lib/commands/missing-files.ts'
-import { readSums } from '../../../lib/delivery/directory.ts'
+import { createSumsFile } from '../../../lib/delivery/sums-file.ts'
 import type { Notice } from '../../../lib/core/outcome.ts'
 import { plainDelivery } from '../../fixtures/plain-delivery.ts'
 
@@ -20,7 +20,7 @@ function findMissing(dir: string): Promise<MissingFile[]> {
 }
 
 async function findLost(dir: string): Promise<LostFile[]> {
-  return findLostOf(dir, await readSums(dir))
+  return findLostOf(dir, await createSumsFile(dir).text())
 }
 
 function sums(...names: string[]): string {

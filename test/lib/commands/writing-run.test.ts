@@ -4,7 +4,8 @@ import t, { type Test } from 'tap'
 
 import { formatMetadata, type ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
 import { createAtomicFile, isTemporaryName, temporaryPath } from '../../../lib/io/atomic-file.ts'
-import { placeMetadata } from '../../../lib/delivery/directory.ts'
+import { placeMetadata } from '../../../lib/delivery/commit.ts'
+import { Directory } from '../../../lib/delivery/directory.ts'
 import type { Notice } from '../../../lib/core/outcome.ts'
 import { openForWriting } from '../../../lib/commands/writing-run.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
@@ -19,7 +20,7 @@ async function openOnce(dir: string, signal = new AbortController().signal): Pro
   const told: Notice[] = []
   const notify = (notice: Notice): void => void told.push(notice)
   await (
-    await openForWriting(dir, 'test', { notify, signal })
+    await openForWriting(new Directory(dir), 'test', { notify, signal })
   )()
   return told
 }
@@ -27,7 +28,7 @@ async function openOnce(dir: string, signal = new AbortController().signal): Pro
 /** A directory with an archive of these bytes, as a run leaves it. */
 async function deliver(t: Test, bytes: string): Promise<string> {
   const dir = t.testdir({ [NAME]: bytes })
-  await placeMetadata(join(dir, NAME), recordOfBytes(NAME, bytes))
+  await placeMetadata(new Directory(dir), recordOfBytes(NAME, bytes))
   return dir
 }
 
@@ -41,10 +42,10 @@ t.test('openForWriting: one run at a time, what a killed one left is removed', a
   const left = await createAtomicFile(dir)
   await left.handle.close()
   const context = { notify: () => {}, signal: new AbortController().signal }
-  const close = await openForWriting(dir, 'test', context)
+  const close = await openForWriting(new Directory(dir), 'test', context)
   t.strictSame((await readdir(dir)).filter(isTemporaryName), [])
   const file = await createAtomicFile(dir)
-  await t.rejects(openForWriting(dir, 'test', context), { code: 'BUSY' })
+  await t.rejects(openForWriting(new Directory(dir), 'test', context), { code: 'BUSY' })
   t.equal((await readdir(dir)).filter(isTemporaryName).length, 1, 'the refused one removed nothing')
   await file.discard()
   await close()

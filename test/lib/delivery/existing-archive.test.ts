@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
+import { Catalog } from '../../../lib/delivery/catalog.ts'
 import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { temporaryPath, writeFileAtomic } from '../../../lib/io/atomic-file.ts'
 import {
@@ -24,12 +25,12 @@ t.test('examineArchive: nothing, one of ours, one that may be anybody’s', asyn
     'bad-gone.tar.xz.json': '{',
     'foreign.tar.xz': 'first',
   })
-  const examine = (name: string) => examineArchive(join(dir, name))
+  const examine = (name: string) => examineArchive(new Catalog(dir), join(dir, name))
   t.equal(await examine('none.tar.xz'), undefined)
   t.match((await examine('bad-gone.tar.xz'))?.refusal, { code: 'BAD_RECORD' })
   const long = `${'a'.repeat(250)}.tar.xz`
   await t.rejects(examine(long), { code: 'ENAMETOOLONG' })
-  t.equal(await examineBeside(join(dir, long)), undefined)
+  t.equal(await examineBeside(new Catalog(dir), join(dir, long)), undefined)
   for (const name of ['good.tar.xz', 'gone.tar.xz']) {
     t.strictSame(await examine(name), { metadata: GOOD, refusal: undefined })
   }
@@ -43,21 +44,21 @@ t.test('examineArchive: nothing, one of ours, one that may be anybody’s', asyn
     message: `replace "${join(dir, 'bad.tar.xz')}": read "bad.tar.xz.json": not JSON`,
     hint: 'copy "bad.tar.xz.json" again, move both files away, or use --force to replace the archive',
   })
-  t.equal(await readValidMetadata(join(dir, 'bad.tar.xz')), undefined)
+  t.equal(await readValidMetadata(new Catalog(dir), join(dir, 'bad.tar.xz')), undefined)
 })
 
 t.test('examineArchive: metadata that cannot be read is not absent', async (t) => {
   const dir = t.testdir({ [NAME]: 'first' })
   await mkdir(join(dir, `${NAME}.json`))
   for (const examine of [examineArchive, examineBeside]) {
-    await t.rejects(examine(join(dir, NAME)), { code: 'BAD_FILE' })
+    await t.rejects(examine(new Catalog(dir), join(dir, NAME)), { code: 'BAD_FILE' })
   }
 })
 
 t.test('examineArchive: one whose metadata a killed run left is one of ours', async (t) => {
   const dir = t.testdir({ [NAME]: 'first' })
   await writeFileAtomic(await temporaryPath(dir, 'metadata'), '{')
-  t.ok((await examineArchive(join(dir, NAME)))?.refusal)
+  t.ok((await examineArchive(new Catalog(dir), join(dir, NAME)))?.refusal)
   await writeFileAtomic(await temporaryPath(dir, 'metadata'), formatMetadata(GOOD))
-  t.equal(await examineArchive(join(dir, NAME)), undefined)
+  t.equal(await examineArchive(new Catalog(dir), join(dir, NAME)), undefined)
 })

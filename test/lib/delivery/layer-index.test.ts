@@ -1,67 +1,17 @@
-import { appendFile, mkdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 
-import { formatMetadata } from '../../../lib/delivery/metadata.ts'
-import {
-  checkIndexed,
-  findIndexed,
-  readLayerIndex,
-  readAllMetadata,
-  readSegment,
-  type IndexedLayer,
-} from '../../../lib/delivery/layer-index.ts'
-import { dockerArchive } from '../../fixtures/archive-builder.ts'
-import { write, xzCoding } from '../../fixtures/archive-writing.ts'
+import { Catalog } from '../../../lib/delivery/catalog.ts'
+import { readSegment, type IndexedLayer } from '../../../lib/delivery/layer-index.ts'
+import { LAYERS, carryLayers, xzCoding } from '../../fixtures/archive-writing.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { readAllMetadata, readLayers } from '../../fixtures/directory-reading.ts'
 import { sh } from '../../fixtures/run.ts'
-import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 
-const MIB = 1024 * 1024
-const LAYERS = ['a', 'b'].map((letter) => Buffer.alloc(MIB, letter))
-
-/** Archives of one layer each, of which the second is of another level. */
-async function carry(t: Test): Promise<string> {
-  const dir = t.testdir({ more: {} })
-  for (const [index, layer] of LAYERS.entries()) {
-    const { archive } = dockerArchive({ layers: [layer], tags: [], layout: 'oci' })
-    await write(join(dir, `${index}.tar.xz`), archive, { coding: xzCoding(index) })
-  }
-  await mkdir(join(dir, 'none'))
-  return dir
-}
-
-t.test('readRecords: those that can be read, in the order of their names', async (t) => {
-  const metadata = formatMetadata(SAMPLE_RECORD)
-  const dir = t.testdir({
-    'b.tar.xz.json': metadata,
-    'a.tar.xz.json': metadata,
-    'bad.tar.xz.json': '{}',
-    'newer.tar.xz.json': '{"schema":2}',
-    'dir.tar.xz.json': {},
-    'other.json': metadata,
-    'c.tar.xz': '',
-    SHA256SUMS: '',
-  })
-  t.strictSame(await readAllMetadata(dir), [
-    { metadata: SAMPLE_RECORD, archive: join(dir, 'a.tar.xz') },
-    { metadata: SAMPLE_RECORD, archive: join(dir, 'b.tar.xz') },
-  ])
-})
-
-t.test('readRecords: a directory that is not there', async (t) => {
-  const dir = join(t.testdir({ file: '' }), 'none')
-  for (const path of [dir, join(dir, '..', 'file')]) {
-    await t.rejects(readAllMetadata(path), {
-      code: 'NO_DIRECTORY',
-      message: `directory not found: "${path}"`,
-    })
-  }
-})
-
-t.test('readHeldLayers: each with the archive that holds it', async (t) => {
-  const dir = await carry(t)
-  const held = await readLayerIndex([dir, join(dir, 'none'), dir, `${dir}/.`])
+t.test('layers: each with the archive that holds it', async (t) => {
+  const dir = await carryLayers(t)
+  const held = await readLayers([dir, join(dir, 'none')])
   t.match(
     held,
     LAYERS.map((layer, level) => ({
@@ -71,7 +21,6 @@ t.test('readHeldLayers: each with the archive that holds it', async (t) => {
       coding: xzCoding(level),
     })),
   )
-  t.equal(held.length, 2, 'a directory that is named twice is looked at once')
   for (const [index, layer] of held.entries()) {
     t.equal(hexOf(sha256(await bytesOf(layer))), layer.segment.sha256)
     const tar = await sh('xz -dc | sha256sum | cut -c-64', { input: await bytesOf(layer) })
@@ -79,68 +28,47 @@ t.test('readHeldLayers: each with the archive that holds it', async (t) => {
   }
 })
 
-t.test('readHeldLayers: not of archives that are gone, or of another size', async (t) => {
-  const dir = await carry(t)
+t.test('layers: not of archives that are gone, or of another size', async (t) => {
+  const dir = await carryLayers(t)
   await rm(join(dir, '0.tar.xz'))
   await appendFile(join(dir, '1.tar.xz'), 'x')
-  t.strictSame(await readLayerIndex([dir]), [])
+  t.strictSame(await readLayers([dir]), [])
   t.equal((await readAllMetadata(dir)).length, 2)
 })
 
-t.test('checkReusable: tells of what cannot be used, unless nothing is to be reused', async (t) => {
-  const dir = await carry(t)
-  await appendFile(join(dir, '1.tar.xz'), 'x')
-  await writeFile(join(dir, '2.tar.xz.json'), '{')
+t.test('layers: an archive is looked at once, and again if the run has changed it', async (t) => {
+  const dir = await carryLayers(t)
+  const catalog = new Catalog(dir)
+  const found = await catalog.layers()
+  t.equal(found.length, 2)
   await rm(join(dir, '0.tar.xz'))
-  await symlink('0.tar.xz', join(dir, '0.tar.xz'))
-  const told: string[] = []
-  for (const force of [true, false]) {
-    await checkIndexed({ reuse: [dir], force }, (text) => told.push(text))
-    t.equal(told.length, force ? 0 : 3)
-  }
-  t.match(told.toSorted(), [
-    /^".*1\.tar\.xz": size: got /,
-    /^in ".*2\.tar\.xz\.json": not JSON/,
-    /^read ".*0\.tar\.xz": got a symbolic link, .*; its layers are not used$/,
-  ])
+  await rm(join(dir, '1.tar.xz'))
+  t.equal(await catalog.layers(), found)
+  catalog.noteUnknown('0.tar.xz')
+  t.match(await catalog.layers(), [{ archive: join(dir, '1.tar.xz') }])
+  catalog.noteRemoved('1.tar.xz')
+  t.strictSame(await catalog.layers(), [])
 })
 
-// what is asked for, the layers that are found
-const WANTED: [string, object, number[]][] = [
-  ['level 0', { coding: xzCoding(0) }, [0]],
-  ['level 1', { coding: xzCoding(1) }, [1]],
-  ['level 2', { coding: xzCoding(2) }, []],
-  ['everything anew', { coding: xzCoding(0), force: true }, []],
-]
+t.test('layers: what cannot be used is told at each call', async (t) => {
+  const dir = await carryLayers(t)
+  await appendFile(join(dir, '1.tar.xz'), 'x')
+  await writeFile(join(dir, '2.tar.xz.json'), '{')
+  const catalog = new Catalog(dir)
+  for (let n = 0; n < 2; n++) {
+    const told: string[] = []
+    t.equal((await catalog.layers((text) => told.push(text))).length, 1)
+    t.match(told, [/1\.tar\.xz": size: got /, /2\.tar\.xz\.json": not JSON/])
+  }
+})
 
-for (const [what, wanted, want] of WANTED) {
-  t.test(`findReusable: ${what}`, async (t) => {
-    const dir = await carry(t)
-    for (const [own, reuse] of [
-      [dir, []],
-      [join(dir, 'none'), [dir]],
-      [dir, [join(dir, 'none')]],
-      [join(dir, 'none'), [join(dir, 'none'), dir]],
-    ] as const) {
-      const found = await findIndexed({
-        dir: own,
-        reuse,
-        coding: xzCoding(0),
-        force: false,
-        ...wanted,
-      })
-      t.strictSame(
-        found.map(({ digest }) => digest),
-        want.map((index) => sha256(LAYERS[index] ?? '')),
-      )
-    }
-  })
-}
-
-t.test('findReusable: a directory that was named has to be there', async (t) => {
-  const dir = t.testdir({})
-  const options = { dir, reuse: [join(dir, 'none')], coding: xzCoding(0), force: false }
-  await t.rejects(findIndexed(options), { code: 'NO_DIRECTORY' })
+t.test('layers: more than can be indexed are not used, and this is told', async (t) => {
+  const dir = await carryLayers(t)
+  const catalog = new Catalog(dir, { maxLayers: 1 })
+  const told: string[] = []
+  t.match(await catalog.layers((text) => told.push(text)), [{ archive: join(dir, '0.tar.xz') }])
+  const archive = join(dir, '1.tar.xz')
+  t.strictSame(told, [`in "${dir}": more than 1 layers; those of "${archive}" are not used`])
 })
 
 t.test('readSegment: what is not as saved is told at its end', async (t) => {
@@ -169,25 +97,3 @@ async function bytesOf({
   for await (const part of readSegment(archive, segment)) parts.push(part)
   return Buffer.concat(parts)
 }
-
-t.test('readRecords: a directory that holds nothing', async (t) => {
-  const dir = t.testdir({})
-  t.strictSame(
-    [await readAllMetadata(dir), await readLayerIndex([dir]), await readLayerIndex([])],
-    [[], [], []],
-  )
-})
-
-t.test('readRecords: a huge one is passed over, what is no failure is thrown', async (t) => {
-  const dir = t.testdir({ 'huge.tar.xz.json': '' })
-  await truncate(join(dir, 'huge.tar.xz.json'), 3 * 1024 ** 3)
-  const warnings: string[] = []
-  t.strictSame(await readAllMetadata(dir, (text) => void warnings.push(text)), [])
-  t.match(warnings, [/huge\.tar\.xz\.json": size: got 3221225472 bytes/])
-  const broken = readAllMetadata(
-    dir,
-    () => {},
-    async () => Promise.reject(new Error('a bug')),
-  )
-  await t.rejects(broken, { message: 'a bug' })
-})

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
 import { LOCK_NAME, checkLock, lockDirectory } from '../../../lib/io/directory-lock.ts'
+import { Directory } from '../../../lib/delivery/directory.ts'
 import { openForWriting } from '../../../lib/commands/writing-run.ts'
 import { parseHolder, type LockHolder } from '../../../lib/io/lock-holder.ts'
 import { PLACES, SECOND_HOST, startElsewhere } from '../../fixtures/elsewhere.ts'
@@ -354,7 +355,7 @@ t.test('openForWriting: of many runs at once one works, and the others are refus
     const dir = t.testdir({})
     const runs = Array.from({ length: 6 }, async (_, n) => {
       await sleep(n)
-      return openForWriting(dir, `run ${n}`, context)
+      return openForWriting(new Directory(dir), `run ${n}`, context)
     })
     const opened = await Promise.allSettled(runs)
     t.equal(opened.filter(({ status }) => status === 'fulfilled').length, 1)

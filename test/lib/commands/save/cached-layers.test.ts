@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 
+import { Catalog } from '../../../../lib/delivery/catalog.ts'
 import { formatMetadata, type ArchiveMetadata } from '../../../../lib/delivery/metadata.ts'
 import { parseReference } from '../../../../lib/image/reference.ts'
 import { findDelivered } from '../../../../lib/commands/save/cached-layers.ts'
@@ -47,8 +48,8 @@ for (const [what, metadata, isDelivered] of HERE) {
       delivered: filesOf([recordOf('a-1.tar.xz', true)]),
     })
     const found = await findDelivered(parseReference('c:1'), IMAGE, {
-      dir: join(dir, 'carry'),
-      since: [join(dir, 'delivered')],
+      directory: new Catalog(join(dir, 'carry')),
+      since: [new Catalog(join(dir, 'delivered'))],
       recompress: false,
     })
     t.strictSame([...found.keys()], isDelivered ? [LAYER] : [])
@@ -63,8 +64,8 @@ t.test(
       delivered: { 'a-1.tar.xz.json': formatMetadata(recordOf('a-1.tar.xz', true)) },
     })
     const found = await findDelivered(parseReference('c:1'), IMAGE, {
-      dir: join(dir, 'carry'),
-      since: [join(dir, 'delivered')],
+      directory: new Catalog(join(dir, 'carry')),
+      since: [new Catalog(join(dir, 'delivered'))],
       recompress: false,
     })
     t.strictSame([...found.keys()], [])

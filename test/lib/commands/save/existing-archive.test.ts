@@ -2,6 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
+import { Directory } from '../../../../lib/delivery/directory.ts'
 import { formatMetadata } from '../../../../lib/delivery/metadata.ts'
 import {
   checkReplaced,
@@ -18,7 +19,7 @@ const IMAGE = { id: 'sha256:1', repoTags: [], platform: 'linux/amd64', sizeBytes
 const RECORD_FILE = 'registry.example_tool-1.0.tar.xz.json'
 
 const OPTIONS: ImageArchiveOptions = {
-  dir: '.',
+  directory: new Directory('.'),
   force: false,
   coding: xzCoding(6),
   compressor: undefined,
@@ -37,7 +38,7 @@ async function check(dir: string, platform = 'linux/amd64', force = false): Prom
   await checkReplaced(
     SAMPLE,
     { ...IMAGE, platform },
-    { ...OPTIONS, dir, force, notify: (notice) => notices.push(notice) },
+    { ...OPTIONS, directory: new Directory(dir), force, notify: (notice) => notices.push(notice) },
   )
   return notices
 }
@@ -92,7 +93,11 @@ for (const [what, force, notes, left] of REPLACED) {
     const name = `${STEM}.tar.zst`
     const dir = t.testdir({ [name]: 'a user’s own', [RECORD_FILE]: formatMetadata(SAMPLE_RECORD) })
     const archive = join(dir, `${STEM}.tar.xz`)
-    const told = await removeReplaced(archive, SAMPLE, IMAGE, { ...OPTIONS, dir, force })
+    const told = await removeReplaced(archive, SAMPLE, IMAGE, {
+      ...OPTIONS,
+      directory: new Directory(dir),
+      force,
+    })
     t.match(told, notes)
     t.match(told, [name])
     t.equal((await readdir(dir)).filter((each) => each === name).length, left)
@@ -100,7 +105,7 @@ for (const [what, force, notes, left] of REPLACED) {
 }
 
 t.test('checkReplaced: names that are too long: told where one is to be written', async (t) => {
-  const options = { ...OPTIONS, dir: t.testdir({}) }
+  const options = { ...OPTIONS, directory: new Directory(t.testdir({})) }
   await t.resolves(checkReplaced(parseReference(`${'a'.repeat(234)}:1`), IMAGE, options))
   const long = parseReference(`${'a'.repeat(250)}:1`)
   await t.rejects(checkReplaced(long, IMAGE, options), { code: 'ENAMETOOLONG' })
