@@ -35,6 +35,7 @@ look() {
   need tar tar
   need md5sum coreutils
   need sha256sum coreutils
+  need strace strace
   need mount mount
   need unshare util-linux
   need chattr e2fsprogs
