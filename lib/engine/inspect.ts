@@ -29,35 +29,42 @@ export interface Inspection {
   readonly isIndex: boolean
 }
 
-const Inspected = v.tuple([
-  v.object({
-    Id: v.string(),
-    RepoTags: v.nullish(v.array(v.string()), []),
-    Os: v.string(),
-    Architecture: v.string(),
-    Variant: v.optional(v.string()),
-    Size: v.optional(v.number(), 0),
-    Created: v.nullish(v.string()),
-    Config: v.nullish(v.record(v.string(), v.unknown())),
-    Descriptor: v.nullish(v.object({ mediaType: v.string() })),
-    RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
-  }),
-])
+const Inspected = v.object({
+  Id: v.string(),
+  RepoTags: v.nullish(v.array(v.string()), []),
+  Os: v.string(),
+  Architecture: v.string(),
+  Variant: v.optional(v.string()),
+  Size: v.optional(v.number(), 0),
+  Created: v.nullish(v.string()),
+  Config: v.nullish(v.record(v.string(), v.unknown())),
+  Descriptor: v.nullish(v.object({ mediaType: v.string() })),
+  RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
+})
 
 /** @returns the one image of which the JSON tells */
 export function parseInspection(json: string): Inspection {
-  const [found] = v.parse(Inspected, JSON.parse(json))
+  const [found] = v.parse(v.tuple([Inspected]), JSON.parse(json))
+  return toInspection(found)
+}
+
+/** @returns the images of which the JSON tells, in its order */
+export function parseInspections(json: string): Inspection[] {
+  return v.parse(v.array(Inspected), JSON.parse(json)).map(toInspection)
+}
+
+function toInspection(found: v.InferOutput<typeof Inspected>): Inspection {
   const isIndex = /index|manifest\.list/.test(found.Descriptor?.mediaType ?? '')
   const image = readImage(found)
   return { image: isManifest(found) ? { ...image, manifestDigest: image.id } : image, isIndex }
 }
 
 // Docker tells it from 28.0 on, where it keeps manifests at all.
-function isManifest({ Descriptor }: v.InferOutput<typeof Inspected>[0]): boolean {
+function isManifest({ Descriptor }: v.InferOutput<typeof Inspected>): boolean {
   return /\bmanifest\.v\d\+json$/.test(Descriptor?.mediaType ?? '')
 }
 
-function readImage(image: v.InferOutput<typeof Inspected>[0]): EngineImage {
+function readImage(image: v.InferOutput<typeof Inspected>): EngineImage {
   return {
     id: image.Id.startsWith('sha256:') ? image.Id : `sha256:${image.Id}`,
     repoTags: image.RepoTags,

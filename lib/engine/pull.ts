@@ -50,14 +50,16 @@ export async function pullImage(
 }
 
 /**
+ * @param options - `known`: what it is, if the engine was asked before
  * @returns the image that is there under this reference
  * @throws NO_IMAGE, WRONG_PLATFORM
  */
 export async function findImage(
   reference: ImageReference,
-  options: { engine: Engine; platform: string | undefined },
+  options: { engine: Engine; platform: string | undefined; known?: EngineImage | undefined },
 ): Promise<EngineImage> {
-  const image = await inspectImage(options.engine, pullName(reference), options.platform)
+  const { engine, platform, known } = options
+  const image = known ?? (await inspectImage(engine, pullName(reference), platform))
   if (!image) {
     throw new ToolError('NO_IMAGE', `find "${reference.text}": the engine has no such image`, {
       hint: 'pull it, or leave out --no-pull',

@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
+import { wrapCommand } from '../fixtures/faults.ts'
 import { multiplyArchive } from '../fixtures/many-archives.ts'
-import { programFile, startFile, type Program } from '../fixtures/run.ts'
+import { programFile, run, startFile, type Program } from '../fixtures/run.ts'
 import { GREETING, buildImage, dataLayer } from '../fixtures/sample-images.ts'
 import { archiveOf, incrementOf, readAnswers, setUp, type Answer } from '../fixtures/workbench.ts'
 
@@ -83,3 +84,13 @@ for (const [program, args, want, files] of RUNS) {
     )
   })
 }
+
+t.test('save_compressed_tars: the engine is asked once what the images are', async (t) => {
+  const log = join(root, 'asked')
+  const env = await wrapCommand(join(root, 'bin'), 'docker', `echo "$*" >>${log}; exec $real "$@"`)
+  const args = [...SAVE, '--json', '--dir', dir, '--since', from, ...some]
+  const result = await run('save_compressed_tars', args, { env: { ...engine.env, ...env } })
+  t.ok(readAnswers(result).every((answer) => answer.result === 'up to date'))
+  const asked = (await readFile(log, 'utf8')).split('\n')
+  t.equal(asked.filter((line) => line.startsWith('image inspect ')).length, 1)
+})

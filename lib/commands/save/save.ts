@@ -12,6 +12,7 @@ import { checkSpace } from '../../delivery/free-space.ts'
 import { checkReplaced, findArchived, type ImageArchiveOptions } from './existing-archive.ts'
 import { findImageTar, saveImage, type ArchiveTools } from './save-image.ts'
 import { checkIndexed } from '../../delivery/layer-sources.ts'
+import { inspectImages } from '../../engine/inspect-images.ts'
 import { bytesToSave } from './cached-layers.ts'
 import { findImage, pullImage } from '../../engine/pull.ts'
 import { pullName, type ImageReference } from '../../image/reference.ts'
@@ -38,6 +39,8 @@ export interface SaveOptions
 
 interface Context extends ArchiveTools {
   readonly options: OpenedOptions
+  /** Images that were done when the run began, by their names: nobody is asked again what they are. */
+  readonly done?: ReadonlyMap<string, EngineImage>
 }
 
 type OpenedOptions = Omit<SaveOptions, 'reuse' | 'since'> & ImageArchiveOptions
@@ -65,9 +68,9 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   }
   const close = await openForWriting(directory, 'save_compressed_tars', options)
   try {
-    await checkSpaceForAll(references, context)
+    const done = await checkSpaceForAll(references, context)
     let isAnyDone = false
-    for await (const outcome of saveAll(references, context)) {
+    for await (const outcome of saveAll(references, { ...context, done })) {
       isAnyDone ||= outcome.result !== 'failed'
       yield outcome
     }
@@ -168,28 +171,35 @@ async function beginNext(
 
 async function fetchImage(
   reference: ImageReference,
-  { engine, options }: Context,
+  { engine, options, done }: Context,
   isFirst: boolean,
 ): Promise<EngineImage> {
-  if (!options.pull) return findImage(reference, { engine, platform: options.platform })
+  const { platform } = options
+  const known = done?.get(pullName(reference))
+  if (!options.pull) return findImage(reference, { engine, platform, known })
   options.notify({ type: 'step', text: `Pulling ${reference.text}...` })
   // Later ones are pulled beside a progress line: two cannot draw at once.
   const drawProgress = options.drawProgress && isFirst
   return pullImage(reference, { ...options, engine, drawProgress })
 }
 
+// Gives the images that are done.
 async function checkSpaceForAll(
   references: readonly ImageReference[],
-  context: Context,
-): Promise<void> {
-  const { engine, options } = context
+  { engine, options }: Context,
+): Promise<ReadonlyMap<string, EngineImage>> {
+  const images = await inspectImages(engine, references.map(pullName), options.platform)
+  const done = new Map<string, EngineImage>()
   let imageBytes = 0
   for (const reference of references) {
-    const image = await inspectImage(engine, pullName(reference), options.platform)
-    if (!image || (await isDone(reference, image, options))) continue
-    imageBytes += await bytesToSave(reference, image, options)
+    const name = pullName(reference)
+    const image = images.get(name)
+    if (!image) continue
+    if (await isDone(reference, image, options)) done.set(name, image)
+    else imageBytes += await bytesToSave(reference, image, options)
   }
   await checkSpace(options.dir, imageBytes, options.notify)
+  return done
 }
 
 // What cannot be looked at is told in its turn.

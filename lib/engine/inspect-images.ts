@@ -1,0 +1,48 @@
+// Many images asked for at once: the engine's command takes longer to start than to answer.
+import { inspectImage, runEngine, type Engine } from './engine.ts'
+import { parseInspections, type EngineImage } from './inspect.ts'
+
+// Some kB are said of each, and a command line has room for so many names.
+const MAX_AT_ONCE = 50
+
+/**
+ * @param references - names
+ * @param platform - as for {@link inspectImage}, which tells the same of each
+ * @returns the images that the engine has, by these names
+ */
+export async function inspectImages(
+  engine: Engine,
+  references: readonly string[],
+  platform?: string,
+): Promise<ReadonlyMap<string, EngineImage>> {
+  const found = new Map<string, EngineImage>()
+  for (let start = 0; start < references.length; start += MAX_AT_ONCE) {
+    const some = references.slice(start, start + MAX_AT_ONCE)
+    const known = await inspectTogether(engine, some)
+    for (const reference of some) {
+      const image = known.get(reference) ?? (await inspectImage(engine, reference, platform))
+      if (image) found.set(reference, image)
+    }
+  }
+  return found
+}
+
+// Docker answers in the order of the names. Where one is not there, nothing says which
+// answer is whose; and of an index it has to be asked once more, for one platform.
+async function inspectTogether(
+  engine: Engine,
+  references: readonly string[],
+): Promise<ReadonlyMap<string, EngineImage>> {
+  if (engine.name !== 'docker' || references.length < 2) return new Map()
+  const answer = await runEngine(engine, ['image', 'inspect', '--', ...references])
+  if (answer.exitCode !== 0) return new Map()
+  const all = parseInspections(answer.stdout)
+  if (all.length !== references.length) return new Map()
+  const pairs = references.map((reference, index) => ({ reference, inspection: all[index] }))
+  return new Map(
+    pairs.flatMap(({ reference, inspection }): [string, EngineImage][] => {
+      const isWhole = inspection && !(inspection.isIndex && engine.inspectsPlatform)
+      return isWhole ? [[reference, inspection.image]] : []
+    }),
+  )
+}
