@@ -20,7 +20,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
   },
   engine: {
     below: ['image', 'codec', 'tar', 'io', 'core'],
-    pure: '{error,info,inspect}.ts',
+    pure: '{containerd-store,error,graph-driver-store,image-store,info,inspect}.ts',
   },
   delivery: {
     below: ['image', 'codec', 'tar', 'io', 'core'],

@@ -2,7 +2,9 @@
 // bytes through streams.
 import { runCommand, NOT_FOUND, type CommandResult } from '../io/run-command.ts'
 import { startChild, type Task } from '../io/child.ts'
+import { containerdStore } from './containerd-store.ts'
 import { engineError, unpackError } from './error.ts'
+import { graphDriverStore } from './graph-driver-store.ts'
 import { parseInspection, type EngineImage, type Inspection } from './inspect.ts'
 import { parseInfo, type EngineInfo } from './info.ts'
 import { createListener, type Loading } from './said.ts'
@@ -58,11 +60,6 @@ export async function inspectImage(
   if (!found?.isIndex || !engine.inspectsPlatform) return found?.image
   const one = await inspect(engine, reference, platform ?? found.image.platform)
   return one ? { ...one.image, id: found.image.id, manifestDigest: one.image.id } : found.image
-}
-
-/** @returns whether its store takes an image without the layers that it has: docker's graph drivers do. */
-export function takesParts({ name, idIsConfig }: Engine): boolean {
-  return name === 'docker' && idIsConfig
 }
 
 type Asked = Pick<Engine, 'name' | 'signal'>
@@ -169,8 +166,8 @@ async function probe(asked: Asked): Promise<Engine | undefined> {
   if (answer.exitCode === NOT_FOUND) return undefined
   if (answer.exitCode !== 0) throw answerError(`ask ${name}`, answer)
   if (name !== 'docker') {
-    const idIsConfig = name === 'podman'
-    return { ...asked, idIsConfig, savesPlatform: false, inspectsPlatform: false }
+    const store = name === 'podman' ? graphDriverStore(false) : containerdStore(false)
+    return { ...asked, store, savesPlatform: false, inspectsPlatform: false }
   }
   const info = parseInfo(answer.stdout, process.env['DOCKER_HOST'])
   if (!info) {

@@ -4,7 +4,7 @@
 import { chainIds } from '../image/chain-id.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import { listChains } from './lists.ts'
-import { takesParts, type Engine } from './engine.ts'
+import type { Engine } from './engine.ts'
 
 /** The layers of an engine whose store takes an image without those that it has; of another none. */
 export interface ExistingLayers {
@@ -20,7 +20,7 @@ const NONE: ExistingLayers = { list: async () => new Set(), add() {}, forget() {
 
 /** @returns the layers of an engine, which is asked when they are wanted */
 export function watchLayers(engine: Engine): ExistingLayers {
-  if (!takesParts(engine)) return NONE
+  if (!engine.store.takesPartialTar) return NONE
   let asked: Promise<Set<string>> | undefined
   const forget = (): void => {
     asked = undefined

@@ -1,10 +1,13 @@
 // What `docker info` says of a daemon, and what can be asked of it for that.
 import * as v from 'valibot'
 
+import { containerdStore } from './containerd-store.ts'
+import { graphDriverStore } from './graph-driver-store.ts'
+import type { ImageStore } from './image-store.ts'
+
 /** What is known of an engine. */
 export interface EngineInfo {
-  /** Whether image IDs are config digests, as on docker's graph drivers and podman; else they are manifest digests. */
-  readonly idIsConfig: boolean
+  readonly store: ImageStore
   /** Whether `save` takes `--platform` (API 1.48). */
   readonly savesPlatform: boolean
   /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
@@ -42,14 +45,14 @@ export function parseInfo(text: string, host?: string): EngineInfo | undefined {
   if (!parsed.success || parsed.output.ServerVersion === '') return undefined
   const info = parsed.output
   const versions = [info.ServerVersion, info.ClientInfo?.Version ?? ''].map(Number.parseFloat)
-  const idIsConfig = !JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter')
+  const hasBlobs = JSON.stringify(info.DriverStatus).includes('io.containerd.snapshotter')
   const daemon = findDaemon(info, host)
   return {
     ...(daemon && { daemon }),
     ...(info.OSType && { platform: `${info.OSType}/${toArchitecture(info.Architecture)}` }),
-    idIsConfig,
+    store: hasBlobs ? containerdStore(true) : graphDriverStore(true),
     savesPlatform: versions.every((version) => version >= 28),
-    inspectsPlatform: !idIsConfig && versions.every((version) => version >= 28.1),
+    inspectsPlatform: hasBlobs && versions.every((version) => version >= 28.1),
   }
 }
 

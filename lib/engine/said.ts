@@ -3,6 +3,7 @@
 import type { Task } from '../io/child.ts'
 import { ToolError } from '../core/errors.ts'
 import { familiarName } from '../image/reference.ts'
+import type { ImageStore, NamedImage } from './image-store.ts'
 
 /** What an engine said of its images, up to some thousands of them. */
 export interface EngineSaid {
@@ -88,28 +89,21 @@ export function createLineCutter(onLine: (line: string, isWhole: boolean) => voi
   }
 }
 
-/** An image as far as an engine may name it. */
-export interface ExpectedImage {
-  readonly repoTags: readonly string[]
-  readonly configDigest: string
-  readonly manifestDigests: readonly string[]
-}
-
 /**
  * @param said - by an engine that has loaded a tar
  * @param images - all that it was to load
- * @param engine - its name, and whether its images have the IDs of their configs
+ * @param engine - its name and its store
  * @param label - the archive, for errors
  * @throws MISMATCH where it loaded anything else
  */
 export function checkSaid(
   { loaded, isCut }: EngineSaid,
-  images: readonly ExpectedImage[],
-  engine: { readonly name: string; readonly idIsConfig: boolean },
+  images: readonly NamedImage[],
+  engine: { readonly name: string; readonly store: ImageStore },
   label: string,
 ): void {
   const names = new Set(images.flatMap(({ repoTags }) => repoTags).map(plainName))
-  const ids = idsOf(images, engine.idIsConfig)
+  const ids = engine.store.loadedIds(images)
   const isExpected = (said: string): boolean => {
     const id = idIn(said)
     return id === undefined ? names.has(plainName(said)) : (ids?.has(id) ?? true)
@@ -125,17 +119,6 @@ export function checkSaid(
       hint: `remove it (${engine.name} image rm ${other ?? 'NAME'}), and have the image saved again`,
     },
   )
-}
-
-/** @returns the IDs that they may have; undefined if the store makes manifests of its own. */
-function idsOf(
-  images: readonly ExpectedImage[],
-  idIsConfig: boolean,
-): ReadonlySet<string> | undefined {
-  const configs = images.map(({ configDigest }) => configDigest)
-  if (idIsConfig) return new Set(configs)
-  if (images.some(({ manifestDigests }) => manifestDigests.length === 0)) return undefined
-  return new Set([...configs, ...images.flatMap(({ manifestDigests }) => manifestDigests)])
 }
 
 // Of an image without a name, in the forms of docker and podman.

@@ -48,9 +48,9 @@ export async function isUnpacked(
 }
 
 // A store lays out what its machine can run; other images wait for who wants them.
-function isLaidOutHere({ name, idIsConfig, platform }: Engine, image: EngineImage): boolean {
+function isLaidOutHere({ store, platform }: Engine, image: EngineImage): boolean {
   const isOwn = platform === undefined || `${image.platform}/`.startsWith(`${platform}/`)
-  return name === 'docker' && !idIsConfig && isOwn && image.diffIds.length > 0
+  return store.laysOutApart && isOwn && image.diffIds.length > 0
 }
 
 async function tryToCreate(

@@ -14,7 +14,7 @@ import {
 import { findDelivered } from '../delivered-archive.ts'
 import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
-import { findEngine, takesParts, type EngineName } from '../../engine/engine.ts'
+import { findEngine, type EngineName } from '../../engine/engine.ts'
 import { areIndependent, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { createLoadQueue } from './queue.ts'
@@ -94,7 +94,7 @@ const MAX_PREFETCH = 3
 
 // What is built in keeps its threads and their memory until an archive's end is sent.
 function countPrefetch({ engine, decompressors }: LoadTools): number {
-  if (!takesParts(engine)) return 0
+  if (!engine.store.takesPartialTar) return 0
   return decompressors.xz.name === 'builtin' ? 1 : MAX_PREFETCH
 }
 

@@ -1,16 +1,10 @@
 // What the engine has of the images of an archive, by their tags: before a load
 // it tells what need not be loaded, after it that it is there.
 import { ToolError } from '../../core/errors.ts'
-import { inspectImage, tagImage, takesParts, type Engine } from '../../engine/engine.ts'
+import { inspectImage, tagImage, type Engine } from '../../engine/engine.ts'
+import type { ComparedImage } from '../../engine/image-store.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
-import {
-  findExisting,
-  isSameImage,
-  type ReadImages,
-  hasLayers,
-  isOtherImage,
-  type ComparedImage,
-} from '../../engine/match.ts'
+import { findExisting, isSameImage, type ReadImages } from '../../engine/match.ts'
 import { imageChains, type ExistingLayers } from '../../engine/existing-layers.ts'
 import { checkUnpacked, isUnpacked } from '../../engine/unpacked.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
@@ -129,7 +123,7 @@ async function lacksLayers(
   image: ArchivedImage,
   existing: ExistingLayers,
 ): Promise<boolean> {
-  if (!takesParts(engine)) return false
+  if (!engine.store.takesPartialTar) return false
   return !new Set(imageChains([image])).isSubsetOf(await existing.list())
 }
 
@@ -159,7 +153,7 @@ export async function checkLoaded(
   for (const name of image.repoTags) {
     const own = await inspectImage(engine, name, image.platform)
     if (!own) throw notThere(name)
-    if (isOtherImage(engine, own, image)) throw otherImage(engine, name, own, image)
+    if (engine.store.isOther(own, image)) throw otherImage(engine, name, own, image)
     if (engine.name === 'docker' && !(await isSameImage(engine, own, image, readImages))) {
       notes.push(`the engine tells other settings of ${name} than the archive has`)
     }
@@ -177,12 +171,8 @@ function otherImage(
   own: EngineImage,
   image: ComparedImage,
 ): ToolError {
-  const [what, got, want] = hasLayers(image, own.diffIds)
-    ? ['manifest', own.manifestDigest, image.manifestDigests.join(' or ')]
-    : ['layers', own.diffIds.join(), image.layers.map(({ diffId }) => diffId).join()]
-  const differs = engine.idIsConfig
-    ? `ID of "${name}" as loaded: got ${own.id}, want ${image.configDigest}`
-    : `${what} of "${name}" as loaded: got ${got}, want ${want}`
+  const { what, got, want } = engine.store.difference(own, image)
+  const differs = `${what} of "${name}" as loaded: got ${got}, want ${want}`
   return new ToolError('MISMATCH', `check ${differs}`, {
     hint: 'it was changed meanwhile, or another archive has that tag too: load it again',
   })

@@ -47,15 +47,14 @@ export async function findTar(
   options: TarOptions,
 ): Promise<ImageTar> {
   const start = (): Task => startSave(engine, name, image.platform)
-  // An engine whose image IDs are those of configs keeps layers uncompressed.
-  const layout =
-    options.recompress && !engine.idIsConfig ? await learn(start(), image, options) : undefined
+  const { keepsBlobs } = engine.store
+  const layout = options.recompress && keepsBlobs ? await learn(start(), image, options) : undefined
   if (layout) return plain(start, layout)
   return {
     sizeBytes: image.sizeBytes,
     open() {
       const child = start()
-      return { tar: engine.idIsConfig ? child.stdout : normal(child.stdout), child }
+      return { tar: keepsBlobs ? normal(child.stdout) : child.stdout, child }
     },
     complete: (archived) => archived,
   }

@@ -23,7 +23,6 @@ import type { ImageReference } from '../../image/reference.ts'
 import { findTar, type ImageTar } from './image-tar.ts'
 import { bytesToSave, findCachedLayers } from './cached-layers.ts'
 import type { Result } from '../../core/outcome.ts'
-import { compareImage } from '../../engine/match.ts'
 import type { TarDigest } from '../../tar/digest.ts'
 
 /** What {@link saveImage} works with. */
@@ -154,7 +153,7 @@ function describe(
   { engine, reference, own }: { engine: Engine; reference: ImageReference; own: EngineImage },
 ): SavedImage {
   const [image, another] = readImages(digest).map(tar.complete)
-  if (!image || another || compareImage(engine, own, image) === false) {
+  if (!image || another || engine.store.isSame(own, image) === false) {
     const got = image?.configDigest ?? 'no image'
     throw new ToolError('BAD_IMAGE', `save "${reference.text}": got ${got}, want ${own.id}`, {
       hint: 'it was changed while it was being saved: run it again',

@@ -8,7 +8,7 @@ import { archiveNames } from '../../delivery/name.ts'
 import { inspectImage, type Engine } from '../../engine/engine.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import { listTags } from '../../engine/lists.ts'
-import { findExisting, type ReadImages, mayBeSame } from '../../engine/match.ts'
+import { findExisting, type ReadImages } from '../../engine/match.ts'
 import { readSaved } from '../../engine/read-image.ts'
 import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
 import { isIndex, normalizeIndex } from '../../image/oci-index.ts'
@@ -60,7 +60,7 @@ export async function findEngineImage(
   const name = reference && (taggedName(reference) ?? pullName(reference))
   const image = name === undefined ? undefined : await inspectImage(engine, name, saved?.platform)
   if (name !== undefined && image) {
-    if (saved && !mayBeSame(engine, image, saved)) throw mismatchError(name, image, saved)
+    if (saved && !engine.store.mayBeSame(image, saved)) throw mismatchError(name, image, saved)
     return { name, image }
   }
   const untagged = saved && (await findExisting(engine, saved, readArchived))

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
+import { containerdStore } from '../../../lib/engine/containerd-store.ts'
 import { chainIds } from '../../../lib/image/chain-id.ts'
 import type { ArchivedImage } from '../../../lib/image/docker-archive.ts'
 import { imageChains, watchLayers } from '../../../lib/engine/existing-layers.ts'
@@ -79,7 +80,7 @@ t.test('watchLayers: an engine that did not answer is asked again', async (t) =>
 })
 
 t.test('watchLayers: an engine that takes no parts is never said to have any', async (t) => {
-  const present = watchLayers({ ...GRAPH, idIsConfig: false })
+  const present = watchLayers({ ...GRAPH, store: containerdStore(true) })
   t.strictSame([...(await present.list())], [])
   present.add([image(BASE)])
   t.strictSame([...(await present.list())], [])

@@ -2,13 +2,14 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
+import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import type { Engine } from '../../../lib/engine/engine.ts'
 import { inspectImages } from '../../../lib/engine/inspect-images.ts'
 import { useScripts } from '../../fixtures/programs-on-path.ts'
 
 const DOCKER: Engine = {
   name: 'docker',
-  idIsConfig: true,
+  store: graphDriverStore(true),
   savesPlatform: false,
   inspectsPlatform: false,
 }

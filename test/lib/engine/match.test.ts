@@ -1,13 +1,10 @@
 import t from 'tap'
 
+import { containerdStore } from '../../../lib/engine/containerd-store.ts'
+import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import type { EngineImage } from '../../../lib/engine/inspect.ts'
 import type { Engine } from '../../../lib/engine/engine.ts'
-import {
-  compareImage,
-  hasLayers,
-  mayBeSame,
-  type ComparedImage,
-} from '../../../lib/engine/match.ts'
+import { hasLayers, type ComparedImage } from '../../../lib/engine/image-store.ts'
 
 const LEGACY: ComparedImage = {
   repoTags: [],
@@ -23,11 +20,11 @@ const ARCHIVED: ComparedImage = { ...LEGACY, ...MANIFESTS }
 const LAYERS = ['sha256:base', 'sha256:top']
 const GRAPH_DRIVER: Engine = {
   name: 'docker',
-  idIsConfig: true,
+  store: graphDriverStore(true),
   savesPlatform: false,
   inspectsPlatform: false,
 }
-const CONTAINERD: Engine = { ...GRAPH_DRIVER, idIsConfig: false }
+const CONTAINERD: Engine = { ...GRAPH_DRIVER, store: containerdStore(true) }
 const OWN: EngineImage = {
   ...LEGACY,
   id: 'sha256:other',
@@ -50,12 +47,12 @@ const IMAGES: [string, string[], boolean, boolean][] = [
 ]
 
 for (const [id, diffIds, byConfig, byManifest] of IMAGES) {
-  t.test(`compareImage: ${id} with layers ${diffIds.join()}`, async (t) => {
+  t.test(`isSame: ${id} with layers ${diffIds.join()}`, async (t) => {
     const own: EngineImage = { ...OWN, id, manifestDigest: id, diffIds }
-    t.equal(compareImage(GRAPH_DRIVER, own, ARCHIVED), byConfig)
-    t.equal(compareImage(CONTAINERD, own, ARCHIVED), byManifest)
-    t.equal(mayBeSame(GRAPH_DRIVER, own, ARCHIVED), byConfig)
-    t.equal(mayBeSame(CONTAINERD, own, ARCHIVED), hasLayers(ARCHIVED, diffIds))
+    t.equal(GRAPH_DRIVER.store.isSame(own, ARCHIVED), byConfig)
+    t.equal(CONTAINERD.store.isSame(own, ARCHIVED), byManifest)
+    t.equal(GRAPH_DRIVER.store.mayBeSame(own, ARCHIVED), byConfig)
+    t.equal(CONTAINERD.store.mayBeSame(own, ARCHIVED), hasLayers(ARCHIVED, diffIds))
   })
 }
 
@@ -86,16 +83,16 @@ const DIFFERENCES: [string, Change<ComparedImage>, Change<EngineImage>, boolean 
 ]
 
 for (const [what, archived, own, same] of DIFFERENCES) {
-  t.test(`compareImage: another ${what}`, async (t) => {
-    t.equal(compareImage(CONTAINERD, change(OWN, own), change(LEGACY, archived)), same)
+  t.test(`isSame: another ${what}`, async (t) => {
+    t.equal(CONTAINERD.store.isSame(change(OWN, own), change(LEGACY, archived)), same)
   })
 }
 
-t.test('compareImage: an engine that tells no manifests is believed its config only', async (t) => {
-  const nerdctl: Engine = { ...CONTAINERD, name: 'nerdctl' }
+t.test('isSame: an engine that tells no manifests is believed its config only', async (t) => {
+  const nerdctl: Engine = { ...CONTAINERD, name: 'nerdctl', store: containerdStore(false) }
   const own = change(OWN, { manifestDigest: undefined })
-  t.equal(compareImage(nerdctl, { ...own, id: 'sha256:config' }, ARCHIVED), true)
-  t.equal(compareImage(nerdctl, own, ARCHIVED), undefined)
+  t.equal(nerdctl.store.isSame({ ...own, id: 'sha256:config' }, ARCHIVED), true)
+  t.equal(nerdctl.store.isSame(own, ARCHIVED), undefined)
 })
 
 t.test('hasLayers: all of them, in their order, and no more', async (t) => {

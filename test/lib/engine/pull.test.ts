@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 
+import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import type { Engine } from '../../../lib/engine/engine.ts'
 import { pullImage } from '../../../lib/engine/pull.ts'
 import { parseReference } from '../../../lib/image/reference.ts'
@@ -8,7 +9,7 @@ import { wrapCommand } from '../../fixtures/faults.ts'
 
 const ENGINE: Engine = {
   name: 'docker',
-  idIsConfig: true,
+  store: graphDriverStore(true),
   savesPlatform: false,
   inspectsPlatform: false,
 }

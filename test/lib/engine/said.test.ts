@@ -1,5 +1,7 @@
 import t from 'tap'
 
+import { containerdStore } from '../../../lib/engine/containerd-store.ts'
+import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import { checkSaid, createListener, MAX_LINE_LENGTH } from '../../../lib/engine/said.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 
@@ -57,9 +59,9 @@ const IMAGE = {
   configDigest: ID,
   manifestDigests: [sha256('index'), sha256('manifest')],
 }
-const CONTAINERD = { name: 'docker', idIsConfig: false }
-const GRAPH = { name: 'docker', idIsConfig: true }
-const PODMAN = { name: 'podman', idIsConfig: true }
+const CONTAINERD = { name: 'docker', store: containerdStore(true) }
+const GRAPH = { name: 'docker', store: graphDriverStore(true) }
+const PODMAN = { name: 'podman', store: graphDriverStore(false) }
 
 const saying = (...loaded: string[]) => ({ loaded, failure: undefined, isCut: false })
 
@@ -76,7 +78,7 @@ const EXPECTED: [typeof GRAPH, string[]][] = [
 
 for (const [engine, loaded] of EXPECTED) {
   t.test(
-    `checkSaid: ${engine.name}, by configs ${engine.idIsConfig}: ${loaded.join()}`,
+    `checkSaid: ${engine.name}, partial tars ${engine.store.takesPartialTar}: ${loaded.join()}`,
     async (t) => {
       checkSaid(saying(...loaded), [IMAGE], engine, 'a')
       t.pass('it is what was to be loaded')
@@ -93,13 +95,16 @@ for (const [engine, said] of [
   [CONTAINERD, sha256('other')],
   [PODMAN, 'localhost/else:1'],
 ] as const) {
-  t.test(`checkSaid: ${engine.name}, by configs ${engine.idIsConfig}: not ${said}`, async (t) => {
-    t.throws(() => checkSaid(saying('tool:latest', said), [IMAGE], engine, 'a.tar.xz'), {
-      code: 'MISMATCH',
-      message: `load "a.tar.xz": the engine says that it loaded "${said}", want registry.example`,
-      hint: `${engine.name} image rm ${said}`,
-    })
-  })
+  t.test(
+    `checkSaid: ${engine.name}, partial tars ${engine.store.takesPartialTar}: not ${said}`,
+    async (t) => {
+      t.throws(() => checkSaid(saying('tool:latest', said), [IMAGE], engine, 'a.tar.xz'), {
+        code: 'MISMATCH',
+        message: `load "a.tar.xz": the engine says that it loaded "${said}", want registry.example`,
+        hint: `${engine.name} image rm ${said}`,
+      })
+    },
+  )
 }
 
 t.test('checkSaid: more than is kept is told', async (t) => {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
+import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
 import type { Segment } from '../../../../lib/delivery/metadata.ts'
 import { createBetweenReader } from '../../../../lib/archive/between-layers.ts'
 import { findDelivered } from '../../../../lib/commands/delivered-archive.ts'
@@ -199,7 +200,7 @@ for (const [name, has, force, want] of LOADS) {
 
 t.test('loadArchive: a store that wants all of an image gets all', async (t) => {
   const { load, got } = await prepare(t, [BASE, TOP])
-  await load('a.tar.xz', {}, { engine: { ...GRAPH, idIsConfig: false } })
+  await load('a.tar.xz', {}, { engine: { ...GRAPH, store: containerdStore(true) } })
   t.ok((await got())[0]?.equals(TAR))
 })
 

@@ -9,6 +9,7 @@ import {
   notePlatform,
   tagLoaded,
 } from '../../../../lib/commands/load/tags.ts'
+import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
 import { watchLayers } from '../../../../lib/engine/existing-layers.ts'
 import { formatSettings } from '../../../../lib/image/settings.ts'
 import { GRAPH } from '../../../fixtures/graph-engine.ts'
@@ -36,7 +37,7 @@ for (const [name, images, want] of IMAGES) {
   })
 }
 
-const CONTAINERD = { ...GRAPH, idIsConfig: false }
+const CONTAINERD = { ...GRAPH, store: containerdStore(true) }
 const LAYER = { diffId: 'sha256:layer', member: 'layer', sizeBytes: 1 }
 
 // what the engine has by that tag, the error

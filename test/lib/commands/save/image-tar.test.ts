@@ -2,13 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
+import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
+import { graphDriverStore } from '../../../../lib/engine/graph-driver-store.ts'
 import type { Engine } from '../../../../lib/engine/engine.ts'
 import { beginTar, findTar, type ImageTar } from '../../../../lib/commands/save/image-tar.ts'
 import { useScripts } from '../../../fixtures/programs-on-path.ts'
 
 const ENGINE: Engine = {
   name: 'docker',
-  idIsConfig: true,
+  store: graphDriverStore(true),
   savesPlatform: false,
   inspectsPlatform: false,
 }
@@ -83,7 +85,7 @@ t.test('beginTar: what nobody opened is ended', async (t) => {
   await t.rejects(Promise.all(opened.map(({ child }) => child.exited)), { code: 'INTERRUPTED' })
 })
 
-const OF_REGISTRIES: Engine = { ...ENGINE, idIsConfig: false }
+const OF_REGISTRIES: Engine = { ...ENGINE, store: containerdStore(true) }
 
 t.test('findTar: of a store that is no graph driver, how the engine ends is told', async (t) => {
   await useScripts(t, { docker: 'echo no tar; echo broken >&2; exit 1' })

@@ -1,0 +1,76 @@
+// containerd's store: blobs as the registry has them, and an image's ID is the digest of
+// its manifest or index. What comes without a manifest gets one that the engine makes,
+// so the same image may have another ID here.
+import type { ArchivedImage } from '../image/docker-archive.ts'
+import { hasLayers, type ComparedImage, type ImageStore, type NamedImage } from './image-store.ts'
+import type { EngineImage } from './inspect.ts'
+
+/**
+ * @param isDocker - it tells an image's whole configuration, and may not have laid out
+ *   what it has; nerdctl tells the config's digest
+ */
+export function containerdStore(isDocker: boolean): ImageStore {
+  return {
+    takesPartialTar: false,
+    keepsBlobs: true,
+    laysOutApart: isDocker,
+    mayBeSame: (image, archived) => hasLayers(archived, image.diffIds),
+    isOther,
+    isSame(image, archived) {
+      if (isOther(image, archived)) return false
+      if (hasDigest(image, archived)) return true
+      return isDocker ? hasConfig(image, archived) : undefined
+    },
+    idsOf: ({ manifestDigests }) => (manifestDigests.length > 0 ? manifestDigests : undefined),
+    loadedIds,
+    difference(image, archived) {
+      const diffIds = archived.layers.map(({ diffId }) => diffId)
+      return hasLayers(archived, image.diffIds)
+        ? {
+            what: 'manifest',
+            got: `${image.manifestDigest}`,
+            want: archived.manifestDigests.join(' or '),
+          }
+        : { what: 'layers', got: image.diffIds.join(), want: diffIds.join() }
+    },
+  }
+}
+
+function isOther(image: EngineImage, archived: ComparedImage): boolean {
+  return !hasLayers(archived, image.diffIds) || hasOtherDigest(image, archived)
+}
+
+function hasDigest(image: EngineImage, { manifestDigests, configDigest }: ArchivedImage): boolean {
+  return [...manifestDigests, configDigest].includes(image.manifestDigest ?? image.id)
+}
+
+// Its manifest decides where the archive has the manifest as the engine gets it.
+function hasOtherDigest(image: EngineImage, archived: ComparedImage): boolean {
+  const isTold = image.manifestDigest !== undefined && archived.manifestDigests.length > 0
+  return isTold && !archived.recompressed && !hasDigest(image, archived)
+}
+
+// An archive without a manifest, as of an older engine: the layers are the same already,
+// but builders give many images the same layers and time. The platform, the time of the
+// build and the settings decide.
+function hasConfig(image: EngineImage, archived: ArchivedImage): boolean | undefined {
+  if (!isSamePlatform(image.platform, archived.platform)) return false
+  const [ownMs, archivedMs] = [image.created, archived.created].map((time) =>
+    Date.parse(time ?? ''),
+  )
+  if (ownMs !== archivedMs && !Number.isNaN(ownMs) && !Number.isNaN(archivedMs)) return false
+  if (image.settings === undefined || archived.settings === undefined) return undefined
+  return image.settings === archived.settings
+}
+
+// Not every engine tells a variant.
+function isSamePlatform(image: string, archived: string): boolean {
+  return `${image}/`.startsWith(`${archived}/`) || `${archived}/`.startsWith(`${image}/`)
+}
+
+function loadedIds(images: readonly NamedImage[]): ReadonlySet<string> | undefined {
+  if (images.some(({ manifestDigests }) => manifestDigests.length === 0)) return undefined
+  return new Set(
+    images.flatMap(({ configDigest, manifestDigests }) => [configDigest, ...manifestDigests]),
+  )
+}
