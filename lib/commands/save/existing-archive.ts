@@ -18,6 +18,7 @@ import {
   isUpToDate,
   readValidMetadata,
 } from '../../delivery/existing-archive.ts'
+import type { ImageStore } from '../../engine/image-store.ts'
 import type { ImageReference } from '../../image/reference.ts'
 import { findDelivered } from './cached-layers.ts'
 import type { VerbContext } from '../../core/outcome.ts'
@@ -45,15 +46,21 @@ export interface ImageArchiveOptions extends VerbContext {
   readonly since: readonly Catalog[]
 }
 
+/** An image of the engine, and what tells it from others. */
+export interface StoredImage {
+  readonly image: EngineImage
+  readonly store: ImageStore
+}
+
 /** @returns the archive that holds just this image, and is as was asked for. */
 export async function findArchived(
   reference: ImageReference,
-  image: EngineImage,
+  stored: StoredImage,
   options: ImageArchiveOptions,
 ): Promise<FoundMetadata | undefined> {
   for (const archive of possibleArchives(reference, options)) {
     const metadata = await readValidMetadata(options.directory, archive)
-    if (metadata && (await isArchived({ archive, metadata }, reference, image, options)))
+    if (metadata && (await isArchived({ archive, metadata }, reference, stored, options)))
       return { archive, metadata }
   }
   return undefined
@@ -129,14 +136,15 @@ function possibleArchives(reference: ImageReference, options: ImageArchiveOption
 async function isArchived(
   found: FoundMetadata,
   reference: ImageReference,
-  image: EngineImage,
+  { image, store }: StoredImage,
   options: ImageArchiveOptions,
 ): Promise<boolean> {
   const { metadata } = found
   const [saved] = metadata.images
   const isSame =
     saved?.reference === reference.text &&
-    saved.imageId === image.id &&
+    // An ID says it where digests do not: an archive without a manifest.
+    (store.isSame(image, saved) ?? saved.imageId === image.id) &&
     saved.platform === image.platform &&
     isStoredSo(saved, options)
   if (!isSame || !(await isUpToDate(options.directory, found, options))) return false

@@ -45,7 +45,7 @@ export async function saveImage(
   tools: ArchiveTools,
   options: ImageArchiveOptions,
 ): Promise<Result> {
-  const archived = await findArchived(reference, image, options)
+  const archived = await findArchived(reference, { image, store: tools.engine.store }, options)
   if (archived) {
     const { archive, metadata } = archived
     await listChecksums(options.directory, archive, metadata)

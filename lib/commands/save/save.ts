@@ -9,7 +9,12 @@ import { noteLeftOut, placeList } from '../../delivery/delivered-list.ts'
 import { findEngine, inspectImage, type EngineName } from '../../engine/engine.ts'
 import { ToolError, toToolError } from '../../core/errors.ts'
 import { checkSpace } from '../../delivery/free-space.ts'
-import { checkReplaced, findArchived, type ImageArchiveOptions } from './existing-archive.ts'
+import {
+  checkReplaced,
+  findArchived,
+  type ImageArchiveOptions,
+  type StoredImage,
+} from './existing-archive.ts'
 import { findImageTar, saveImage, type ArchiveTools } from './save-image.ts'
 import { checkIndexed } from '../../delivery/layer-sources.ts'
 import { inspectImages } from '../../engine/inspect-images.ts'
@@ -162,7 +167,8 @@ async function beginNext(
   if (reference.digest !== undefined || options.recompress) return undefined
   try {
     const own = await image
-    if (await findArchived(reference, own, options)) return undefined
+    const { store } = engine
+    if (await findArchived(reference, { image: own, store }, options)) return undefined
     return beginTar(await findImageTar(reference, own, engine, options))
   } catch {
     return undefined
@@ -195,7 +201,8 @@ async function checkSpaceForAll(
     const name = pullName(reference)
     const image = images.get(name)
     if (!image) continue
-    if (await isDone(reference, image, options)) done.set(name, image)
+    const stored = { image, store: engine.store }
+    if (await isDone(reference, stored, options)) done.set(name, image)
     else imageBytes += await bytesToSave(reference, image, options)
   }
   await checkSpace(options.dir, imageBytes, options.notify)
@@ -205,11 +212,11 @@ async function checkSpaceForAll(
 // What cannot be looked at is told in its turn.
 async function isDone(
   reference: ImageReference,
-  image: EngineImage,
+  stored: StoredImage,
   options: OpenedOptions,
 ): Promise<boolean> {
   try {
-    return (await findArchived(reference, image, options)) !== undefined
+    return (await findArchived(reference, stored, options)) !== undefined
   } catch (error) {
     if (!toToolError(error)) throw error
     return true
@@ -226,7 +233,7 @@ async function planOne(reference: ImageReference, context: Context): Promise<Out
     if (!image) {
       return { result: 'would be saved', notes: ['its size is known once it is pulled'] }
     }
-    const archived = await findArchived(reference, image, options)
+    const archived = await findArchived(reference, { image, store: engine.store }, options)
     if (archived) return { result: 'up to date', ...archiveSizes(archived.metadata) }
     await checkReplaced(reference, image, options)
     const tarBytes = await bytesToSave(reference, image, options)

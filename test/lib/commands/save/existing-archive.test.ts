@@ -6,13 +6,19 @@ import { Directory } from '../../../../lib/delivery/directory.ts'
 import { formatMetadata } from '../../../../lib/delivery/metadata.ts'
 import {
   checkReplaced,
+  findArchived,
   removeReplaced,
   type ImageArchiveOptions,
 } from '../../../../lib/commands/save/existing-archive.ts'
+import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
+import { graphDriverStore } from '../../../../lib/engine/graph-driver-store.ts'
+import type { ImageStore } from '../../../../lib/engine/image-store.ts'
+import type { EngineImage } from '../../../../lib/engine/inspect.ts'
 import { parseReference } from '../../../../lib/image/reference.ts'
 import type { Notice } from '../../../../lib/core/outcome.ts'
+import { sha256 } from '../../../fixtures/digest.ts'
 import { xzCoding } from '../../../fixtures/archive-writing.ts'
-import { SAMPLE_RECORD } from '../../../fixtures/sample-record.ts'
+import { SAMPLE_RECORD, recordOfBytes } from '../../../fixtures/sample-record.ts'
 
 const SAMPLE = parseReference('registry.example/tool:1.0')
 const IMAGE = { id: 'sha256:1', repoTags: [], platform: 'linux/amd64', sizeBytes: 1, diffIds: [] }
@@ -116,3 +122,28 @@ t.test('checkReplaced: metadata that cannot be read is an error', async (t) => {
   await mkdir(join(dir, RECORD_FILE))
   await t.rejects(check(dir), { code: 'BAD_FILE' })
 })
+
+const FILE = 'registry.example_tool-1.0.tar.xz'
+const GRAPH = graphDriverStore(true)
+const CONTAINERD = containerdStore(true)
+
+// the engine's ID and manifest, its store, whether the archive is of that image
+const STORED: [string, Partial<EngineImage>, ImageStore, boolean][] = [
+  ['its config', { id: sha256('config') }, GRAPH, true],
+  ['another config', { id: sha256('other') }, GRAPH, false],
+  ['its manifest', { id: sha256('manifest'), manifestDigest: sha256('manifest') }, CONTAINERD, true],
+  ['an index around its manifest', { id: sha256('index'), manifestDigest: sha256('manifest') }, CONTAINERD, true],
+  ['another manifest', { id: sha256('config'), manifestDigest: sha256('other') }, CONTAINERD, false],
+  ['other layers', { id: sha256('manifest'), diffIds: [sha256('other')] }, CONTAINERD, false],
+] // prettier-ignore
+
+for (const [what, own, store, isFound] of STORED) {
+  t.test(`findArchived: ${what}: ${isFound}`, async (t) => {
+    const metadata = formatMetadata(recordOfBytes(FILE, 'archive'))
+    const dir = t.testdir({ [FILE]: 'archive', [`${FILE}.json`]: metadata })
+    const image = { ...IMAGE, diffIds: [sha256('layer')], ...own }
+    const options = { ...OPTIONS, directory: new Directory(dir) }
+    const found = await findArchived(SAMPLE, { image, store }, options)
+    t.equal(found !== undefined, isFound)
+  })
+}
