@@ -1,9 +1,10 @@
-// The one error that is meant for people. Whatever else is thrown is a bug and
-// shows its stack; what the operating system refuses is told apart here.
+// The one error class for people. Anything else that is thrown is a bug and shows its
+// stack. Errors of the operating system are the exception: this module turns them into
+// errors for people.
 
 import { shorten, visible } from './visible-text.ts'
 
-/** What went wrong, for scripts: the codes stand in the README, but for that of what a signal ended. */
+/** What went wrong, for scripts. The README lists all codes but INTERRUPTED. */
 export type ErrorCode =
   | 'BAD_ARCHIVE'
   | 'BAD_FILE'
@@ -45,9 +46,9 @@ export class ToolError extends Error {
 
   /**
    * @param code - one of the codes that the README lists
-   * @param message - lower case, action first, then the cause; of many or long lines
-   *   as much as a person reads: what is in it may come from a file of any size
-   * @param options - `hint`: what to do about it; `cause`: the error behind it
+   * @param message - lower case, action first, then the cause. Many or long lines are
+   *   shortened, because a part of the message may come from a file of any size
+   * @param options - `hint`: what to do next; `cause`: the original error
    */
   constructor(
     code: ErrorCode,
@@ -61,14 +62,15 @@ export class ToolError extends Error {
   }
 }
 
-/** The most lines of a message, but for one that tells of more. */
+/** The most lines of a message; one more line may say how many are missing. */
 export const MAX_LINES = 10
 const MAX_LINE = 2000
 
 /**
- * @param lines - a line for each of what there is to tell
- * @param count - of how many these are the first, where not all were kept
- * @returns the first ten, and how many more there are; eleven as they are
+ * @param lines - the lines, or the first of them
+ * @param count - how many lines there are in all, if `lines` does not hold all
+ * @returns the first ten, and a line that says how many more there are. Up to eleven
+ *   lines come back as they are, because that line would take the place of one
  */
 export function firstLines(lines: readonly string[], count = lines.length): string[] {
   if (count <= MAX_LINES + 1 && lines.length === count) return [...lines]
@@ -93,8 +95,9 @@ const SYSTEM_ERRORS: Record<string, { code: ErrorCode; hint?: string }> = {
 }
 
 /**
- * @param what - was to be done, for instance `start "pixz"`
- * @returns NO_MEMORY where an error says that there is no memory, or no room for one more process or thread
+ * @param what - the action that failed, for instance `start "pixz"`
+ * @returns the error NO_MEMORY if there is no memory, or no room for one more process or
+ *   thread; undefined if the error says something else
  */
 export function memoryError(what: string, error: unknown): ToolError | undefined {
   if (!(error instanceof Error)) return undefined
@@ -109,7 +112,7 @@ export function memoryError(what: string, error: unknown): ToolError | undefined
   })
 }
 
-// What JavaScript throws where it gets no memory for bytes.
+// The message of the RangeError that JavaScript throws if a buffer gets no memory.
 const MEMORY = /allocat|out of memory/i
 
 /**
@@ -123,14 +126,14 @@ export function toToolError(error: unknown): ToolError | undefined {
   return new ToolError(code, describe(error), { hint, cause: error })
 }
 
-/** @returns whether the operating system said it: a code such as ENOSPC. */
+/** @returns whether the error comes from the operating system, with a code such as ENOSPC. */
 export function isSystemError(
   error: unknown,
 ): error is Error & { code: string; syscall: string; path?: string } {
   return error instanceof Error && 'syscall' in error && 'code' in error
 }
 
-/** @returns the lines that a program prints for an error; each begins as one of it. */
+/** @returns the lines to print for an error; each begins with the name of the program. */
 export function formatError(
   program: string,
   { message, hint }: Pick<ToolError, 'message' | 'hint'>,
@@ -140,22 +143,27 @@ export function formatError(
   return lines.join('\n')
 }
 
-/** @returns the error of a run that was told to stop. */
+/** @returns the error of a run that a signal stopped. */
 export function interrupted(): ToolError {
   return new ToolError('INTERRUPTED', 'interrupted')
 }
 
-/** @returns whether an error says that the run was told to stop. */
+/** @returns whether an error has the code INTERRUPTED. */
 export function isInterruption(error: unknown): boolean {
   return error instanceof ToolError && error.code === 'INTERRUPTED'
 }
 
-/** @returns whether it says that there is no such file or directory */
+/** @returns whether an error says that a file or directory does not exist. */
 export function isNotFound(error: unknown): boolean {
   return isSystemError(error) && ['ENOENT', 'ENOTDIR'].includes(error.code)
 }
 
-/** For a promise's catch: a file that is not there is no failure. */
+/**
+ * Handles a rejected promise for which a missing file is no failure.
+ *
+ * @returns undefined if the file does not exist
+ * @throws any other error, as it is
+ */
 export function ignoreNotFound(error: unknown): undefined {
   if (!isNotFound(error)) throw error
 }

@@ -1,6 +1,6 @@
 // Numbers for people.
 
-/** @returns bytes in decimal units, as docker and disks count: `1.2 GB`. */
+/** @returns a size in decimal units, which docker and disk makers use too: `1.2 GB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
   let value = bytes
@@ -13,13 +13,13 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${units[unit]}`
 }
 
-/** @returns a time as the original scripts print it: `1 minutes and 9 seconds`. */
+/** @returns a duration as the original scripts print it: `1 minutes and 9 seconds`. */
 export function formatElapsed(ms: number): string {
   const seconds = Math.floor(ms / 1000)
   return `${Math.floor(seconds / 60)} minutes and ${seconds % 60} seconds`
 }
 
-/** @returns a time in little room: `0.4s`, `12s`, `1m09s`, `2h05m`. */
+/** @returns a duration in at most a few characters: `0.4s`, `12s`, `1m09s`, `2h05m`. */
 export function formatShort(ms: number): string {
   if (ms < 9950) return `${(ms / 1000).toFixed(1)}s`
   const seconds = Math.round(ms / 1000)

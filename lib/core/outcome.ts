@@ -1,16 +1,16 @@
-// What the verbs say while they run and when an image is done: one shape for
-// all four, so that lines, table and JSON are made in one place.
+// The notices of a running verb, and the outcome of each image. All verbs use the same
+// types, so that one place makes the lines, the table and the JSON.
 import { ToolError, isInterruption, toToolError } from './errors.ts'
 
-/** How far an image is. */
+/** How much of an image is done. */
 export interface Progress {
-  /** Bytes of tar that went past. */
+  /** Bytes of tar done so far. */
   readonly tarBytes: number
-  /** Bytes of archive written, or read. */
+  /** Bytes of archive written or read so far. */
   readonly archiveBytes: number
 }
 
-/** Called for every chunk that goes past. */
+/** Is called for every chunk of the tar. */
 export type ProgressListener = (progress: Progress) => void
 
 /** What a verb says while it runs. */
@@ -19,13 +19,13 @@ export type Notice =
   | (Progress & {
       readonly type: 'progress'
       readonly label: string
-      /** Done so far, from 0 to 1, where it is known. */
+      /** The part that is done, from 0 to 1; absent if the total is unknown. */
       readonly share?: number
     })
 
 /** What became of an image, or of an archive. */
 export interface Outcome {
-  /** The image reference, or the file name where no image is known. */
+  /** The image reference, or the file name if the image is unknown. */
   readonly image: string
   /** File name of the archive. */
   readonly archive: string
@@ -46,55 +46,55 @@ export interface Outcome {
     | 'failed'
   readonly tarBytes?: number | undefined
   readonly archiveBytes?: number | undefined
-  /** Bytes of tar that came from other archives, and were not compressed again. */
+  /** Bytes of tar that were copied from other archives, not compressed again. */
   readonly reusedBytes?: number | undefined
-  /** Bytes of tar that earlier deliveries carried, and this one does not. */
+  /** Bytes of tar that are in earlier deliveries, and not in this one. */
   readonly leftOutBytes?: number | undefined
-  /** Bytes of tar that the engine had, and that were not loaded again. */
+  /** Bytes of tar that were in the engine already, and were not loaded again. */
   readonly skippedBytes?: number | undefined
-  /** What an archive holds, where that was asked for. */
+  /** What the archive holds; only the verb that lists archives sets it. */
   readonly holding?: Holding | undefined
   readonly elapsedMs: number
-  /** The content md5 that was expected, and that of the archive. */
+  /** Content md5 (that of `tar xO`): the expected one, and that of the archive. */
   readonly md5?: { readonly expected?: string | undefined; readonly archive: string } | undefined
-  /** What is worth knowing beside the result, a sentence each. */
+  /** Remarks on the result, one sentence each. */
   readonly notes: readonly string[]
   readonly error?: ToolError | undefined
 }
 
-/** What an archive holds, by its metadata. */
+/** What an archive holds, according to its metadata. */
 export interface Holding {
-  /** `os/architecture[/variant]`; absent for several archives together. */
+  /** `os/architecture[/variant]`; absent in the sum over several archives. */
   readonly platform?: string
   readonly created?: string | undefined
-  /** Of the image, whether in this archive or in an earlier one. */
+  /** Number of layers of the image, in this archive or in an earlier one. */
   readonly layers: number
-  /** Those that another archive holds as well. */
+  /** Number of layers that another archive holds too. */
   readonly sharedLayers: number
-  /** The earlier archives that it needs, by their file names. */
+  /** File names of the earlier archives that this one needs. */
   readonly incrementOf: readonly string[]
 }
 
-/** What every verb takes. */
+/** What every verb gets from its caller. */
 export interface VerbContext {
   readonly notify: (notice: Notice) => void
   /** Ends the run. */
   readonly signal: AbortSignal
 }
 
-/** An outcome before it is known how long it took, and for what. */
+/** An outcome without what the caller knows: image, archive and time. */
 export type Result = Omit<Outcome, 'image' | 'archive' | 'elapsedMs' | 'notes'> & {
   readonly notes?: readonly string[]
-  /** Where it is another than was expected. */
+  /** The archive, if it is not the one that the caller expects. */
   readonly archive?: string
 }
 
 /**
- * Runs one image's part of a verb; its failure does not stop the others.
+ * Runs a verb for one image. A failure does not stop the other images.
  *
- * @param signal - that of the run: without it nobody has interrupted anything
- * @returns the outcome, `failed` where an expected error was thrown
- * @throws INTERRUPTED where the run is, and what is a bug
+ * @param signal - the signal of the run; only if it is aborted, INTERRUPTED ends the run
+ * @returns the outcome; `failed` if `act` throws an expected error
+ * @throws INTERRUPTED if the run is interrupted; any error that is a bug
  */
 export async function toOutcome(
   image: string,
@@ -126,7 +126,8 @@ export async function toOutcome(
   }
 }
 
-// What was ended for a failure may be all that is heard of it.
+// The run was not interrupted, so the tool itself ended a task because of another
+// failure. The cause holds that failure, unless it got lost.
 function unexplained(error: ToolError): ToolError {
   const cause = toToolError(error.cause)
   if (cause && !isInterruption(cause)) return cause

@@ -1,31 +1,30 @@
-// Text from elsewhere for a terminal: names in tars and lists, what engines and
-// metadata say. A control character in it could move the cursor, colour or hide what
-// the tools say, or seem to be a line of theirs; an invisible one changes what it
-// seems to be.
+// Makes foreign text safe for a terminal: names from tars and lists, messages of engines,
+// metadata. Control characters can move the cursor, colour or hide the output of the
+// tools, or imitate a line of it. Invisible characters make one name look like another.
 
-/** C0, DEL, C1, and what is invisible or changes the direction of what follows; halves of characters too. */
+/** Control characters (C0, DEL, C1), invisible ones, those that change the text direction, lone surrogates. */
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu
 
 const MAX_LENGTH = 2000
 
 /**
  * @param text - one line
- * @param maxLength - in characters; of a longer one the middle is left out
- * @returns it with `\x1b`, `\n` or `\u{200b}` in place of what is not to be seen
+ * @param maxLength - the most characters; a longer text loses its middle
+ * @returns the text, with an escape such as `\x1b`, `\n` or `\u{200b}` for each hidden character
  */
 export function visible(text: string, maxLength = MAX_LENGTH): string {
   return shorten(text, maxLength).replaceAll(HIDDEN, escape)
 }
 
-/** @returns whether a text has control characters, or changes the direction of what follows. */
+/** @returns whether a text has control characters, or characters that change the text direction. */
 export function hasControls(text: string): boolean {
   return /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u.test(text)
 }
 
-/** @returns JSON of the same value that has nothing hidden in it. */
+/** @returns the value as JSON, with `\uXXXX` for each hidden character. */
 export function visibleJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(HIDDEN, (character) =>
-    // By halves: JSON knows no other way to name a character beyond U+FFFF.
+    // JSON writes a character beyond U+FFFF as two surrogates; it has no other escape for it.
     character
       .split('')
       .map((half) => `\\u${hex(half.charCodeAt(0), 4)}`)
@@ -33,7 +32,7 @@ export function visibleJson(value: unknown): string {
   )
 }
 
-/** @returns a text as it is, or without its middle where it has more characters than that. */
+/** @returns the text, with `…` in place of its middle if it has more than `maxLength` characters. */
 export function shorten(text: string, maxLength: number): string {
   if (text.length <= maxLength) return text
   const half = Math.floor((maxLength - 1) / 2)
