@@ -1,17 +1,19 @@
-// What a decompressor gives is one stream; its parts are told by their sizes.
+// Reads a stream in parts of known size: a decompressor gives one stream for all the
+// segments that it decompresses.
 import { ToolError } from '../core/errors.ts'
 
-/** Bytes of a stream, so many at a time. */
+/** Reads the bytes of a stream, a given number at a time. */
 export interface ByteReader {
-  /** @throws TRUNCATED_TAR, or what was asked for, where there are fewer. */
+  /** @throws TRUNCATED_TAR, or the error of `toError`, if the stream has fewer bytes left. */
   readExactly(sizeBytes: number): AsyncGenerator<Buffer>
-  /** @throws MISMATCH, or what was asked for, where there are more. */
+  /** @throws MISMATCH, or the error of `toError`, if the stream has more bytes. */
   end(): Promise<void>
 }
 
 /**
- * @param toError - the error where there are more or fewer
- * @returns what takes a stream's bytes, from its start on
+ * @param stream - the stream; it is read from its start
+ * @param toError - makes the error if the stream has fewer or more bytes than wanted
+ * @returns the reader of the stream
  */
 export function createByteReader(
   stream: AsyncIterable<Buffer>,
@@ -40,7 +42,8 @@ export function createByteReader(
   }
 }
 
-// Fewer come of a decompressor that died, too: it tells more of that.
+// TRUNCATED_TAR counts as a secondary error. A decompressor that died gives fewer bytes
+// too, and its own error says more.
 function sizeMismatchError(what: 'fewer' | 'more'): ToolError {
   const message = `read segments: got ${what} bytes of tar than their metadata says`
   return new ToolError(what === 'fewer' ? 'TRUNCATED_TAR' : 'MISMATCH', message, {

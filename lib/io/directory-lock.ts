@@ -1,7 +1,7 @@
-// One writing run a directory, wherever it runs: the lock is a file in the
-// directory, so that a run on another host or in a container sees it too. Who
-// holds it renews its time; a lock of a process that has ended, or that nobody
-// renews any more, is free, and the next run takes it over.
+// Lets one run at a time write to a directory. The lock is a file in that directory, so
+// that runs on other hosts and in containers see it too. Its holder renews the file's
+// time. The lock is free if its process has ended, or if nobody renews it any more; then
+// the next run takes it over.
 import { lstat, readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -32,20 +32,21 @@ export const LOCK_NAME = '.dgx-offline-images.lock'
 
 const RENEW_MS = 5000
 const FREE_AFTER_MS = 60_000
-// A lock that looks old is looked at for so long: its holder would renew it meanwhile.
+// How long a run watches a lock that looks old: a living holder renews it in this time.
 const WATCH_MS = 12_000
-// Whoever takes one over, or puts back what it took by mistake, needs no longer.
+// These tries and pauses last longer than it takes a run to take over a lock, or to
+// restore a lock that it moved by mistake.
 const MAX_TRIES = 20
 const RETRY_MS = 50
 
-/** The locks of this process, by the paths of their directories. */
+/** The locks that this process holds, by the absolute paths of their directories. */
 const held = new Map<string, LockHolder>()
 
-/** How a lock is taken. */
+/** How to take a lock. */
 export interface LockOptions {
-  /** Told why it takes a while. */
+  /** Is called with the reason if taking the lock takes a while. */
   readonly onWait?: (reason: string) => void
-  /** How long a lock has to stay as it is before it counts as nobody's. */
+  /** For how long an old lock has to stay unchanged before it counts as free. */
   readonly watchMs?: number
 }
 
@@ -55,10 +56,12 @@ interface Taking extends Required<LockOptions> {
 }
 
 /**
+ * Locks a directory, and renews the lock until it is released.
+ *
  * @param dir - an existing directory
- * @param program - who wants to write there, for those who are refused meanwhile
- * @returns a function that lets go
- * @throws BUSY where another run has it, which says who, where and since when
+ * @param program - the name of this program; a run that finds the lock shows it
+ * @returns a function that releases the lock
+ * @throws BUSY if another run holds the lock; the message says who, where and since when
  */
 export async function lockDirectory(
   dir: string,
@@ -71,7 +74,7 @@ export async function lockDirectory(
   const key = resolve(dir)
   held.set(key, holder)
   const renewing = new Set<Promise<void>>()
-  // One that the disk keeps waiting does not keep the next one.
+  // A renewal that waits for a slow disk does not delay the next one.
   const timer = setInterval(() => {
     const renewal = renewLock(path, holder).catch(() => {})
     renewing.add(renewal)
@@ -86,17 +89,18 @@ export async function lockDirectory(
 }
 
 /**
- * To be called before each change in a directory. A run that was suspended for
- * long may have lost its lock; it must not change what another run writes now.
+ * Checks the lock; the caller does so before each change in the directory. A run that was
+ * suspended for long may have lost its lock, and must not change what another run writes.
+ * Does nothing if this process has not locked the directory.
  *
- * @throws BUSY where this process locked the directory, and has it no more
+ * @throws BUSY if this process locked the directory, and has lost the lock
  */
 export async function checkLock(dir: string): Promise<void> {
   const holder = held.get(resolve(dir))
   if (!holder) return
   const path = join(dir, LOCK_NAME)
   let found = await readLock(path)
-  // Another run that took it by mistake puts it back at once.
+  // Another run may have moved the lock by mistake; it restores the lock at once.
   for (let n = 1; !found && n < MAX_TRIES; n++) {
     await sleep(RETRY_MS)
     found = await readLock(path)
@@ -123,14 +127,15 @@ async function take(taking: Taking): Promise<void> {
   })
 }
 
-// Only one run at a time may replace a lock that is free, and looks at it once
-// more before: else a slow one would replace the lock of a faster one.
+// One run at a time may replace a free lock; a second lock file sees to that. The run
+// reads the free lock once more before it replaces it: otherwise a slow run would replace
+// the new lock of a faster run.
 async function takeOver(taking: Taking, free: FoundLock): Promise<boolean> {
   const { path, holder } = taking
   const turn = `${path}.takeover`
   if (!(await createLock(turn, holder))) {
     const other = await readLock(turn)
-    // It was killed in its turn.
+    // The run that made this second lock was killed before it could remove it.
     if (other && (await isFree(taking, other, turn))) await takeAway(turn, other.text)
     return false
   }
@@ -141,8 +146,9 @@ async function takeOver(taking: Taking, free: FoundLock): Promise<boolean> {
   }
 }
 
-// What is not seen to run counts as ended when nobody renews it. Clocks only tell
-// whether it is worth to wait for that: those of two hosts may differ by hours.
+// A holder on another host or in another container cannot be seen: it counts as ended if
+// nobody renews its lock while this run watches. The age of the lock only says whether to
+// watch at all. It proves nothing, because the clocks of two hosts may differ by hours.
 async function isFree(
   { onWait, watchMs, path: lock }: Taking,
   found: FoundLock,
@@ -158,7 +164,10 @@ async function isFree(
   return isUnchanged(found, await readLock(path))
 }
 
-/** Removes what runs that were killed left of making a lock; what is new may be another run's. */
+/**
+ * Removes temporary lock files that killed runs left. Keeps new ones, which may be in use,
+ * unless the process in their name has ended.
+ */
 export async function removeOldLockFiles(dir: string): Promise<void> {
   const names = (await readdir(dir)).filter(isLockTemporary)
   if (names.length === 0) return

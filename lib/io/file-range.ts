@@ -1,4 +1,4 @@
-// Files and parts of them, such as a segment of an archive.
+// Reads files, or parts of files such as a segment of an archive.
 import { createHash } from 'node:crypto'
 import { createReadStream, type ReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
@@ -6,25 +6,26 @@ import { pipeline } from 'node:stream/promises'
 
 import { interrupted } from '../core/errors.ts'
 
-/** Where some bytes lie. */
+/** A part of a file. */
 export interface FileRange {
   readonly path: string
   readonly offsetBytes: number
   readonly sizeBytes: number
 }
 
-/** @returns all of a file */
+/** @returns the range that covers a whole file */
 export async function wholeFile(path: string): Promise<FileRange> {
   return { path, offsetBytes: 0, sizeBytes: (await stat(path)).size }
 }
 
-// Each read is a turn of the thread pool: at the 64 KiB that are usual they are
-// a tenth of what a verification takes of this process's time.
+// Each read goes through the thread pool. With Node's default of 64 KiB, this takes a
+// tenth of the time that this process spends on a verification.
 const CHUNK_BYTES = 256 * 1024
 
 /**
- * @param range - what to read of it; without it all, up to the end that it has by then
- * @returns the bytes of a file
+ * @param range - the part to read; without it the whole file, up to the end that the file
+ *   has when the read gets there
+ * @returns a stream of the bytes
  */
 export function streamFile(path: string, range?: Omit<FileRange, 'path'>): ReadStream {
   const { offsetBytes: start = 0, sizeBytes = Infinity } = range ?? {}
@@ -33,7 +34,7 @@ export function streamFile(path: string, range?: Omit<FileRange, 'path'>): ReadS
 
 /**
  * @returns the sha256 of a file, in hex
- * @throws INTERRUPTED
+ * @throws INTERRUPTED if the signal is aborted
  */
 export async function hashFile(path: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256')
@@ -43,7 +44,7 @@ export async function hashFile(path: string, signal: AbortSignal): Promise<strin
   return hash.digest('hex')
 }
 
-/** @returns the first bytes of a range, fewer where it has no more */
+/** @returns the first `sizeBytes` bytes of a range, or all of it if it is shorter */
 export async function readStart(range: FileRange, sizeBytes: number): Promise<Buffer> {
   const length = Math.min(sizeBytes, range.sizeBytes)
   const file = await open(range.path)

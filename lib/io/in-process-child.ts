@@ -1,5 +1,5 @@
-// Work on bytes within this process, with the face of a child: where no program
-// does it, whoever waits for a child need not know.
+// Runs a transform of bytes in this process, as a task. A caller that starts a program
+// for this work can use a task in the same way if there is no such program.
 import { PassThrough, Readable, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 
@@ -7,9 +7,11 @@ import type { Task } from './child.ts'
 import { interrupted } from '../core/errors.ts'
 
 /**
- * @param transform - from the bytes on stdin to those on stdout; what it throws
- *   is how the child fails
- * @param output - another child's stdin, or a socket, to write to; it is not ended
+ * @param transform - turns the bytes of stdin into those of stdout; the task fails with
+ *   the error that it throws
+ * @param output - the stdin of another child, or a socket, to write to instead of stdout;
+ *   this task does not end it
+ * @returns the task
  */
 export function startTransform(
   transform: (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>,
@@ -22,7 +24,7 @@ export function startTransform(
   const done = output ? writeAll(result, output) : finished(result)
   const exited = settle(done, () => wasKilled)
   exited.catch(() => {})
-  // Whoever still writes hears that nobody reads any more.
+  // A writer to stdin then gets an error: nobody reads it any more.
   result.once('close', () => stdin.destroy())
   return {
     stdin,
@@ -47,7 +49,7 @@ async function settle(done: Promise<void>, wasKilled: () => boolean): Promise<vo
 }
 
 async function writeAll(chunks: AsyncIterable<Buffer>, output: Writable): Promise<void> {
-  output.on('error', () => {}) // each write tells its own, or its owner's end does
+  output.on('error', () => {}) // the write below, or the owner of the output, reports it
   for await (const chunk of chunks) {
     await new Promise<void>((resolve, reject) => {
       output.write(chunk, (error) => (error ? reject(error) : resolve()))

@@ -1,5 +1,6 @@
-// The file of a lock: made whole or not at all, renewed, and taken away without
-// taking another's. Two runs may do so at any moment, on different hosts.
+// Makes, renews and removes the file of a lock. Another run, even on another host, may do
+// the same at any moment. So a lock file appears whole or not at all, and a run never
+// removes the lock of another run.
 import { link, lstat, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -9,7 +10,7 @@ import { formatHolder, parseHolder, type LockHolder } from './lock-holder.ts'
 
 const MAX_BYTES = 4096
 
-/** A lock file; `holder` is undefined if it does not tell. */
+/** A lock file; `holder` is undefined if the file does not name one. */
 export interface FoundLock {
   readonly text: string | undefined
   readonly holder: LockHolder | undefined
@@ -27,15 +28,16 @@ export async function readLock(path: string): Promise<FoundLock | undefined> {
   return { text, holder, isFile: found.isFile(), changedMs: found.mtimeMs }
 }
 
-/** @returns whether a lock file is as it was: nobody has renewed it. */
+/** @returns whether a lock file has the same text and time: nobody has renewed it. */
 export function isUnchanged(one: FoundLock, other: FoundLock | undefined): boolean {
   return one.text === other?.text && one.changedMs === other?.changedMs
 }
 
 /**
- * A link is there at once with all that is in it, and only one process can make it.
+ * Makes a lock file as a hard link to a finished temporary file: the link has its whole
+ * content from the start, and only one process can make it.
  *
- * @returns whether the lock file was made; not if there is one
+ * @returns whether this call made the lock file; false if there is one already
  */
 export async function createLock(path: string, holder: LockHolder): Promise<boolean> {
   const text = formatHolder(holder)
@@ -46,9 +48,9 @@ export async function createLock(path: string, holder: LockHolder): Promise<bool
     return true
   } catch (error) {
     if (!isSystemError(error) || error.path !== whole || error.syscall !== 'link') throw error
-    // Over NFS a link may be made, and its answer lost.
+    // Over NFS the link may be made although the answer gets lost and the retry fails.
     if (error.code === 'EEXIST') return (await readLock(path))?.holder?.nonce === holder.nonce
-    // It was cleared away as if it were a killed run's.
+    // Another run removed the temporary file: it took it for one of a killed run.
     if (error.code === 'ENOENT') return false
     if (!NO_LINKS.test(error.code)) throw error
     return createWithoutLinks(path, text)
@@ -80,9 +82,9 @@ async function writeNew(path: string, text: string): Promise<void> {
 }
 
 /**
- * Renews the time of a lock file: by writing, so that the file system's own clock
- * counts. Not synced: who looks from another host gets it when the file is closed, and
- * a slow disk must not hold it up.
+ * Renews the time of a lock file, if it still names this holder. It writes the same text
+ * again, so that the clock of the file system counts. It does not sync: other hosts see
+ * the new time after the file is closed, and a slow disk must not delay the renewal.
  */
 export async function renewLock(path: string, holder: LockHolder): Promise<void> {
   const file = await open(path, 'r+')
@@ -96,9 +98,9 @@ export async function renewLock(path: string, holder: LockHolder): Promise<void>
 }
 
 /**
- * Removes a lock file, and no other that took its place meanwhile.
+ * Removes a lock file. Keeps a lock of another run that took its place meanwhile.
  *
- * @param text - what is in it
+ * @param text - the content of the lock file to remove
  */
 export async function takeAway(path: string, text: string | undefined): Promise<void> {
   if ((await readLock(path))?.text !== text) return
@@ -109,7 +111,8 @@ export async function takeAway(path: string, text: string | undefined): Promise<
   await rm(aside, { force: true })
 }
 
-// Where there is another by now, whoever held this one finds out before its next change.
+// If a third run has made a lock here meanwhile, the moved lock is lost. Its holder
+// notices that before its next change (see `checkLock`).
 async function putBack(aside: string, path: string): Promise<void> {
   await link(aside, path).catch(async (error: unknown) => {
     if (!isSystemError(error) || !NO_LINKS.test(error.code)) return
@@ -117,7 +120,11 @@ async function putBack(aside: string, path: string): Promise<void> {
   })
 }
 
-/** @returns whether a lock file was put in the place of another; not if it was cleared away. */
+/**
+ * Puts a new lock file in the place of a free one.
+ *
+ * @returns false if another run removed the temporary file
+ */
 export async function replaceLock(path: string, holder: LockHolder): Promise<boolean> {
   const whole = await temporaryPath(dirname(path), 'lock')
   try {
@@ -125,14 +132,14 @@ export async function replaceLock(path: string, holder: LockHolder): Promise<boo
     await rename(whole, path)
     return true
   } catch (error) {
-    if (isNotFound(error)) return false // as in `createLock`
+    if (isNotFound(error)) return false // the temporary file is gone, as in `createLock`
     throw error
   } finally {
     await rm(whole, { force: true })
   }
 }
 
-/** @returns the time by the clock of the file system, in ms since 1970 */
+/** @returns the time on the clock of the file system, in ms since 1970 */
 export async function fileSystemNow(dir: string): Promise<number> {
   const probe = await temporaryPath(dir, 'lock')
   try {

@@ -1,6 +1,6 @@
-// Who holds the lock of a directory: a process of this host, of a container on
-// it, or of another host that sees the same share. It is read from a file that
-// anybody with access to the directory may have written, so it is validated.
+// The holder of a lock: a process on this host, in a container on it, or on another host
+// that sees the same share. The holder is read from a file that anybody with access to
+// the directory may have written, so this module validates it.
 import { randomBytes } from 'node:crypto'
 import { readFile, readlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
@@ -11,21 +11,24 @@ const Text = (pattern: RegExp) => v.pipe(v.string(), v.regex(pattern))
 const Holder = v.object({
   program: Text(/^[\w :./-]{1,80}$/),
   host: Text(/^[\w.-]{1,253}$/),
-  /** Of this start of the machine; empty where there is no /proc. */
+  /** ID of the current boot of the host; empty if there is no /proc. */
   boot: Text(/^[\w-]{0,64}$/),
   pidNamespace: Text(/^(?:pid:\[\d+\])?$/),
   pid: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
-  /** When the process started, in ticks since the boot. */
+  /** When the process started, in clock ticks since the boot; empty if unknown. */
   startTicks: Text(/^\d{0,20}$/),
-  /** When it took the lock. */
+  /** When the process took the lock. */
   started: v.pipe(v.string(), v.isoTimestamp()),
   nonce: Text(/^[0-9a-f]{32}$/),
 })
 
-/** The process that holds a lock; `nonce` is another one each time that a lock is taken. */
+/** The process that holds a lock; each time that it takes a lock, it gets a new `nonce`. */
 export type LockHolder = v.InferOutput<typeof Holder>
 
-/** @param program - what this process is, for people who are refused */
+/**
+ * @param program - the name of this program; a run that finds the lock shows it
+ * @returns this process, as the holder of a new lock
+ */
 export async function describeHolder(program: string): Promise<LockHolder> {
   const [boot, pidNamespace, stat] = await Promise.all([
     readBootId(),
@@ -49,7 +52,7 @@ export function formatHolder(holder: LockHolder): string {
   return `${JSON.stringify(holder, undefined, 2)}\n`
 }
 
-/** @returns the holder that a lock file tells of, or undefined if it is no such file. */
+/** @returns the holder in the text of a lock file, or undefined if the text is not valid. */
 export function parseHolder(text: string): LockHolder | undefined {
   try {
     const parsed = v.safeParse(Holder, JSON.parse(text))
@@ -59,7 +62,7 @@ export function parseHolder(text: string): LockHolder | undefined {
   }
 }
 
-/** @returns whether that process runs; `unseen` if it is on another host or in another container. */
+/** @returns whether the process runs; `unseen` if it is on another host or in another container. */
 export async function stateOf(holder: LockHolder): Promise<'running' | 'ended' | 'unseen'> {
   if (!(await isSeenFromHere(holder))) return 'unseen'
   return (await hasEnded(holder)) ? 'ended' : 'running'
@@ -67,14 +70,15 @@ export async function stateOf(holder: LockHolder): Promise<'running' | 'ended' |
 
 async function hasEnded(holder: LockHolder): Promise<boolean> {
   if (isGone(holder.pid)) return true
-  // A container may show the processes of its host in /proc.
+  // In a container, /proc may list the processes of the host: then the number means
+  // another process there.
   const isOurProc = (await readlink('/proc/self').catch(() => '')) === `${process.pid}`
   const stat = isOurProc ? await readStat(`${holder.pid}`) : undefined
   if (!stat) return false
   return 'ZX'.includes(stat.state) || stat.startTicks !== holder.startTicks
 }
 
-/** @returns who that is and since when, for people: `save_compressed_tars, PID 4711, since 14:47`. */
+/** @returns the holder for people: `save_compressed_tars, PID 4711, since 14:47`. */
 export async function nameHolder(holder: LockHolder): Promise<string> {
   const { program, pid, host, boot } = holder
   const isHere = await isSeenFromHere(holder)
@@ -90,7 +94,7 @@ export async function processLabel(): Promise<string> {
   return `${host}-${boot.padEnd(8, '0')}-${process.pid}`
 }
 
-/** @returns whether a label is that of a process of this start of this host that has ended. */
+/** @returns whether a label names a process of the current boot of this host that has ended. */
 export async function isLabelOfEnded(label: string): Promise<boolean> {
   const own = await processLabel()
   const ofHost = own.slice(0, own.lastIndexOf('-') + 1)
@@ -100,18 +104,18 @@ export async function isLabelOfEnded(label: string): Promise<boolean> {
 
 function isGone(pid: number): boolean {
   try {
-    process.kill(pid, 0) // 0 only asks whether there is one
+    process.kill(pid, 0) // signal 0 only checks that the process exists
     return false
   } catch (error) {
-    // EPERM: it is there, and another user's.
+    // EPERM means that the process exists and belongs to another user.
     return error instanceof Error && 'code' in error && error.code === 'ESRCH'
   }
 }
 
-/** What {@link processLabel} gives. */
+/** Matches a label that {@link processLabel} returns. */
 export const PROCESS_LABEL = /\w{1,20}-[0-9a-f]{8}-\d{1,10}/
 
-// Only there does a process ID mean the same process.
+// A process ID means the same process only in the same boot and PID namespace.
 async function isSeenFromHere({ boot, pidNamespace }: LockHolder): Promise<boolean> {
   if (boot === '' || pidNamespace === '') return false
   return boot === (await readBootId()) && pidNamespace === (await readPidNamespace())
@@ -125,7 +129,7 @@ function readPidNamespace(): Promise<string> {
   return readlink('/proc/self/ns/pid').catch(() => '')
 }
 
-/** @see proc_pid_stat(5): the name, in brackets, may have blanks and brackets. */
+/** @see proc_pid_stat(5): the program name, in brackets, may hold blanks and brackets. */
 async function readStat(pid: string): Promise<{ state: string; startTicks: string } | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
   const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ')
@@ -133,7 +137,7 @@ async function readStat(pid: string): Promise<{ state: string; startTicks: strin
   return state === undefined || startTicks === undefined ? undefined : { state, startTicks }
 }
 
-// In the time of whoever reads it; the day too where it is not today.
+// In the local time of the reader; with the day if it is not today.
 function formatSince(iso: string): string {
   const date = new Date(iso)
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} `

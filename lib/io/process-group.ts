@@ -1,36 +1,41 @@
-// A program may be a script that runs the real one and waits for it: a signal to
-// the script alone leaves that running, with the script's pipes. So each child leads
-// a process group of its own, and to end it means to end the group.
+// Ends a child together with all the processes that it started. A program may be a script
+// that runs the real program and waits for it. A signal to the script alone leaves the
+// real program running, with the pipes of the script. So each child leads a process group
+// of its own, and signals go to the group.
 import type { ChildProcess } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** A child that was started with `detached`, and all that it started in its group. */
+/** A child that was started with `detached`, and the processes that it started in its group. */
 export interface ProcessGroup {
-  /** @returns whether a process of it is left. */
+  /** @returns whether a process of the group is left. */
   readonly isLeft: () => boolean
   /**
-   * Ends all of its processes, those that do not heed SIGTERM by SIGKILL.
-   * @returns when none is left, or a while after SIGKILL: the kernel may hold one
+   * Ends all processes of the group; sends SIGKILL to those that are left a while after
+   * SIGTERM.
+   * @returns when no process is left, or a while after SIGKILL: a process that waits in
+   *   the kernel may outlive it
    */
   readonly end: (signal?: 'SIGTERM' | 'SIGKILL') => Promise<void>
 }
 
-/** How long SIGTERM is given. */
+/** How long a group may take to end after SIGTERM. */
 export const KILL_TIMEOUT_MS = 2000
 const MAX_WAIT_MS = 5000
 
-// By the process IDs of their leaders.
+// The groups that are left, as the process IDs of their leaders.
 const groups = new Set<number>()
 
 /**
- * Where the leader fails, or a signal ends it, what it leaves is killed at once.
+ * Keeps track of the group of a child. If the child fails, or a signal ends it, the rest
+ * of its group gets SIGKILL at once.
  *
- * @param child - just started, with `detached`
+ * @param child - a child that was just started, with `detached`
+ * @returns its group
  */
 export function leadGroup(child: ChildProcess): ProcessGroup {
   const { pid } = child
-  // It could not be started, which its `error` tells.
+  // The child could not be started; its `error` event says why.
   if (pid === undefined) return { isLeft: () => false, end: async () => {} }
   groups.add(pid)
   const isLeft = (): boolean => {
@@ -41,7 +46,7 @@ export function leadGroup(child: ChildProcess): ProcessGroup {
     const start = performance.now()
     for (let waitMs = 1; isLeft(); waitMs = Math.min(2 * waitMs, MAX_PAUSE_MS)) {
       const elapsedMs = performance.now() - start
-      // The number of a group that has dead processes only is still taken.
+      // A group of dead processes still exists until their parent asks for their status.
       if (elapsedMs > maxMs || (elapsedMs > MAX_PAUSE_MS && !hasLiving(pid))) break
       await delay(waitMs)
     }
@@ -63,25 +68,25 @@ export function leadGroup(child: ChildProcess): ProcessGroup {
   }
 }
 
-/** Signals all groups that are left. */
+/** Sends a signal to all groups that are left. */
 export function signalGroups(signal: NodeJS.Signals): void {
   for (const pid of groups) send(pid, signal)
 }
 
 const MAX_PAUSE_MS = 50
 
-/** @returns whether there is such a group. */
+/** @returns whether the group exists. */
 function send(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(-pid, signal)
   } catch (error) {
-    // EPERM: all that is left of it is another user's, as sudo is.
+    // EPERM means that all its processes belong to another user, as those of sudo do.
     return !(error instanceof Error && 'code' in error && error.code === 'ESRCH')
   }
 }
 
-// Orphans stay in the list of processes until the first process has asked for their
-// status, which in some containers it never does.
+// Dead orphans stay in the list of processes until process 1 asks for their status. In
+// some containers it never does.
 function hasLiving(group: number): boolean {
   return readdirSync('/proc').some((name) => /^\d/.test(name) && isLivingIn(name, group))
 }
@@ -89,10 +94,10 @@ function hasLiving(group: number): boolean {
 function isLivingIn(pid: string, group: number): boolean {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The name, in brackets, may have anything in it.
+    // The program name, in brackets, may hold any character.
     const [state = '', , groupOf] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return Number(groupOf) === group && !'ZX'.includes(state)
   } catch {
-    return false // it has ended
+    return false // the process has ended
   }
 }

@@ -1,9 +1,9 @@
-// A stream's bytes in pieces of one size, however they come: so what is made of a
-// piece depends on nothing but what is in it.
+// Cuts a stream into pieces of one size, whatever the size of its chunks. So the output
+// that is made of a piece depends only on the bytes of the stream.
 
 /**
- * @param sizeBytes - of each piece but the last, which may be shorter
- * @returns the pieces, each in memory of its own; none where there are no bytes
+ * @param sizeBytes - the size of each piece; the last one may be shorter
+ * @returns the pieces, each in memory of its own; none if there are no bytes
  */
 export async function* rechunk(
   chunks: AsyncIterable<Buffer>,
@@ -13,7 +13,8 @@ export async function* rechunk(
   let filledBytes = 0
   for await (const chunk of chunks) {
     for (let at = 0; at < chunk.length;) {
-      // Memory that is not written to is not taken, however large the piece may be.
+      // The system gives memory only as it is written to, so a large piece with few bytes
+      // takes little.
       piece ??= Buffer.allocUnsafeSlow(sizeBytes)
       const copiedBytes = chunk.copy(piece, filledBytes, at)
       filledBytes += copiedBytes

@@ -1,34 +1,35 @@
-// Short questions to programs, whose answer is a text.
+// Runs programs that give a short text, such as their version.
 import { $ } from 'zx/core'
 
 import { memoryError } from '../core/errors.ts'
 import { leadGroup } from './process-group.ts'
 
-/** What a program answered. */
+/** How a program ended, and what it printed. */
 export interface CommandResult {
-  /** Null where a signal ended it; {@link NOT_FOUND} where there is no such program. */
+  /** Null if a signal ended it; {@link NOT_FOUND} if there is no such program. */
   readonly exitCode: number | null
   readonly stdout: string
   readonly stderr: string
 }
 
-/** The exit status where a program is not on PATH. */
+/** The exit status if a program is not on PATH. */
 export const NOT_FOUND = 127
 
-// The program takes the place of the shell, and leads a group of its own.
+// With `exec` the program replaces the shell, so that it leads its process group.
 const ASKING = { nothrow: true, quiet: true, prefix: 'exec ', detached: true }
 
-// Bash runs ~/.bashrc first where it takes itself for the outermost shell of a
-// remote login, for which it is enough that its input is a socket, as here: slow,
-// and what it prints would be part of the answer. The same goes for what BASH_ENV
-// names, as module systems of clusters have it do.
+// These settings keep bash from running other scripts first. Bash runs ~/.bashrc if it
+// takes itself for the outermost shell of a remote login; a socket as its input, as here,
+// is enough for that. It also runs the file that BASH_ENV names, which module systems of
+// clusters set. Both are slow, and their output would be part of the result.
 const INNER = { SHLVL: '1', BASH_ENV: undefined }
 
 /**
- * @param program - looked for on PATH
- * @param args - as they are: they are quoted
- * @param signal - ends the program with its group; then what it said may be cut off
- * @throws NO_MEMORY where there is none for one more program
+ * @param program - the name of a program on PATH
+ * @param args - the arguments; the shell gets them quoted
+ * @param signal - ends the program with its group; the output may then be missing
+ * @returns how the program ended, and what it printed
+ * @throws NO_MEMORY if there is no memory for one more program
  */
 export async function runCommand(
   program: string,
@@ -43,7 +44,7 @@ export async function runCommand(
   const stopped = Promise.withResolvers<CommandResult>()
   const stop = async (): Promise<void> => {
     await group.end()
-    // Others may hold its pipes, which are waited for else.
+    // Other processes may hold its pipes, and zx would wait until they close.
     for (const stream of [child.stdout, child.stderr]) stream?.destroy()
     child.unref()
     stopped.resolve({ exitCode: null, stdout: '', stderr: '' })

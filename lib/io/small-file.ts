@@ -1,44 +1,45 @@
-// The small files of a delivery: metadata, SHA256SUMS, the list. They came from
-// elsewhere: only regular files are read, no link is followed, up to a limit, and
-// once, so that what is parsed is what was hashed.
+// Reads the small files of a delivery: metadata, SHA256SUMS, the list. They come from
+// another host, so they may hold anything. Only regular files up to a limit are read, and
+// no link is followed. Each file is read once, so that the parsed bytes are the hashed ones.
 import { createHash } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
 import { lstat, open, stat, type FileHandle } from 'node:fs/promises'
 
 import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
 
-/** The most that metadata, SHA256SUMS and a list may have: some ten times of what is in use. */
+/** The largest metadata, SHA256SUMS and list: about ten times the size of those in use. */
 export const MAX_METADATA_BYTES = 8 * 1024 * 1024
 export const MAX_SUMS_BYTES = 8 * 1024 * 1024
 export const MAX_LIST_BYTES = 1024 * 1024
 
-/** A file that was read, all of it. */
+/** A small file, read to its end. */
 export interface SmallFile {
   readonly bytes: Buffer
-  /** Of the bytes, in hex. */
+  /** sha256 of the bytes, in hex. */
   readonly sha256: string
-  /** Whether it has other names, or another owner: its content may be another file's. */
+  /** Whether it has other hard links, or another owner: then it may be a link to a file from elsewhere. */
   readonly isForeign: boolean
 }
 
-/** How a small file is read. */
+/** How to read a small file. */
 export interface SmallFileOptions {
   readonly maxBytes: number
-  /** Whether a person keeps it here: a symbolic link is followed then. */
+  /** Whether to follow a symbolic link; for files that the user keeps on this host. */
   readonly followLinks?: boolean
-  /** Whether a person named it: it may be a pipe then. */
+  /** Whether it may be a pipe or a device; for files that the user names. */
   readonly readPipes?: boolean
 }
 
 /**
  * @returns the file, or undefined if there is none
- * @throws BAD_FILE if it is not a regular file, or larger than `maxBytes`; and what the system says
+ * @throws BAD_FILE if it is not a regular file, or larger than `maxBytes`; an error of
+ *   the system if it cannot be read
  */
 export async function readSmallFile(
   path: string,
   { maxBytes, followLinks = false, readPipes = false }: SmallFileOptions,
 ): Promise<SmallFile | undefined> {
-  // A device is not even opened: that alone may do something.
+  // A device must not even be opened, because opening it may already do something.
   if (!readPipes && !(await lookAtFile(path, followLinks))) return undefined
   const handle = await openAs(path, flagsFor(followLinks, readPipes)).catch(ignoreNotFound)
   if (!handle) return undefined
@@ -55,7 +56,7 @@ export async function readSmallFile(
 }
 
 /**
- * @returns what is known of a regular file, or undefined if there is none
+ * @returns size, owner and times of a regular file, or undefined if there is none
  * @throws BAD_FILE if it is something else, such as a link, a FIFO or a directory
  */
 export async function lookAtFile(path: string, followLinks = false): Promise<Stats | undefined> {
@@ -64,7 +65,8 @@ export async function lookAtFile(path: string, followLinks = false): Promise<Sta
   return found
 }
 
-// What a name became since it was looked at is not followed, nor waited for.
+// The name may have become a link or a pipe since it was checked. These flags do not
+// follow a link, and do not wait for a pipe.
 function flagsFor(followLinks: boolean, readPipes: boolean): number {
   if (readPipes) return constants.O_RDONLY
   return constants.O_RDONLY | constants.O_NONBLOCK | (followLinks ? 0 : constants.O_NOFOLLOW)
@@ -118,7 +120,7 @@ async function readAll(handle: FileHandle, maxBytes: number): Promise<Buffer> {
 
 const CHUNK_BYTES = 256 * 1024
 
-/** @returns the sha256 of what a small file holds, in hex */
+/** @returns the sha256 of the content of a small file, in hex */
 export function sha256Of(content: string | Buffer): string {
   return createHash('sha256').update(content).digest('hex')
 }
