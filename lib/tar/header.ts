@@ -1,28 +1,28 @@
-// One 512-byte tar header: read, and where wanted its times and owners set to
-// constants, the only fields in which two saves of one image differ.
+// Reads and writes a tar header, a block of 512 bytes. It can also set times and owners to
+// constants: these are the only fields in which two saves of one image differ.
 import { ToolError } from '../core/errors.ts'
 
 /** The size of a tar block, in bytes. */
 export const BLOCK_BYTES = 512
 
-/** What a header says of its member. */
+/** The fields of a header that the tools use. */
 export interface TarHeader {
-  /** As in the header; a longer one may stand in a member before it. */
+  /** The path in this header; a meta member before it may give a longer one. */
   readonly path: string
   /** The type flag: `0` file, `1` hard link, `2` symbolic link, `5` directory, `x` pax, `L` GNU long name … */
   readonly type: string
   /** Bytes of content that follow the header. */
   readonly sizeBytes: number
   readonly linkPath: string
-  /** Whether a block of GNU sparse map follows the header. */
+  /** Whether a block with more of a GNU sparse map follows the header. */
   readonly extended: boolean
 }
 
 /**
- * @param block - 512 bytes
- * @param offsetBytes - where it stands in the tar, for the error
- * @returns what it says, or undefined for the block of zeros that ends a tar
- * @throws BAD_TAR where its checksum does not fit
+ * @param block - the 512 bytes of the header
+ * @param offsetBytes - the offset of the header in the tar, for the error
+ * @returns its fields, or undefined for a block of zeros, which marks the end of a tar
+ * @throws BAD_TAR if its checksum is wrong
  * @see https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
  */
 export function readHeader(block: Buffer, offsetBytes: number): TarHeader | undefined {
@@ -49,7 +49,7 @@ export function readHeader(block: Buffer, offsetBytes: number): TarHeader | unde
   }
 }
 
-/** Sets times and owner to constants, in place. */
+/** Sets time, owner and group of a header to constants, in place. */
 export function normalizeHeader(block: Buffer): void {
   block.write('0000000\0', 108, 'latin1') // uid
   block.write('0000000\0', 116, 'latin1') // gid
@@ -59,7 +59,8 @@ export function normalizeHeader(block: Buffer): void {
 }
 
 /**
- * @param path - at most 100 bytes, as all engines name their layers
+ * @param path - the path, at most 100 bytes: the paths that engines give layers are shorter
+ * @param sizeBytes - the size of the content
  * @returns the header of a file
  */
 export function memberHeader(path: string, sizeBytes: number): Buffer {
@@ -75,8 +76,9 @@ export function memberHeader(path: string, sizeBytes: number): Buffer {
 
 /**
  * @param block - the header of a file
- * @param path - at most 100 bytes
- * @returns the same with another path and size; the rest stays as its writer had it
+ * @param path - the new path, at most 100 bytes
+ * @param sizeBytes - the new size of the content
+ * @returns a copy of the header with this path and size; its other fields are unchanged
  */
 export function changeHeader(block: Buffer, path: string, sizeBytes: number): Buffer {
   const changed = Buffer.from(block)
@@ -101,17 +103,17 @@ function writeSize(block: Buffer, sizeBytes: number): void {
   }
 }
 
-// Old and contiguous files are files.
+// The types of old tars (`\0`) and of contiguous files (`7`) count as plain files.
 function readType(block: Buffer): string {
   const type = block.toString('latin1', 156, 157)
   return type === '\0' || type === '7' ? '0' : type
 }
 
-// Links, devices, directories and fifos: some writers give a hard link the
-// size of its target, yet no content follows.
+// Links, devices, directories and FIFOs have no content. Some writers still give a hard
+// link the size of its target.
 const HAS_NO_CONTENT = new Set(['1', '2', '3', '4', '5', '6'])
 
-// The checksum counts its own eight bytes as blanks.
+// The checksum counts its own eight bytes as blanks, so this is that of a block of zeros.
 const BLANK_CHECKSUM = 8 * 32
 
 function writeChecksum(block: Buffer): void {
@@ -132,7 +134,7 @@ function readText(block: Buffer, offset: number, length: number): string {
   return field.toString('utf8', 0, end === -1 ? length : end)
 }
 
-// Octal, or base 256 where the first bit is set: GNU's way past 8 GiB.
+// Numbers are octal, or base 256 if the first bit is set: GNU tar uses that from 8 GiB on.
 function readNumber(block: Buffer, offset: number, length: number): number {
   const first = block.readUInt8(offset)
   if (first & 0x80) {

@@ -1,41 +1,41 @@
-// Walks a tar as its bytes go past: which of them are header, content or padding,
-// and what each member is, long names and pax records applied.
+// Parses a tar as its bytes arrive. It tells header, content and padding apart, and
+// reports each member with its long names and pax records applied.
 import { ToolError } from '../core/errors.ts'
 import { MAX_NAME_BYTES, META_TYPES, readMeta, type Overrides } from './pax.ts'
 import { BLOCK_BYTES, readHeader, normalizeHeader, type TarHeader } from './header.ts'
 
-/** A member of a tar, long names and pax records applied. */
+/** A member of a tar, with long names and pax records applied. */
 export interface TarMember {
   readonly path: string
   /** The type flag, see {@link TarHeader}. */
   readonly type: string
   readonly sizeBytes: number
-  /** Where its content starts in the tar. */
+  /** The offset of its content in the tar. */
   readonly offsetBytes: number
   readonly linkPath: string
-  /** Whether the content is a GNU sparse map and what it maps. */
+  /** Whether the member is a GNU sparse file: its content leaves out the holes. */
   readonly sparse: boolean
 }
 
-/** Told of what a walk comes to, in its order. */
+/** Is called with what the parser finds, in the order of the tar. */
 export interface TarListener {
-  /** A header was read whose content tells of the next member, or of all that follow. */
+  /** A meta header was read: its content describes the next member, or all that follow. */
   meta(of: 'next' | 'all'): void
-  /** The header of a member was read. @returns whether its content is in the bytes that are read */
+  /** The header of a member was read. @returns whether the input holds the member's content */
   member(member: TarMember): boolean
-  /** Some content of the last member: any number of calls. */
+  /** A part of the content of the last member was read; called any number of times. */
   content(bytes: Buffer): void
-  /** All content of the last member was seen. */
+  /** All content of the last member was read. */
   memberEnd(): void
-  /** A block of the tar's end. */
+  /** A block of zeros was read; two of them end a tar. */
   zeros(): void
 }
 
-// Pax records and long names are read into memory, all that stand before one member:
-// some kilobytes in life.
+// The most bytes of pax records and long names before one member. They are read into
+// memory; real ones take some kilobytes.
 const MAX_META_BYTES = 2 * 1024 * 1024
 
-/** A walk over one tar. */
+/** The parser of one tar. */
 export class TarParser {
   readonly #listener: TarListener
   readonly #normalize: boolean
@@ -50,34 +50,34 @@ export class TarParser {
   #overrides: Overrides = {}
 
   /**
-   * @param listener - told of each member
-   * @param normalize - whether times and owners are set to constants, in place
+   * @param listener - is called with each member
+   * @param normalize - whether to set times and owners to constants, in place
    */
   constructor(listener: TarListener, normalize: boolean) {
     this.#listener = listener
     this.#normalize = normalize
   }
 
-  /** How far it is, with content that is not in the bytes that are read. */
+  /** The offset in the tar; it counts content that the input does not hold. */
   get atBytes(): number {
     return this.#atBytes
   }
 
-  /** Whether the last step was over content. */
+  /** Whether the last step read content of a member or of a meta header. */
   get inContent(): boolean {
     return this.#inContent
   }
 
-  /** Blocks of the tar's end that were seen; with the second it is over. */
+  /** Number of blocks of zeros so far; the second one ends the tar. */
   get zeroBlocks(): number {
     return this.#zeroBlocks
   }
 
   /**
-   * Takes what it can of the next bytes: content, padding, or a whole block.
+   * Reads one part of the next bytes: content, padding, or a whole block.
    *
-   * @returns how many; 0 where there is less than a block
-   * @throws BAD_TAR
+   * @returns how many bytes it has read; 0 if it needs a block and there is less
+   * @throws BAD_TAR if the tar is damaged, or a name in it is too long
    */
   step(bytes: Buffer): number {
     const taken = this.#take(bytes)
@@ -143,7 +143,7 @@ export class TarParser {
     const member: TarMember = {
       path,
       linkPath,
-      // Before there was a type for it, a directory was a file named `dir/`.
+      // Old tars have no type for directories: a directory is a file named `dir/`.
       type: header.type === '0' && path.endsWith('/') ? '5' : header.type,
       sizeBytes,
       offsetBytes: this.#atBytes + BLOCK_BYTES,
@@ -176,7 +176,7 @@ export class TarParser {
   }
 }
 
-/** What to do about a tar that is not whole. */
+/** The hint for a tar that is damaged. */
 export const MAKE_AGAIN = 'the tar is damaged or was cut off: make it again'
 
 function brokenTarError(atBytes: number, what: string): ToolError {

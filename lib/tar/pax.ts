@@ -1,13 +1,13 @@
-// Members that speak of the next member: GNU long names and pax records.
+// Reads meta members, which describe the next member: GNU long names and pax records.
 import { ToolError } from '../core/errors.ts'
 
-/** The type flags of members that describe the one after them. */
+/** The type flags of meta members; the records of `g` are for all members after it. */
 export const META_TYPES: ReadonlySet<string> = new Set(['x', 'g', 'L', 'K'])
 
-/** No path or link that a system takes is longer. */
+/** The longest path or link target; no system takes a longer one. */
 export const MAX_NAME_BYTES = 64 * 1024
 
-/** What they say in place of its header. */
+/** The values that replace those in the header of the next member. */
 export interface Overrides {
   path?: string
   linkPath?: string
@@ -16,10 +16,10 @@ export interface Overrides {
 }
 
 /**
- * @param type - its type flag
- * @param content - its content
- * @returns what it says of the member after it
- * @throws BAD_TAR
+ * @param type - the type flag of the meta member
+ * @param content - the content of the meta member
+ * @returns the values for the next member; none for `g`, whose records are not used
+ * @throws BAD_TAR if a pax record has a wrong length, or a name is too long
  */
 export function readMeta(type: string, content: Buffer): Overrides {
   if (type === 'L') return { path: readName(content) }
@@ -27,7 +27,7 @@ export function readMeta(type: string, content: Buffer): Overrides {
   return type === 'x' ? readPax(content) : {}
 }
 
-// A NUL ends it.
+// A NUL ends the name.
 function readName(content: Buffer): string {
   const end = content.indexOf(0)
   return content.toString('utf8', 0, end === -1 ? content.length : end)
@@ -35,12 +35,12 @@ function readName(content: Buffer): string {
 
 const NEWLINE = 0x0a
 
-// "LENGTH KEY=VALUE\n", the length counting all of it, in bytes.
+// A record is "LENGTH KEY=VALUE\n". LENGTH is the size of the whole record in bytes.
 function readPax(content: Buffer): Overrides {
   const overrides: Overrides = {}
   for (let from = 0; from < content.length;) {
     const space = content.indexOf(0x20, from)
-    // A length of more digits is none.
+    // A length has at most 15 digits: a real one is much shorter.
     const end = Math.min(space, from + 16)
     const length = Number(content.toString('latin1', from, end))
     const isWhole = length > 0 && content[from + length - 1] === NEWLINE

@@ -1,28 +1,34 @@
-// What a tar scanner hands on of a chunk: as few pieces as can be, since each
-// of them costs a write. Only the content of a member that is wanted apart, or
-// something that is left out, ends one.
+// Collects what a tar transform emits of one chunk, in as few pieces as possible, because
+// each piece costs a write. A piece ends only where the content of a member with its own
+// segment begins or ends.
 import type { TarMember } from './parser.ts'
 
-/** Bytes of a tar, in their order. */
+/** A piece of a tar; the pieces come in the order of the tar. */
 export interface TarPiece {
   readonly bytes: Buffer
-  /** The member whose content it is, where that is wanted apart. */
+  /** The member whose content it is, if the member gets its own segment; else undefined. */
   readonly member: TarMember | undefined
 }
 
-/** The pieces of one chunk while it is scanned. */
+/** Collects the pieces of one chunk while the chunk is parsed. */
 export class PieceCollector {
   readonly #chunk: Buffer
   readonly #pieces: { parts: Buffer[]; member: TarMember | undefined }[] = []
   #from = 0
   #to = 0
 
-  /** @param chunk - what is scanned */
+  /** @param chunk - the bytes that are parsed */
   constructor(chunk: Buffer) {
     this.#chunk = chunk
   }
 
-  /** Hands on a range of the chunk. */
+  /**
+   * Adds a range of the chunk.
+   *
+   * @param from - the start of the range in the chunk, in bytes
+   * @param to - the end of the range in the chunk, in bytes
+   * @param member - the member whose content it is, if the member gets its own segment
+   */
   add(from: number, to: number, member: TarMember | undefined): void {
     const isNext = from === this.#to && this.#pieces.at(-1)?.member === member
     if (!isNext || this.#pieces.length === 0) {
@@ -33,14 +39,14 @@ export class PieceCollector {
     this.#to = to
   }
 
-  /** Hands on what was kept from an earlier chunk. */
+  /** Adds bytes that the transform kept back so far, perhaps from an earlier chunk. */
   addKept(bytes: readonly Buffer[]): void {
     this.#cut()
     this.#begin(undefined)
     this.#pieces.at(-1)?.parts.push(...bytes)
   }
 
-  /** @returns the pieces. */
+  /** @returns the pieces of the chunk, without empty ones. */
   finish(): TarPiece[] {
     this.#cut()
     return this.#pieces

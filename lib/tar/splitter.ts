@@ -1,19 +1,20 @@
-// Some members of a tar by themselves, each as a stream, and all bytes between
-// them as they are: so that a member can be given another content on the way.
+// Splits a tar into some of its members, each as a stream, and the bytes between them. So
+// a caller can replace the content of a member while the tar flows past.
 import { BLOCK_BYTES } from './header.ts'
 import { TarTransform } from './transform.ts'
 import type { TarMember } from './parser.ts'
 
-/** A member that is wanted by itself. */
+/** A wanted member of the tar. */
 export interface SplitMember {
   readonly member: TarMember
-  /** Its own header, without long names and pax records before it. */
+  /** Its own header block, without the long names and pax records before it. */
   readonly header: Buffer
-  /** To be read, or left, before the next part is asked for. */
+  /** Its content. It can be read only until the caller asks for the next part. */
   readonly content: AsyncIterable<Buffer>
 }
 
-// Where a member lies in the tar: its headers, its content, and its end.
+// The place of a member in the tar: `from` is the offset of its first header, with long
+// names and pax records; `to` is the end of its padding.
 interface Place {
   readonly member: TarMember
   readonly from: number
@@ -21,10 +22,11 @@ interface Place {
 }
 
 /**
- * @param isWanted - whether a member is to come by itself
- * @returns the tar in its order: the wanted members without their headers and
- *   padding, and whatever lies between them
- * @throws BAD_TAR, TRUNCATED_TAR
+ * @param tar - the bytes of the tar
+ * @param isWanted - says whether a member comes as a part of its own
+ * @returns the parts in the order of the tar: each wanted member, without long names, pax
+ *   records and padding, and the bytes between the wanted members
+ * @throws BAD_TAR if the tar is damaged; TRUNCATED_TAR if it stops before its end
  */
 export async function* splitTar(
   tar: AsyncIterable<Buffer>,
@@ -68,8 +70,8 @@ export async function* splitTar(
   }
 }
 
-// A member's place is known once its header was read, and no byte of its headers
-// is handed on before: long names are kept until then where members are treated.
+// Adds the place of a wanted member before any byte of its headers is emitted. A transform
+// with a `treat` option keeps long names and pax records until it knows their member.
 async function* scan(
   tar: AsyncIterable<Buffer>,
   places: Place[],

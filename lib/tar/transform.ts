@@ -1,42 +1,41 @@
-// A tar on its way: the members are told of, and the bytes handed on as they are,
-// but for the constants where those are wanted, and for members that are to be
-// left out.
+// Reports the members of a tar and emits its bytes, unchanged except in two ways: it can
+// set times and owners to constants, and it can drop members.
 import { ToolError } from '../core/errors.ts'
 import { PieceCollector, type TarPiece } from './pieces.ts'
 import { MAKE_AGAIN, TarParser, type TarListener, type TarMember } from './parser.ts'
 
 /**
- * How a member is handed on: `together` with what is around it; its content
- * `apart`, in pieces of its own; `left out`, neither header nor content; or
- * `absent`, where its content is not in the bytes that are read either.
+ * How a member is emitted. `inline`: with the bytes around it. `own segment`: its content
+ * in pieces of its own. `skipped`: neither headers nor content are emitted. `external`:
+ * the same, and the input does not hold its content either.
  */
 export type Treatment = 'inline' | 'own segment' | 'skipped' | 'external'
 
-/** How a tar is walked. */
+/** How to transform a tar. */
 export interface ScanOptions {
-  /** Whether times and owners are set to constants. */
+  /** Whether to set times and owners to constants. */
   readonly normalize: boolean
-  /** How to hand on a member; without it all are handed on together. */
+  /** Says how to emit a member; without it all members are `inline`. */
   readonly treat?: ((member: TarMember) => Treatment) | undefined
-  /** Whether bytes are handed on up to the end that the tar names only. */
+  /** Whether to drop the bytes after the end of the tar (the second block of zeros). */
   readonly toEnd?: boolean | undefined
 }
 
-/** Told of the members in their order. */
+/** Is called with the members, in the order of the tar. */
 export interface TarVisitor extends Pick<TarListener, 'content' | 'memberEnd'> {
-  /** A header was read. */
+  /** The header of a member was read. */
   member(member: TarMember): void
 }
 
 const NOTHING = Buffer.alloc(0)
 
-/** A walk over one tar. */
+/** The transform of one tar. */
 export class TarTransform {
   readonly #walker: TarParser
   #pieces = new PieceCollector(NOTHING)
-  /** Headers of long names, until it is known whether their member is left out. */
+  /** Long names and pax records, until it is known whether their member is dropped. */
   #kept: Buffer[] = []
-  /** What becomes of a header and what belongs to it, but for content apart. */
+  /** What to do with the current bytes. */
   #action: 'handed on' | 'kept' | 'dropped' = 'handed on'
   #apart: TarMember | undefined
   #partial: Buffer = NOTHING
@@ -44,8 +43,8 @@ export class TarTransform {
   readonly #toEnd: boolean
 
   /**
-   * @param visitor - told of each member
-   * @param options - how to walk
+   * @param visitor - is called with each member
+   * @param options - how to transform the tar
    */
   constructor(visitor: TarVisitor, { normalize, treat, toEnd = false }: ScanOptions) {
     this.#toEnd = toEnd
@@ -70,10 +69,10 @@ export class TarTransform {
   }
 
   /**
-   * @param chunk - the next bytes; they may be changed in place
-   * @returns the bytes to hand on, which lag by less than a block, or by long
-   *   names where members may be left out
-   * @throws BAD_TAR
+   * @param chunk - the next bytes; the transform may change them in place
+   * @returns the bytes to emit. Less than a block may be kept for the next call; with
+   *   `treat` also long names and pax records, until their member is known
+   * @throws BAD_TAR if the tar is damaged
    */
   write(chunk: Buffer): TarPiece[] {
     const bytes = this.#partial.length > 0 ? Buffer.concat([this.#partial, chunk]) : chunk
@@ -93,9 +92,9 @@ export class TarTransform {
   }
 
   /**
-   * @returns the tar's size in bytes, with what is left out or absent: all of
-   *   it, and up to the end it names
-   * @throws TRUNCATED_TAR where the tar stops before its end
+   * @returns the size of the tar, members that were not emitted included. `sizeBytes`
+   *   counts all bytes; `endBytes` counts up to the end that blocks of zeros mark
+   * @throws TRUNCATED_TAR if the tar stops before its end
    */
   end(): { sizeBytes: number; endBytes: number } {
     const { atBytes, zeroBlocks } = this.#walker
