@@ -1,4 +1,5 @@
-// Tar bytes into one segment, by a child that uses all processors.
+// Compresses the bytes of one segment, with a program or the bundled codec. The options
+// give all processors work, and the same bytes of archive on every machine.
 import { availableParallelism } from 'node:os'
 
 import { ToolError } from '../core/errors.ts'
@@ -11,13 +12,13 @@ import { startZstdEncoder } from './zstd/encoder.ts'
 /** How to compress. */
 export interface CompressionOptions {
   readonly coding: Coding
-  /** All processors without it. */
+  /** Number of threads; without it as many as there are processors. */
   readonly threads?: number | undefined
-  /** Of what is compressed, where it is known before. */
+  /** Size of the bytes to compress, if it is known before. */
   readonly sizeBytes?: number | undefined
 }
 
-/** @returns a child that turns bytes into one .xz stream, or into .zst frames */
+/** @returns a task that turns bytes into one .xz stream, or into .zst frames */
 export function startCompressor(compressor: Compressor, options: CompressionOptions): Task {
   const { name } = compressor
   if (name === 'builtin') return startEncoder(options)
@@ -28,26 +29,29 @@ export function startCompressor(compressor: Compressor, options: CompressionOpti
   })
 }
 
-/** @returns the environment of a program that compresses or decompresses: no options of the user's for xz. */
+/**
+ * @returns the environment of a program that compresses or decompresses, without the
+ *   user's own options for xz, which could change the bytes of an archive
+ */
 export function programEnvironment(): NodeJS.ProcessEnv {
   return { ...withHugePages(), XZ_DEFAULTS: undefined, XZ_OPT: undefined }
 }
 
-/** What pixz says whenever it reads a pipe; it means nothing. */
+/** Matches a message that pixz prints whenever it reads a pipe; it does not mean a failure. */
 export const NOISE = /^can not seek in input: Illegal seek$/gm
 
 /**
- * How far pixz 1.0.7 reads ahead after a stream: where all of the next one's first
- * block lies there, it loses what follows, and fails. Zeros between two streams mean
- * nothing.
+ * How many bytes pixz 1.0.7 reads ahead after the end of a stream. If they hold the whole
+ * first block of the next stream, pixz loses the bytes after it, and fails. Zeros between
+ * two streams avoid that; they are part of the format and have no meaning.
  *
  * @see https://github.com/vasi/pixz/issues/89
  */
 export const PIXZ_AHEAD_BYTES = 4096
 
 /**
- * @param sizeBytes - of what is compressed
- * @returns the bytes of it that a processor gets at a time
+ * @param sizeBytes - the size of the bytes to compress
+ * @returns how many of these bytes one processor gets at a time
  */
 export function blockBytes(compressor: Compressor, coding: Coding, sizeBytes: number): number {
   if (compressor.name === 'builtin') return ZSTD_JOB_BYTES
@@ -76,22 +80,22 @@ function commandArguments(compressor: Compressor, options: CompressionOptions): 
   }
 }
 
-// xz writes other bytes with one thread than with several, unless asked
-// to work with one thread as if there were more, as it can from 5.4 on. So the
-// same image gives the same archive on every machine.
+// The same image has to give the same archive on every machine. xz writes other bytes
+// with one thread than with several. From 5.4 on, `-T+1` means one thread that writes the
+// same bytes as several; older versions get two threads.
 function xzThreads(compressor: Compressor, threads = availableParallelism()): string {
   if (threads > 1) return `-T${threads}`
   return usesProcessors(compressor) ? '-T+1' : '-T2'
 }
 
-// A job is for one processor, and of as much as the window reaches where the layer
-// is large; zstd itself would make it much smaller: the archive is some percent smaller so.
+// One processor works on a job. For a large layer a job is as large as the default window.
+// The default job of zstd is much smaller, and makes the archive some percent larger.
 function zstdJobs({ threads, sizeBytes }: CompressionOptions): string[] {
   const job = zstdJobBytes(sizeBytes)
   return [`-B${job}`, `-T${fitThreads(threads, 1.5 * job)}`]
 }
 
-// In two to four jobs a layer becomes a thousandth larger.
+// A layer that is cut into two to four jobs becomes a thousandth larger.
 function zstdJobBytes(sizeBytes: number | undefined): number {
   return smallBlockBytes(sizeBytes, ZSTD_JOB_BYTES, MIN_ZSTD_JOB_BYTES) ?? ZSTD_JOB_BYTES
 }
@@ -99,7 +103,8 @@ function zstdJobBytes(sizeBytes: number | undefined): number {
 const MIB = 1024 * 1024
 const ZSTD_JOB_BYTES = 128 * MIB
 const MIN_ZSTD_JOB_BYTES = 48 * MIB
-// Dictionaries of the levels, in MiB, and what each program makes blocks of by itself.
+// The dictionary of each level of xz, in MiB, and the number of dictionaries that make the
+// default block of each program.
 const DICTIONARY_MIB = [0.25, 1, 2, 4, 4, 8, 8, 16, 32, 64]
 const PIXZ_DICTIONARIES = 2
 const XZ_DICTIONARIES = 3
@@ -125,9 +130,10 @@ const MIN_XZ_BLOCK_BYTES = 4 * MIB
 const MAX_BLOCKS = 4
 const BLOCK_UNIT_BYTES = 64 * 1024
 
-// A layer of a block or two would keep a processor or two busy, and all wait
-// for it where it is the last one. Depends on nothing but the layer's size, as
-// the archive's bytes must not.
+// A layer of one or two default blocks would keep only one or two processors busy, and
+// the run would wait for it if it is the last layer. So such a layer gets smaller blocks.
+// Their size depends only on the size of the layer, because the bytes of the archive must
+// not depend on the machine.
 function smallBlockBytes(
   sizeBytes = 0,
   defaultBytes: number,

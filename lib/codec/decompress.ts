@@ -1,5 +1,5 @@
-// Segments into tar bytes, each by what reads its codec. Which that is, its
-// first bytes tell, whatever names and metadata say.
+// Decompresses segments into the bytes of a tar, each with the decompressor of its codec.
+// The first bytes of a segment decide which codec that is; file names and metadata do not.
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Writable } from 'node:stream'
@@ -20,9 +20,9 @@ import { startZstdDecoder } from './zstd/decoder.ts'
 /** How to decompress. */
 export interface DecompressionOptions {
   readonly decompressors: Decompressors
-  /** All processors without it. */
+  /** Number of threads; without it as many as there are processors. */
   readonly threads?: number | undefined
-  /** Another child's stdin, or a socket, to write to. */
+  /** The stdin of another child, or a socket, to write to instead of stdout. */
   readonly output?: Writable
 }
 
@@ -32,8 +32,8 @@ interface Run {
 }
 
 /**
- * @param parts - whose bytes it will get, one after the other
- * @returns a child that turns those bytes into what was compressed
+ * @param parts - the segments; the caller writes their bytes to stdin, one after the other
+ * @returns a task that decompresses these bytes; it fails with BAD_ARCHIVE if they are damaged
  */
 export async function startDecompressor(
   parts: readonly FileRange[],
@@ -45,7 +45,7 @@ export async function startDecompressor(
   return startTransform((chunks) => readRuns(chunks, runs, options), options.output)
 }
 
-// What is neither is given to xz, which will say so.
+// Groups neighbours of one codec. Bytes of an unknown codec go to xz, whose error says so.
 async function divide(parts: readonly FileRange[]): Promise<Run[]> {
   const runs: Run[] = []
   for (const part of parts) {
@@ -82,7 +82,7 @@ async function* readRuns(
 async function start({ codec, parts }: Run, options: DecompressionOptions): Promise<Task> {
   const { decompressors, threads, output } = options
   const [path = '', ...others] = new Set(parts.map((part) => part.path))
-  // One is known by its name; of several, some may have the same.
+  // The file name is enough for one file; two files of different directories may share it.
   const archive = others.length === 0 ? basename(path) : [path, ...others].join('", "')
   const { onDegraded } = decompressors
   const mayFail = decompressors[codec].name === 'pixz' && (await beginSmall(parts))
@@ -96,15 +96,15 @@ async function start({ codec, parts }: Run, options: DecompressionOptions): Prom
     : startZstdDecoder(built)
 }
 
-// Whether a stream right behind another one begins with a small block. What is no
-// .xz, or damaged, is for a decompressor to tell.
+// Whether a stream begins with a small block directly after another stream. Errors do not
+// matter here: the decompressor reports them.
 async function beginSmall(parts: readonly FileRange[]): Promise<boolean> {
   const streams = (await Promise.all(parts.map(readStreams)).catch(() => [])).flat()
   return streams.some(({ index, offsetBytes }, at) => {
     const { paddingBytes = Infinity } = streams[at - 1] ?? {}
     if (paddingBytes >= PIXZ_AHEAD_BYTES) return false
     const [first] = readRecords(index, { archive: '', offsetBytes })
-    // Twice, to be on the safe side.
+    // Twice the bytes that pixz reads ahead, as a margin.
     return first !== undefined && first.unpaddedBytes < 2 * PIXZ_AHEAD_BYTES
   })
 }
@@ -121,7 +121,7 @@ function startProgram(
     stdout: output ?? 'pipe',
     toError: (stderr) =>
       new ToolError('BAD_ARCHIVE', `decompress "${archive}": ${name}: ${stderr}`, {
-        // As zstd says it; it allows as much here as any can take.
+        // The words of zstd. `--long` below allows the largest window that zstd can take.
         hint: /window (size|log)/i.test(stderr)
           ? 'compress it again with a window of at most 2 GiB'
           : 'it is damaged or was cut off: copy it again from where it was made',
@@ -140,5 +140,5 @@ function commandArguments(decompressor: Compressor, threads: number | undefined)
   }
 }
 
-/** More than this no zstd takes. */
+/** The largest window that zstd can take, as a power of two. */
 const MAX_WINDOW_LOG = 31

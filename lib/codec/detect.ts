@@ -1,15 +1,15 @@
-// How a layer is compressed, told by its first bytes, as the engines tell it: whatever
-// its name or its media type says.
+// Finds how a layer is compressed by its first bytes, as the engines do. Its name and its
+// media type may say something else.
 import { codecOf } from './formats.ts'
 
-/** How a layer may be compressed; each is the name of a program as well. */
+/** How a layer may be compressed; each is also the name of a program. */
 export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2'
 
 const GZIP_MAGIC = Buffer.from('1f8b', 'hex')
 const BZIP2_MAGIC = Buffer.from('BZh')
 
 /**
- * @param start - the first six bytes of a layer, or all of less
+ * @param start - the first six bytes of a layer, or all of it if it is shorter
  * @returns how it is compressed, or undefined if it is not
  */
 export function compressionOf(start: Buffer): Compression | undefined {

@@ -1,38 +1,39 @@
-// The codecs of archives: their names and endings, the bytes that they are told
-// by, and how they can be set.
+// The codecs of archives: their names, file name endings, first bytes and settings.
 import { ToolError } from '../core/errors.ts'
 
-/** The codecs, as metadata names them. */
+/** The codecs, by their names in metadata. */
 export const CODECS = ['xz', 'zstd'] as const
 
 /** How the bytes of an archive are compressed. */
 export type Codec = (typeof CODECS)[number]
 
-/** The formats, as `--format` names them. */
+/** The formats, by their names in `--format`. */
 export const FORMATS = ['xz', 'zst'] as const
 
-/** A codec and all of its settings that the bytes of an archive depend on. */
+/** A codec, and the settings that the bytes of an archive depend on. */
 export interface Coding {
   readonly codec: Codec
   readonly level: number
-  /** Logarithm of the bytes that zstd looks back over; absent for xz. */
+  /** The window of zstd, how far a match may lie back, as a power of two; absent for xz. */
   readonly windowLog?: number
 }
 
-/** The ending of an archive's name, by its codec. */
+/** The ending of an archive's file name, by its codec. */
 export const ENDINGS: Readonly<Record<Codec, string>> = { xz: '.tar.xz', zstd: '.tar.zst' }
 
-// The largest window that `zstd -d` takes without being told to.
+// The largest window that `zstd -d` takes without the option `--long`.
 const PLAIN_WINDOW_LOG = 27
 
 const XZ_LEVELS = { min: 0, max: 9, standard: 6 }
-// As small as is at least eight times as fast as xz (test/bench/zst-bench.ts).
+// 8 gives the smallest archive that still takes at most an eighth of the time of xz
+// (test/bench/zst-bench.ts).
 const ZSTD_LEVELS = { min: 1, max: 19, standard: 8 }
 
 /**
- * @param wanted - `format` without it xz; `level` and `long` (see
- *   {@link Coding.windowLog}) without them what suits the format
- * @throws USAGE where they do not fit together
+ * @param wanted - the options of the command line; `format`: xz by default; `level` and
+ *   `long` (see {@link Coding.windowLog}): by default as suits the format
+ * @returns the codec and its settings
+ * @throws USAGE if the options do not fit together
  */
 export function chooseCoding(wanted: {
   format: (typeof FORMATS)[number] | undefined
@@ -54,29 +55,29 @@ export function chooseCoding(wanted: {
   throw new ToolError('USAGE', '--long is for --format zst', { hint: 'see --help' })
 }
 
-/** @returns whether the same bytes come out of the same compressor. */
+/** @returns whether one compressor writes the same bytes with both settings. */
 export function isSameCoding(one: Coding, other: Coding): boolean {
   return one.codec === other.codec && one.level === other.level && one.windowLog === other.windowLog
 }
 
-/** How many bytes {@link codecOf} looks at. */
+/** How many bytes {@link codecOf} needs. */
 export const MAGIC_BYTES = 6
 
-/** What an .xz stream begins with. */
+/** The first bytes of an .xz stream. */
 export const XZ_MAGIC = Buffer.from('fd377a585a00', 'hex')
 
-/** What a zstd frame begins with. */
+/** The first bytes of a zstd frame. */
 export const ZSTD_MAGIC = Buffer.from('28b52ffd', 'hex')
 
 const SKIPPABLE_MAGIC = 0x184d2a50
 
-/** @returns whether a zstd frame that begins so is to be skipped: it holds something else. */
+/** @returns whether these are the first bytes of a skippable zstd frame, which holds no content. */
 export function isSkippable(magic: Buffer): boolean {
   return (magic.readUInt32LE() & ~0xf) >>> 0 === SKIPPABLE_MAGIC
 }
 
 /**
- * @param bytes - the first of a file, or of a segment
+ * @param bytes - the first bytes of a file or of a segment
  * @returns the codec, or undefined if it is none of them
  * @see https://tukaani.org/xz/xz-file-format.txt
  * @see https://www.rfc-editor.org/rfc/rfc8878

@@ -1,5 +1,5 @@
-// What compresses and decompresses on this machine: programs on PATH, and where
-// those are missing or slow, what is built in.
+// Finds the compressors and decompressors of this host: programs on PATH, or the bundled
+// codecs if a program is missing or slow.
 import { availableParallelism } from 'node:os'
 
 import { runCommand, NOT_FOUND } from '../io/run-command.ts'
@@ -7,22 +7,22 @@ import type { Codec, Coding } from './formats.ts'
 import { ToolError, interrupted } from '../core/errors.ts'
 import type { VerbContext } from '../core/outcome.ts'
 
-/** What can be asked for by name. */
+/** The compressors that `--compressor` takes by name. */
 export const COMPRESSOR_NAMES = ['pixz', 'xz', 'zstd', 'builtin'] as const
 
-/** The name of a program, or `builtin` for what needs none. */
+/** The name of a program, or `builtin` for a bundled codec. */
 export type CompressorName = (typeof COMPRESSOR_NAMES)[number]
 
-/** A compressor that is there. */
+/** A compressor that was found on this host. */
 export interface Compressor {
   readonly name: CompressorName
-  /** As it says itself, for instance `5.4.1`. */
+  /** Its version as the program prints it, for instance `5.4.1`. */
   readonly version: string
 }
 
-/** What reads each codec. */
+/** The decompressor of each codec. */
 export interface Decompressors extends Readonly<Record<Codec, Compressor>> {
-  /** Told where what is built in has work for one processor only, or stands in for pixz, and why. */
+  /** Is called with the reason if the bundled codec replaces pixz, or can use only one processor. */
   readonly onDegraded?: (reason: string) => void
 }
 
@@ -31,14 +31,15 @@ const WRITERS: Readonly<Record<Codec, readonly CompressorName[]>> = {
   zstd: ['zstd', 'builtin'],
 }
 
-/** Gives a compressor, undefined if it is not there; asks each program once. */
+/** Finds a compressor, or undefined if it is not there; asks each program once. */
 type Find = (name: CompressorName, codec: Codec) => Promise<Compressor | undefined>
 
 /**
- * @param wanted - the only one to take; without it the best that is there
- * @param find - with what it has been told before
- * @returns what writes a codec
- * @throws NO_COMPRESSOR where there is none; USAGE where the one that is wanted does not write it
+ * @param codec - the codec of the archives to write
+ * @param wanted - the only compressor to take; without it the best one that is there
+ * @param find - finds a program; it remembers the programs that it has asked before
+ * @returns the compressor for a codec
+ * @throws NO_COMPRESSOR if there is none; USAGE if the wanted one does not write this codec
  */
 export async function findCompressor(
   codec: Codec,
@@ -60,21 +61,21 @@ export async function findCompressor(
   })
 }
 
-/** What programs are asked with: where remarks go, and what ends the questions. */
+/** Where remarks go; an abort of `signal` ends the programs that are asked. */
 type AskingContext = Pick<VerbContext, 'notify'> & Partial<Pick<VerbContext, 'signal'>>
 
-/** What writes an archive, and reads what is taken from others. */
+/** The compressor of new archives, and the decompressors of existing ones. */
 export interface Compressors {
   readonly compressor: Compressor
   readonly decompressors: Decompressors
-  /** The segments, by sha256, that are known to hold what is said of them: grows with the run. */
+  /** The sha256 of the segments that were verified in this run; the set grows with the run. */
   readonly verified: Set<string>
 }
 
 /**
- * Finds what writes archives, and says so.
+ * Finds the compressor and the decompressors, and says which compressor it is.
  *
- * @throws as {@link findCompressor}
+ * @throws the errors of {@link findCompressor}
  */
 export async function findCompressors(
   options: AskingContext & {
@@ -96,10 +97,11 @@ export async function findCompressors(
 }
 
 /**
- * @param options - `threads` without it all processors; `wanted`: the only one
- *   to take for what it reads; without it the fastest that is there
- * @param find - with what it has been told before
- * @throws NO_COMPRESSOR where the one that is wanted is not there
+ * @param options - `threads`: undefined for all processors; `wanted`: the only program to
+ *   take for the codec that it reads; undefined for the fastest one that is there
+ * @param find - finds a program; it remembers the programs that it has asked before
+ * @returns the decompressor of each codec
+ * @throws NO_COMPRESSOR if the wanted one is not there
  */
 export async function findDecompressors(
   options: AskingContext & {
@@ -126,18 +128,18 @@ async function findXzReader(find: Find, threads: number): Promise<Compressor> {
   return xz && (threads === 1 || usesProcessors(xz)) ? xz : bundled('xz')
 }
 
-/** @returns whether an xz decompresses on several processors, as it does from 5.4 on. */
+/** @returns whether this version of xz decompresses on several processors: 5.4 and later do. */
 export function usesProcessors({ version }: Compressor): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   return major > 5 || (major === 5 && minor >= 4)
 }
 
-/** @returns what reads which codec, for people. */
+/** @returns the decompressor of each codec with its version, for people. */
 export function describeDecompressors({ xz, zstd }: Decompressors): string {
   return `decompressing xz with ${xz.name} ${xz.version}, zst with ${zstd.name} ${zstd.version}`
 }
 
-/** @returns what reads a codec where no program does. */
+/** @returns the bundled codec, which needs no program. */
 export function bundled(codec: Codec): Compressor {
   return {
     name: 'builtin',

@@ -1,14 +1,14 @@
-// Bytes as they are, in the form of a compressed stream: a layer that is compressed
-// already would take the time of a compression and become no smaller. Decoders
-// need no memory to speak of for it.
+// Stores bytes uncompressed in the format of a compressed stream. It is for layers that
+// are compressed already: to compress them again takes time, and makes them no smaller.
+// Decoders need little memory for such a stream.
 import { codecOf, ZSTD_MAGIC } from './formats.ts'
 import { rechunk } from '../io/rechunk.ts'
 import { formatFooter, formatHeader, sumOf } from './xz/header.ts'
 import { formatIndex, formatNumber, type BlockRecord } from './xz/block-index.ts'
 
 /**
- * @param firstBytes - of a layer
- * @returns whether it is compressed as those of a containerd store are: by gzip or zstd
+ * @param firstBytes - the first bytes of a layer
+ * @returns whether the layer is compressed by gzip or zstd, as in a containerd store
  */
 export function isCompressed(firstBytes: Buffer): boolean {
   const isGzip = GZIP_MAGIC.equals(firstBytes.subarray(0, GZIP_MAGIC.length))
@@ -22,7 +22,8 @@ const GZIP_MAGIC = Buffer.from('1f8b08', 'hex')
  * @see https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1
  */
 export async function* storeZstd(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  // Neither the size nor a checksum; the window that blocks of 128 KiB need.
+  // The frame header has no content size and no checksum; its window of 128 KiB is the
+  // smallest that allows blocks of 128 KiB.
   yield Buffer.concat([ZSTD_MAGIC, Buffer.of(0, 7 << 3)])
   for await (const bytes of rechunk(chunks, ZSTD_BLOCK_BYTES)) {
     yield littleEndian(bytes.length << 3, 3)
@@ -34,8 +35,8 @@ export async function* storeZstd(chunks: AsyncIterable<Buffer>): AsyncGenerator<
 const ZSTD_BLOCK_BYTES = 128 * 1024
 
 /**
- * @returns an .xz stream of uncompressed LZMA2 chunks; its blocks tell their sizes,
- *   so that decoders read several at a time
+ * @returns an .xz stream of uncompressed LZMA2 chunks; its block headers give the sizes,
+ *   so that decoders can decode several blocks at a time
  * @see https://tukaani.org/xz/xz-file-format.txt
  */
 export async function* storeXz(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -61,16 +62,16 @@ const XZ_CHECK = 1 // each block has a CRC32
 const XZ_BLOCK_BYTES = 16 * 1024 * 1024
 const LZMA2_CHUNK_BYTES = 64 * 1024
 
-// Both sizes are told, and one filter: LZMA2 with a dictionary of 4 KiB.
+// The header has both sizes, and one filter: LZMA2 with a dictionary of 4 KiB.
 function blockHeader(sizeBytes: number, contentBytes: number): Buffer {
   const sizes = [...formatNumber(sizeBytes), ...formatNumber(contentBytes)]
   const fields = Buffer.of(0, 0xc0, ...sizes, 0x21, 1, 0)
   const header = Buffer.concat([fields, padding(fields.length)])
-  header[0] = header.length / 4 // its own size with the CRC, in fours, less one
+  header[0] = header.length / 4 // its size with the CRC, in units of 4 bytes, minus 1
   return Buffer.concat([header, sumOf(header)])
 }
 
-// The first one resets the dictionary.
+// The first chunk (1) resets the dictionary, the others (2) do not; 0 is the end.
 function* lzma2Chunks(content: Buffer): Generator<Buffer> {
   for (let at = 0; at < content.length; at += LZMA2_CHUNK_BYTES) {
     const bytes = content.subarray(at, at + LZMA2_CHUNK_BYTES)

@@ -1,5 +1,5 @@
-// Cuts the bytes of .xz streams into their blocks, each as a small stream of its
-// own: header and index around it make whoever decodes it verify all of it.
+// Cuts the bytes of .xz streams into blocks, and makes each block a small stream of its
+// own. With a header and an index around it, the decoder verifies all of the block.
 import { basename } from 'node:path'
 
 import { createByteReader, type ByteReader } from '../../io/byte-reader.ts'
@@ -11,7 +11,7 @@ import type { XzStream } from './layout.ts'
 import { INPUT_BYTES } from './worker-messages.ts'
 import type { OpenBlock } from './worker-pool.ts'
 
-/** Begins a block, which is the so-many-th of its stream, from 1 on. */
+/** Begins to decode a block; `number` is its place in its stream, from 1 on. */
 export type BeginBlock = (
   metadata: BlockRecord,
   number: number,
@@ -19,12 +19,14 @@ export type BeginBlock = (
 ) => Promise<OpenBlock>
 
 /**
- * Reads all of the bytes, and compares what is not in a block with what the
- * indexes were read from.
+ * Reads all the bytes and gives the blocks to `begin`. It compares the bytes outside of
+ * the blocks with those that it read from the file before.
  *
- * @param parts - where the bytes come from
- * @param onSingle - told where all of it is one block
- * @throws BAD_ARCHIVE with the place
+ * @param chunks - the bytes of the parts, one part after the other
+ * @param parts - the parts of files that the bytes come from
+ * @param begin - begins to decode a block
+ * @param onSingle - is called with file name and size if all the bytes are one large block
+ * @throws BAD_ARCHIVE with the place if a part is damaged, or has changed since
  */
 export async function feedBlocks(
   chunks: AsyncIterable<Buffer>,
@@ -55,7 +57,7 @@ export async function feedBlocks(
   await bytes.end()
 }
 
-// So little that nobody waits for it is not worth a word.
+// A single block of less than this takes so little time that `onSingle` is not called.
 const MIN_SINGLE_BYTES = 32 * 1024 * 1024
 
 function tellSingle(
@@ -81,7 +83,7 @@ async function feedStream(
     try {
       await feedBlock(bytes, stream.check, metadata, block)
     } catch (error) {
-      // It is never done, and whoever waits for it has to hear why.
+      // The block never ends, so the reader of its output gets this error.
       block.fail(error)
       throw error
     }

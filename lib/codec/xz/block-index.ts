@@ -1,26 +1,27 @@
-// The index of an .xz stream says where each block begins, so that blocks can be
-// decoded side by side. It stays the bytes that it is: a record is read when its
-// turn comes, and a million blocks cost no objects.
+// Reads and writes the index of an .xz stream. The index says where each block begins, so
+// that several blocks can be decoded at a time. It stays in memory as bytes, and a record
+// is parsed only when it is needed: a million blocks then take no million objects.
 import { badXz, type XzPlace } from './error.ts'
 import { compareSum, formatFooter, formatHeader, sumOf } from './header.ts'
 
-/** One block, as the index has it. */
+/** The record of a block in the index. */
 export interface BlockRecord {
-  /** Header, data and check, without the padding to a multiple of 4. */
+  /** Size of header, compressed data and check, without the padding to a multiple of 4. */
   readonly unpaddedBytes: number
-  /** What is in it. */
+  /** Size of its content, uncompressed. */
   readonly sizeBytes: number
 }
 
-// A block header and one byte of data have no room in less.
+// The smallest size that a record may claim, as in liblzma.
 const MIN_BYTES = 5
 
 /**
- * Reads an index to its end, and keeps nothing of it.
+ * Checks an index from its start to its end.
  *
- * @param bytes - the index, from its indicator to its check sum
- * @returns how many blocks there are, and what room they take
- * @throws BAD_ARCHIVE
+ * @param bytes - the index, from its indicator to its CRC32
+ * @param place - the place of the index, for errors
+ * @returns the number of blocks, and their size in the file with padding
+ * @throws BAD_ARCHIVE if the index is damaged
  * @see https://tukaani.org/xz/xz-file-format.txt 4
  */
 export function checkIndex(
@@ -51,21 +52,23 @@ export function checkIndex(
   return { blocks, blocksBytes }
 }
 
-/** @returns the blocks of an index that {@link checkIndex} took, in their order. */
+/** @returns the records of an index that {@link checkIndex} has checked, in their order. */
 export function* readRecords(index: Buffer, place: XzPlace): Generator<BlockRecord> {
   yield* walk(index.subarray(0, -4), place)
 }
 
-/** @returns a block's size with its padding. */
+/** @returns the size of a block with its padding, a multiple of 4. */
 export function padded(unpaddedBytes: number): number {
   return Math.ceil(unpaddedBytes / 4) * 4
 }
 
 /**
- * What makes a block, with its padding, a stream of its own: so whoever decodes
- * it compares it with its record and verifies its check.
+ * Makes a block, with its padding, a stream of its own. The decoder then compares the
+ * block with its record, and verifies its check.
  *
- * @returns what goes before it, and what goes after it
+ * @param check - the number of the kind of check
+ * @param metadata - the record of the block
+ * @returns the bytes before the block, and the bytes after it
  */
 export function frameBlock(check: number, metadata: BlockRecord): { head: Buffer; tail: Buffer } {
   const index = formatIndex([metadata])
@@ -75,7 +78,7 @@ export function frameBlock(check: number, metadata: BlockRecord): { head: Buffer
   }
 }
 
-/** @returns the index of a stream of these blocks. */
+/** @returns the index of a stream with these blocks. */
 export function formatIndex(records: readonly BlockRecord[]): Buffer {
   const numbers = records.flatMap(({ unpaddedBytes, sizeBytes }) => [unpaddedBytes, sizeBytes])
   const body = Buffer.from([0, ...[records.length, ...numbers].flatMap(formatNumber)])
@@ -83,7 +86,7 @@ export function formatIndex(records: readonly BlockRecord[]): Buffer {
   return Buffer.concat([whole, sumOf(whole)])
 }
 
-// Gives the place after the last record.
+// Yields the records; returns the offset after the last one.
 function* walk(body: Buffer, place: XzPlace): Generator<BlockRecord, number> {
   let at = 1
   const next = (): number => {
@@ -99,8 +102,8 @@ function* walk(body: Buffer, place: XzPlace): Generator<BlockRecord, number> {
   return at
 }
 
-// Seven bits a byte, the lowest first. Nothing here can be as large as the
-// format allows: files are smaller.
+// A number has seven bits in each byte, the lowest first. The format allows numbers up to
+// 2^63; one above 2^53 is an error here, because no file is as large.
 function parseNumber(body: Buffer, at: number, place: XzPlace): [value: number, bytes: number] {
   let value = 0
   for (let count = 0; count < 9; count++) {
@@ -117,7 +120,7 @@ function parseNumber(body: Buffer, at: number, place: XzPlace): [value: number, 
   throw badXz(place, 'index: a number in it is not written as it should be')
 }
 
-/** @returns a number as .xz writes it: seven bits a byte, the lowest first. */
+/** @returns a number in the encoding of .xz: seven bits in each byte, the lowest first. */
 export function formatNumber(value: number): number[] {
   return value < 0x80 ? [value] : [(value % 0x80) | 0x80, ...formatNumber(Math.floor(value / 0x80))]
 }

@@ -1,17 +1,18 @@
-// Waiting until something holds, for a few that share a state: each change is
-// told, and whoever waits looks again. Nobody is left waiting at the end.
+// Lets functions that share a state wait until something is true. After each change of
+// the state, every waiter checks again. At the end all waiters are rejected, so that none
+// waits for ever.
 
-/** Where to wait. */
+/** A condition variable. */
 export interface Condition {
-  /** Waits until it holds; rejects once all is over. */
+  /** Resolves when `holds` returns true; rejects after {@link Condition.end}. */
   until(holds: () => boolean): Promise<void>
-  /** Something changed. */
+  /** Says that the state has changed: all waiters check again. */
   changed(): void
-  /** All is over: whoever waits, now or later, fails of this. */
+  /** Rejects all waiters, now and later, with this error. */
   end(error: Error): void
 }
 
-/** @returns a place to wait at. */
+/** @returns a condition that nobody waits for yet. */
 export function createCondition(): Condition {
   let waiting: { holds: () => boolean; resolve: () => void; reject: (error: Error) => void }[] = []
   let over: Error | undefined

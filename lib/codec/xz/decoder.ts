@@ -1,7 +1,7 @@
-// Decompresses .xz over all processors where no program here does: blocks are
-// found by the indexes in the file, cut out of the bytes that come, decoded side
-// by side in threads, and given out in order. Checks, sizes and indexes are all
-// verified; a claim of an index takes no memory before it turns out to be true.
+// The bundled .xz decoder. It uses all processors, for hosts without a program that does.
+// The indexes in the file say where the blocks are; threads decode several blocks at a
+// time, and their contents come out in order. It verifies checks, sizes and indexes. It
+// takes memory for bytes that it got, not for sizes that an index claims.
 import { availableParallelism } from 'node:os'
 import type { Writable } from 'node:stream'
 
@@ -17,26 +17,26 @@ import { createXzWorkers, type XzWorkers } from './worker-pool.ts'
 
 /** What {@link startXzDecoder} needs. */
 export interface XzDecoderOptions {
-  /** Where the bytes come from that are written to stdin: whole streams each. */
+  /** The parts of files whose bytes the caller writes to stdin; each is whole streams. */
   readonly parts: readonly FileRange[]
-  /** Without it all processors, but not more than 32. */
+  /** Number of threads; undefined: one for each processor, at most 32. */
   readonly threads: number | undefined
-  /** Another child's stdin, or a socket, to write to. */
+  /** The stdin of another child, or a socket, to write to instead of stdout. */
   readonly output?: Writable | undefined
-  /** Told once where only one processor has work, and why. */
+  /** Is called once, with the reason, if only one processor has work. */
   readonly onDegraded?: ((reason: string) => void) | undefined
-  /** The largest block that may be held in memory; by default as there is memory. */
+  /** The largest block to hold in memory; by default it depends on the free memory. */
   readonly maxBlockBytes?: number | undefined
 }
 
-// More than these give bytes faster than anything here takes them.
+// More threads would give bytes faster than the rest of the program can take them.
 const MAX_THREADS = 32
 const MAX_BLOCK_BYTES = 256 * 1024 ** 2
 const MIN_BLOCK_BYTES = 32 * 1024 ** 2
 
 /**
- * @returns a child that turns the bytes of the parts into what was compressed;
- *   it fails with BAD_ARCHIVE, which tells the place
+ * @returns a task that decompresses the bytes of the parts; it fails with BAD_ARCHIVE,
+ *   with the place, if they are damaged
  */
 export function startXzDecoder(options: XzDecoderOptions): Task {
   return startTransform((chunks) => decode(chunks, options), options.output)
@@ -71,7 +71,7 @@ async function* decode(
   }
 }
 
-// One note is enough, and none where one processor is all that there is.
+// Calls `onDegraded` at most once, and never if only one thread was wanted.
 function createDegradedNotice({
   threads,
   onDegraded,
@@ -85,7 +85,7 @@ function createDegradedNotice({
   }
 }
 
-// Decides which blocks are too large to be held.
+// Makes the function that begins blocks; it decides which are too large to hold in memory.
 function createBeginner(
   workers: XzWorkers,
   onDegraded: (archive: string, blockBytes: number) => void,

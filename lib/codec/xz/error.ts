@@ -1,16 +1,16 @@
-// What can be wrong with an .xz archive that is decompressed within this
-// process, told with the place: whoever copies it again wants to know where.
+// The errors of the bundled .xz decoder. Each names the place in the archive, because a
+// user who copies the archive again wants to know where it is damaged.
 import { ToolError } from '../../core/errors.ts'
 
 /** A place in an archive. */
 export interface XzPlace {
   /** Its file name. */
   readonly archive: string
-  /** From the start of the file. */
+  /** Offset from the start of the file. */
   readonly offsetBytes: number
 }
 
-/** Why a block cannot be decoded: what liblzma says, by its own numbers, or what was found beside it. */
+/** Why a block cannot be decoded: an error number of liblzma, or a check of this decoder. */
 export type BlockFault = 'too long' | 'too short' | 'cut off' | number
 
 const DAMAGED = 'it is damaged or was cut off: copy it again from where it was made'
@@ -31,7 +31,7 @@ const HINTS: Readonly<Partial<Record<BlockFault, string>>> = {
   8: 'a newer xz may know it; else it is damaged: copy it again from where it was made',
 }
 
-/** @returns BAD_ARCHIVE with the place. */
+/** @returns the error BAD_ARCHIVE with the place. */
 export function badXz({ archive, offsetBytes }: XzPlace, cause: string, hint = DAMAGED): ToolError {
   return new ToolError('BAD_ARCHIVE', `decompress "${archive}": at byte ${offsetBytes}: ${cause}`, {
     hint,
@@ -39,8 +39,10 @@ export function badXz({ archive, offsetBytes }: XzPlace, cause: string, hint = D
 }
 
 /**
- * @param block - which one of its stream, from 1 on
- * @returns BAD_ARCHIVE with the place where the block begins
+ * @param place - the place where the block begins
+ * @param block - the number of the block in its stream, from 1 on
+ * @param fault - the reason
+ * @returns the error BAD_ARCHIVE with the place
  */
 export function badBlock(place: XzPlace, block: number, fault: BlockFault): ToolError {
   const cause = FAULTS[fault] ?? `liblzma says ${fault}`

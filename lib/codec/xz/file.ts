@@ -1,4 +1,5 @@
-// The .xz streams in a part of a file, found by reading it backwards.
+// Finds the .xz streams in a part of a file. It reads the part backwards, because the size
+// of a stream is in its footer and index.
 import { open, type FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 
@@ -6,13 +7,13 @@ import type { FileRange } from '../../io/file-range.ts'
 import { badXz } from './error.ts'
 import { readLayout, type XzSource, type XzStream } from './layout.ts'
 
-// Small streams are many to a read.
+// One read of this size gets many small streams.
 const WINDOW_BYTES = 64 * 1024
 
 /**
- * @param range - whole streams
- * @returns the streams in their order
- * @throws BAD_ARCHIVE where it is anything else
+ * @param range - a part of a file that holds whole streams
+ * @returns the streams, in the order of the file
+ * @throws BAD_ARCHIVE if the range holds anything else
  */
 export async function readStreams({ path, ...range }: FileRange): Promise<XzStream[]> {
   const archive = basename(path)
@@ -24,7 +25,8 @@ export async function readStreams({ path, ...range }: FileRange): Promise<XzStre
   }
 }
 
-// What is asked for is mostly right before what was asked for last.
+// Most reads are for the bytes just before those of the last read, so this reader keeps a
+// window of bytes that ends with the wanted ones.
 function createReader(file: FileHandle, archive: string): XzSource['read'] {
   let window = Buffer.alloc(0)
   let start = 0

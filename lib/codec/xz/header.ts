@@ -1,20 +1,21 @@
-// What is before and after the blocks of an .xz stream: a header and a footer of
-// 12 bytes, which both tell the kind of check, read and written.
+// Reads and writes the header and the footer of an .xz stream. Each has 12 bytes, and both
+// give the kind of check.
 import { crc32 } from 'node:zlib'
 
 import { XZ_MAGIC } from '../formats.ts'
 import { badXz, type XzPlace } from './error.ts'
 
-/** How long a stream header is, and a stream footer. */
+/** The size of a stream header, and of a stream footer, in bytes. */
 export const HEADER_BYTES = 12
 
 const FOOTER_MAGIC = Buffer.from('YZ')
-// None, CRC32, CRC64, SHA-256.
+// The kinds of check: none, CRC32, CRC64, SHA-256.
 const CHECKS = new Set([0, 1, 4, 10])
 /**
- * @param bytes - the first 12 of a stream
+ * @param bytes - the first 12 bytes of a stream
+ * @param place - their place, for errors
  * @returns the number of its kind of check
- * @throws BAD_ARCHIVE
+ * @throws BAD_ARCHIVE if they are no valid header
  * @see https://tukaani.org/xz/xz-file-format.txt 2.1.1
  */
 export function parseHeader(bytes: Buffer, place: XzPlace): number {
@@ -25,9 +26,10 @@ export function parseHeader(bytes: Buffer, place: XzPlace): number {
 }
 
 /**
- * @param bytes - the last 12 of a stream
- * @returns the number of its kind of check, and how long its index is
- * @throws BAD_ARCHIVE
+ * @param bytes - the last 12 bytes of a stream
+ * @param place - their place, for errors
+ * @returns the number of its kind of check, and the size of its index
+ * @throws BAD_ARCHIVE if they are no valid footer
  * @see https://tukaani.org/xz/xz-file-format.txt 2.1.2
  */
 export function parseFooter(
@@ -40,13 +42,13 @@ export function parseFooter(
   return { check, indexBytes: (bytes.readUInt32LE(4) + 1) * 4 }
 }
 
-/** @returns the header of a stream with that kind of check. */
+/** @returns the header of a stream with this kind of check. */
 export function formatHeader(check: number): Buffer {
   const flags = Buffer.of(0, check)
   return Buffer.concat([XZ_MAGIC, flags, sumOf(flags)])
 }
 
-/** @returns the footer of a stream with that kind of check, and so long an index. */
+/** @returns the footer of a stream with this kind of check, and an index of this size. */
 export function formatFooter(check: number, indexBytes: number): Buffer {
   const body = Buffer.alloc(6)
   body.writeUInt32LE(indexBytes / 4 - 1)
@@ -54,14 +56,14 @@ export function formatFooter(check: number, indexBytes: number): Buffer {
   return Buffer.concat([sumOf(body), body, FOOTER_MAGIC])
 }
 
-/** @throws BAD_ARCHIVE where that is not the CRC32 of the bytes. */
+/** @throws BAD_ARCHIVE if `sum` is not the CRC32 of the bytes. */
 export function compareSum(what: string, bytes: Buffer, sum: number, place: XzPlace): void {
   const want = crc32(bytes)
   if (sum === want) return
   throw badXz(place, `${what}: check sum: got ${hex(sum)}, want ${hex(want)}`)
 }
 
-/** @returns the CRC32 of some bytes, as it stands in a file. */
+/** @returns the CRC32 of some bytes, as a file holds it: 4 bytes, the lowest first. */
 export function sumOf(bytes: Buffer): Buffer {
   const sum = Buffer.alloc(4)
   sum.writeUInt32LE(crc32(bytes))

@@ -1,46 +1,46 @@
-// Where the blocks of .xz streams lie, read from the end of a file backwards:
-// padding, footer, index, header, and again, until the start. A few small reads
-// a stream, and no byte of a block.
+// Finds .xz streams from the end of a file to its start: padding, footer, index and header
+// of the last stream, then those of the one before it. This takes a few small reads for
+// each stream, and does not need the blocks.
 import { badXz } from './error.ts'
 import { HEADER_BYTES, parseFooter, parseHeader } from './header.ts'
 import { checkIndex } from './block-index.ts'
 
-/** One stream. */
+/** One .xz stream. */
 export interface XzStream {
-  /** Of its header, from the start of the file. */
+  /** Offset of its header, from the start of the file. */
   readonly offsetBytes: number
   readonly header: Buffer
   readonly index: Buffer
   readonly footer: Buffer
   /** The number of its kind of check. */
   readonly check: number
-  /** How many it has. */
+  /** Number of its blocks. */
   readonly blocks: number
-  /** Where its index begins, from the start of the file. */
+  /** Offset of its index, from the start of the file. */
   readonly indexOffsetBytes: number
-  /** Zeros after it. */
+  /** Number of zeros after it. */
   readonly paddingBytes: number
 }
 
-/** Part of a file that is whole streams. */
+/** A part of a file that holds whole streams. */
 export interface XzSource {
-  /** Name of the file. */
+  /** Name of the file, for errors. */
   readonly archive: string
   readonly offsetBytes: number
   readonly sizeBytes: number
-  /** @returns exactly those bytes of the file. */
+  /** @returns exactly these bytes of the file; the offset counts from its start. */
   read(offsetBytes: number, sizeBytes: number): Promise<Buffer>
 }
 
-// What is kept of all streams together. A layer of a tar, in blocks of 24 MiB,
-// needs some hundred bytes: what has more than this was made to harm.
+// The most that is kept of all streams together. The index of a layer in blocks of 24 MiB
+// takes some hundred bytes. A file with more than this was made to use up memory.
 const MAX_INDEX_BYTES = 64 * 1024 ** 2
 const MAX_STREAMS = 100_000
 const PADDING_BYTES = 4096
 
 /**
- * @returns the streams in the order of the file
- * @throws BAD_ARCHIVE where it is anything but whole streams
+ * @returns the streams, in the order of the file
+ * @throws BAD_ARCHIVE if the part holds anything but whole streams, or too many of them
  */
 export async function readLayout(source: XzSource): Promise<XzStream[]> {
   const { archive, offsetBytes: start, sizeBytes } = source
@@ -98,7 +98,7 @@ async function readStream(source: XzSource, paddedEnd: number): Promise<XzStream
   }
   return {
     offsetBytes,
-    // Copies: a view would keep all that was read with it.
+    // These are copies: a view would keep the whole buffer of its read in memory.
     header: Buffer.from(header),
     index: Buffer.from(index),
     footer: Buffer.from(footer),

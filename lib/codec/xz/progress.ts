@@ -1,22 +1,22 @@
-// How much of what an .xz stream holds has gone past: each of its LZMA2 chunks,
-// of at most 64 KiB, says how much it stands for.
+// Counts how much content a compressor has put into an .xz stream so far. It reads only the
+// stream: each LZMA2 chunk, of at most 64 KiB, gives the size of its content.
 import { HEADER_BYTES } from './header.ts'
 
-/** A stream as it goes past. */
+/** The progress of one stream. */
 export interface XzProgress {
-  /** Looks at the next bytes of it, in whatever chunks they come. */
+  /** Reads the next bytes of the stream; chunks may have any size. */
   write(chunk: Buffer): void
-  /** What its bytes so far stand for, in bytes. */
+  /** Size of the content of all LZMA2 chunks so far, in bytes. */
   readonly doneBytes: number
 }
 
-/** So many bytes come next, to be looked at or not. */
+/** The next bytes that the parser wants: to read them, or to skip them. */
 interface Next {
   readonly sizeBytes: number
   readonly isRead: boolean
 }
 
-/** @returns the progress of a stream that pixz or xz writes: blocks of LZMA2, with no other filter. */
+/** @returns the progress of a stream by pixz or xz: its blocks use LZMA2 and no other filter. */
 export function watchXz(): XzProgress {
   let doneBytes = 0
   const parts = readParts((sizeBytes) => (doneBytes += sizeBytes))
@@ -43,7 +43,7 @@ export function watchXz(): XzProgress {
   }
 }
 
-// By the number of the kind of check.
+// The size of a check, by the number of its kind.
 const CHECK_BYTES: Readonly<Record<number, number>> = { 1: 4, 4: 8, 10: 32 }
 
 /** @see https://tukaani.org/xz/xz-file-format.txt 3 */
@@ -52,7 +52,7 @@ function* readParts(onDone: (sizeBytes: number) => void): Generator<Next, void, 
   const checkBytes = CHECK_BYTES[header.readUInt8(7)] ?? 0
   for (;;) {
     const size = (yield read(1)).readUInt8()
-    // The index begins, all blocks are over.
+    // A zero here is the start of the index: there are no more blocks.
     if (size === 0) return
     yield skip(4 * size + 3)
     const dataBytes = yield* readChunks(onDone)

@@ -1,6 +1,6 @@
-// Blocks of .xz in threads, side by side: handed out in their order, taken back
-// in their order, and only so many between the two. Threads start when there is
-// work for them.
+// Decodes blocks of .xz in threads, several at a time. Blocks begin in their order, and
+// their contents are taken in the same order. The number of open blocks is limited, to
+// bound the memory. A thread starts only when there is work for it.
 import { Worker } from 'node:worker_threads'
 
 import { memoryError } from '../../core/errors.ts'
@@ -8,31 +8,31 @@ import type { Condition } from './condition.ts'
 import type { BlockFault } from './error.ts'
 import type { FromWorker, ToWorker } from './worker-messages.ts'
 
-/** A block to be decoded. */
+/** A block to decode. */
 export interface BlockToDecode {
-  /** What it claims to hold. */
+  /** Size of its content, as the index claims. */
   readonly sizeBytes: number
-  /** Whether it is too large to be held in memory, by what it claims. */
+  /** Whether it is too large to hold in memory, as the index claims. */
   readonly isHuge: boolean
-  /** @returns the error where it cannot be decoded. */
+  /** @returns the error to throw if it cannot be decoded. */
   readonly toError: (fault: BlockFault) => Error
 }
 
 /** A block that is being decoded. */
 export interface OpenBlock {
-  /** Hands over some of its bytes, which belong to it from then on. */
+  /** Sends some bytes of the block to its thread; the caller must not use the buffer again. */
   write(bytes: Buffer<ArrayBuffer>, isLast: boolean): Promise<void>
-  /** There is no more to hand over, for that reason. */
+  /** Ends the block with an error: its bytes will not come. */
   fail(error: unknown): void
 }
 
-/** Threads at work. */
+/** The pool of threads. */
 export interface XzWorkers {
-  /** Waits for a thread, and room. */
+  /** Begins a block; waits for a free thread, and for room. */
   begin(block: BlockToDecode): Promise<OpenBlock>
-  /** @returns what the oldest block holds, and lets go of it; ends at once where there is none. */
+  /** @returns the content of the oldest block, which is then closed; no bytes if there is no block. */
   takeOldest(): AsyncGenerator<Buffer>
-  /** How many blocks were begun and not taken. */
+  /** Number of blocks that were begun and not yet taken. */
   readonly open: number
   /** Ends all threads. */
   end(): Promise<void>
@@ -41,10 +41,10 @@ export interface XzWorkers {
 interface Job extends BlockToDecode {
   worker: Thread
   readonly pieces: Buffer[]
-  /** Input on its way. */
+  /** Bytes of input on their way to the thread. */
   waitingBytes: number
   isDone: boolean
-  /** Why there is no more. */
+  /** Why the content ends early. */
   failure?: { readonly reason: unknown }
 }
 
@@ -53,16 +53,17 @@ interface Thread {
   job: Job | undefined
 }
 
-// Of a block that is too large, so much is on its way in and out.
+// The most bytes of a huge block on their way to its thread, and back.
 const HUGE_INPUT_BYTES = 4 * 1024 ** 2
 const HUGE_OUTPUT_BYTES = 8 * 1024 ** 2
-// One block more than threads may be there, so that none is idle while the
-// oldest is taken; unless it is large.
+// There may be one more open block than threads, so that no thread is idle while the
+// oldest block is taken. A block larger than this must not be the extra one.
 const LARGE_BYTES = 32 * 1024 ** 2
 
 /**
- * @param max - how many threads
- * @param turns - hears of what changes
+ * @param max - the most threads
+ * @param turns - the condition to signal after each change
+ * @returns a pool that has no threads yet
  */
 export function createXzWorkers(max: number, turns: Condition): XzWorkers {
   const threads: Thread[] = []
@@ -150,7 +151,7 @@ function watch(thread: Thread, turns: Condition): void {
     if (message.kind === 'done') thread.job = undefined
     turns.changed()
   })
-  // One that broke takes all with it: its block never comes.
+  // If a thread breaks, all waiters get an error, because its block will never be done.
   let cause: unknown
   worker.once('error', (error) => (cause = error))
   worker.once('exit', (status) => {
@@ -174,18 +175,18 @@ function send({ worker }: Thread, message: ToWorker, transfer: ArrayBuffer[] = [
   worker.postMessage(message, transfer)
 }
 
-/** The thread's text, defined by scripts/build, and not there in the sources. */
+/** The source text of the thread. Only scripts/build defines it. */
 declare const BUILD_XZ_WORKER: string
 
 /**
- * An executable has no file beside it, so there the text of the thread is in the program.
+ * An executable has no files beside it, so it holds the source text of the thread.
  *
  * @returns a thread that runs lib/codec/xz/worker.ts
  */
 function startXzWorker(): Worker {
-  // What this process was started with is not for the thread; nor, in an executable,
-  // is NODE_OPTIONS, which it would take from its environment. Its garbage is large
-  // buffers with small heads, which it would collect late.
+  // The thread does not get the options of this process. In an executable it gets no
+  // environment, because it would take NODE_OPTIONS from there. Its garbage is large
+  // buffers behind small objects: with a small young generation it is collected early.
   const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 2 } }
   return typeof BUILD_XZ_WORKER === 'undefined'
     ? new Worker(new URL('./worker.ts', import.meta.url), options)

@@ -1,7 +1,7 @@
-// The thread that decodes blocks of .xz, one after the other: each comes as a
-// small stream of its own, so liblzma verifies its filters, sizes and check.
-// Input is taken as it comes, and output goes away in pieces, so the memory here
-// is the dictionary and two buffers, whatever a block claims to be.
+// The thread that decodes blocks of .xz, one after the other. Each block comes as a small
+// stream of its own, so liblzma verifies its filters, sizes and check. Input and output
+// go through in pieces, so liblzma's memory here is the dictionary and two buffers,
+// whatever size a block claims.
 import { parentPort } from 'node:worker_threads'
 import {
   LZMA_OK,
@@ -21,11 +21,11 @@ import createLzma from 'node-liblzma/wasm/liblzma.js'
 import type { BlockFault } from './error.ts'
 import { INPUT_BYTES, type FromWorker, type ToWorker } from './worker-messages.ts'
 
-/** The bytes of liblzma.wasm in base64; defined by scripts/build, and not there in the sources. */
+/** The bytes of liblzma.wasm in base64. Only scripts/build defines it. */
 declare const BUILD_LIBLZMA: string
 
 const OUTPUT_BYTES = 1024 ** 2
-// WebAssembly gives it 256 MiB in all; `xz -9` takes 65 MiB.
+// The most memory for one block: WebAssembly has 256 MiB in all; `xz -9` takes 65 MiB.
 const MEMORY_BYTES = 193 * 1024 ** 2
 
 interface Block {
@@ -35,7 +35,7 @@ interface Block {
   hasAll: boolean
   sentBytes: number
   drainedBytes: number
-  /** Whether the last call left more to come without more input. */
+  /** Whether the last call filled the output buffer: more may come without more input. */
   isFull: boolean
 }
 
@@ -51,7 +51,7 @@ async function start(): Promise<void> {
       block = { sizeBytes, windowBytes, inputs: [], ...counts }
       decode.begin()
     } else if (block) {
-      // What still comes for a block that failed is for nobody.
+      // Messages for a block that has failed are ignored: then there is no block.
       if (message.kind === 'input') block.inputs.push(message)
       else block.drainedBytes += message.bytes
     }
@@ -70,7 +70,7 @@ function tell(message: FromWorker, transfer: ArrayBuffer[] = []): void {
 
 interface Decoder {
   begin(): void
-  /** Goes on as far as it can; @returns whether the block is done with. */
+  /** Decodes as far as it can. @returns whether the block is done, whole or failed */
   run(block: Block): boolean
 }
 
@@ -94,11 +94,11 @@ function createDecoder(lzma: LZMAModule): Decoder {
     stream.setInput(input, next.bytes.length)
     block.hasAll = next.isLast
     tell({ kind: 'taken', bytes: next.bytes.length })
-    // Left to the collector, hundreds of such would be waiting for it.
+    // This frees the buffer at once; hundreds would wait for the garbage collector otherwise.
     if (next.bytes.buffer instanceof ArrayBuffer) next.bytes.buffer.transfer(0)
     return true
   }
-  // Undefined if it goes on.
+  // Returns undefined if the block is not done yet.
   function step(block: Block): BlockFault | 'whole' | undefined {
     const result = code(stream, LZMA_RUN)
     block.isFull = stream.availOut === 0
@@ -114,7 +114,7 @@ function createDecoder(lzma: LZMAModule): Decoder {
   }
   return {
     begin() {
-      // Else the dictionary of the one before is there beside its own.
+      // Without this, the dictionary of the block before stays in memory too.
       end(stream)
       decoderInit(stream, MEMORY_BYTES)
       stream.setInput(input, 0)

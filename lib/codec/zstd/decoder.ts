@@ -1,5 +1,5 @@
-// zstd without any program: the frames of an archive, each through a decoder of
-// its own of the runtime, which checks the sums in them.
+// The bundled zstd decoder. It gives each frame to a new decoder of Node's zlib, because
+// one of those stops after its first frame. That decoder also verifies the checksums.
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
@@ -10,9 +10,10 @@ import { startTransform } from '../../io/in-process-child.ts'
 import { createFrameSplitter, type FramePiece } from './frames.ts'
 
 /**
- * @param options - `archive`: its name, for errors; `output`: another child's stdin, or a socket, to write to
- * @returns a child that turns zstd frames, one after the other, into what was
- *   compressed; it fails with BAD_ARCHIVE
+ * @param options - `archive`: the file name, for errors; `output`: the stdin of another
+ *   child, or a socket, to write to instead of stdout
+ * @returns a task that decompresses zstd frames, one after the other; it fails with
+ *   BAD_ARCHIVE if they are damaged or need too much memory
  */
 export function startZstdDecoder(options: { archive: string; output?: Writable }): Task {
   const { archive, output } = options
@@ -46,7 +47,7 @@ async function* decodeFrame(
   }
   const decoder = createZstdDecompress(OPTIONS)
   const feeding = pipeline(frameBytes(first, pieces), decoder)
-  // The decoder is destroyed by what goes wrong there, and tells it.
+  // A failure of the pipeline destroys the decoder with the same error, which is caught below.
   feeding.catch(() => {})
   try {
     yield* decoder as AsyncIterable<Buffer>
@@ -62,25 +63,25 @@ async function* frameBytes(
   let piece = first
   while (!piece.isLast) {
     yield piece.bytes
-    // Within a frame there is a next one, or an error.
+    // Inside a frame, the splitter gives another piece or throws.
     const { value } = await pieces.next()
     piece = value
   }
   yield piece.bytes
 }
 
-// Where frames are small, most of the time would go into beginning with them.
+// A small frame is decoded in one call: a new stream for it would take most of the time.
 function decodeAtOnce(frame: Buffer): Buffer | undefined {
   try {
     return zstdDecompressSync(frame, { ...OPTIONS, maxOutputLength: AT_ONCE_BYTES })
   } catch {
-    return undefined // it is large, or bad: the other way tells
+    return undefined // the frame is large or damaged: the stream decodes it, or reports it
   }
 }
 
 const AT_ONCE_BYTES = 1024 * 1024
 
-// Larger parts than Node's 16 KiB: each goes through the thread pool.
+// The chunks are larger than Node's 16 KiB, because each one goes through the thread pool.
 const OPTIONS = {
   chunkSize: 128 * 1024,
   params: { [constants.ZSTD_d_windowLogMax]: 31 },

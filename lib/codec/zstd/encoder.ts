@@ -1,6 +1,6 @@
-// zstd without any program: what comes is cut into pieces, and each becomes a frame
-// by itself, so that all processors have work: the runtime's own way to use several
-// loses data. What a piece becomes depends on nothing but its bytes.
+// The bundled zstd encoder. It cuts its input into pieces and compresses each into a frame
+// of its own, so that all processors have work: the multithreading of Node's own zstd
+// encoder loses data. A frame depends only on the bytes of its piece and the settings.
 import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { constants, createZstdCompress } from 'node:zlib'
@@ -14,20 +14,20 @@ import { startTransform } from '../../io/in-process-child.ts'
 export interface ZstdOptions {
   /** 1 to 22. */
   readonly level: number
-  /** How many pieces at a time; undefined: one for each processor. */
+  /** How many pieces to compress at a time; undefined: one for each processor. */
   readonly threads: number | undefined
-  /** How far back a match may lie, as a power of two, in a piece: 10 to 31. */
+  /** How far back a match may lie in a piece, as a power of two: 10 to 31. */
   readonly windowLog: number
 }
 
-/** @returns a child that turns bytes into zstd frames, one after the other. */
+/** @returns a task that turns bytes into zstd frames, one after the other. */
 export function startZstdEncoder(options: ZstdOptions): Task {
   const stop = new AbortController()
   const child = startTransform((chunks) => encode(chunks, options, stop.signal))
   return {
     ...child,
     kill(signal) {
-      // A piece takes a while; nobody is to wait for its end.
+      // The compression of a piece takes a while; a killed task must not wait for its end.
       stop.abort()
       child.kill(signal)
     },
@@ -43,7 +43,7 @@ async function* encode(
   const frames: Promise<Buffer>[] = []
   const begin = (piece: Buffer): void => {
     const frame = compress(piece, options, signal)
-    frame.catch(() => {}) // told in its turn
+    frame.catch(() => {}) // the await of this frame reports the error
     frames.push(frame)
   }
   let isEmpty = true
@@ -56,15 +56,15 @@ async function* encode(
     }
     begin(piece)
   }
-  // Nothing at all is a frame, too.
+  // Empty input becomes one empty frame.
   if (isEmpty) begin(Buffer.alloc(0))
   for (const frame of frames) yield await frame
 }
 
-// All of a piece is within reach of a window of as much, which is the most that
-// zstd takes when it is not asked for more. Smaller pieces miss what repeats from
-// one library to the next; larger ones leave processors idle, and each takes memory:
-// of itself, of as much again, and of some 50 MiB.
+// A piece is as large as the largest window that zstd decodes without an option, so a
+// match may lie anywhere in it. Smaller pieces miss what repeats from one library to the
+// next. Larger pieces leave processors idle. Each piece takes memory: twice its own size,
+// and some 50 MiB.
 const PIECE_BYTES = 128 * 1024 * 1024
 const PIECE_MEMORY_BYTES = 2 * PIECE_BYTES + 50 * 1024 * 1024
 
@@ -87,5 +87,5 @@ function compress(
   return buffer(encoder)
 }
 
-// Files are read and written by the same threads, between two parts of this size.
+// The threads that compress also read and write files, between two chunks of this size.
 const OUTPUT_BYTES = 128 * 1024

@@ -1,33 +1,33 @@
-// .zst bytes into their frames: the runtime's decoder stops at the end of the first
-// one without a word, so where each begins and ends is found out here. Only headers
-// are looked at, and no block is kept: what is in them is the decoder's business.
+// Splits the bytes of a .zst file into frames: Node's decoder stops at the end of the first
+// frame without an error, so this module finds where each frame begins and ends. It reads
+// only headers and keeps no block; the decoder verifies what is in the blocks.
 import { isSkippable, ZSTD_MAGIC } from '../formats.ts'
 import { ToolError } from '../../core/errors.ts'
 
-/** Bytes of a frame. */
+/** Some of the bytes of a frame. */
 export interface FramePiece {
-  /** Where its frame begins. */
+  /** The offset of the frame, from the first byte of the input. */
   readonly offsetBytes: number
   readonly bytes: Buffer
-  /** Whether the frame ends with it. */
+  /** Whether it is the last piece of its frame. */
   readonly isLast: boolean
 }
 
-/** What cuts bytes into frames. */
+/** Splits bytes into frames. */
 export interface FrameSplitter {
   /**
-   * @param chunk - of any size
-   * @returns the frames' pieces in it, without skippable frames; each is found when
-   *   it is asked for, so what is before a fault comes before its error
-   * @throws BAD_ARCHIVE where something is no frame, or needs too much memory
+   * @param chunk - the next bytes, any number of them
+   * @returns the pieces of the frames in it, without skippable frames. The generator looks
+   *   for a piece only when it is asked for one, so the pieces before a fault come first
+   * @throws BAD_ARCHIVE if the bytes are not a frame, or the frame needs too much memory
    */
   write(chunk: Buffer): Generator<FramePiece>
-  /** @throws BAD_ARCHIVE where a frame is not whole, or where there was none. */
+  /** @throws BAD_ARCHIVE if the last frame is not whole, or there was no frame. */
   end(): void
 }
 
-// What the reader of headers wants next: bytes to look at, or to let pass; or
-// it tells that a frame has begun or ended.
+// What the reader of headers wants next: bytes to read (`magic`, `header`) or to skip
+// (`content`). With `begin` and `end`, of no bytes, it reports the borders of a frame.
 interface Want {
   readonly what: 'magic' | 'header' | 'content' | 'begin' | 'end'
   readonly sizeBytes: number
@@ -44,7 +44,8 @@ const MAX_WINDOW_BYTES = 2 ** 31
 const MAX_BLOCK_BYTES = 128 * 1024
 
 /**
- * @param archive - its name, for errors
+ * @param archive - the file name, for errors
+ * @returns a splitter for one stream of bytes
  * @see https://www.rfc-editor.org/rfc/rfc8878
  */
 export function createFrameSplitter(archive: string): FrameSplitter {
@@ -102,7 +103,7 @@ export function createFrameSplitter(archive: string): FrameSplitter {
 const DAMAGED = 'it is damaged or was cut off: copy it again from where it was made'
 const AGAIN = 'decompress it where it was made, and compress it again with'
 
-// Reads what is wanted in its turn, as the specification has it.
+// Yields what it wants next, in the order of the specification, and gets those bytes.
 function* readHeaders(fail: Fail): Generator<Want, never, Buffer> {
   for (;;) {
     const magic = yield { what: 'magic', sizeBytes: ZSTD_MAGIC.length }
@@ -141,7 +142,8 @@ const RUN = 1
 const RESERVED = 3
 const CHECKSUM_BYTES = 4
 
-// The bytes that a decoder has to keep; where all is one segment, the whole content.
+// Returns the bytes that a decoder has to keep: the window, or the whole content if the
+// frame is a single segment.
 function* readWindow(flags: number, fail: Fail): Generator<Want, number, Buffer> {
   const isSegment = (flags & 0x20) !== 0
   const idBytes = (1 << (flags & 3)) >> 1
