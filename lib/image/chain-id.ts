@@ -1,8 +1,9 @@
-// A graph-driver store knows a layer by the whole chain below it.
+// Computes chain IDs: a graph-driver store identifies a layer by the layer and all those
+// below it.
 import { createHash } from 'node:crypto'
 
 /**
- * @param diffIds - from the base upwards
+ * @param diffIds - the diffIDs of the layers of an image, from the base upwards
  * @returns the chain ID of each layer, in the same order
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#layer-chainid
  */

@@ -1,5 +1,5 @@
-// What `docker save` writes, in the layouts of all engines: from the digests
-// of a tar's members to the images in it, each verified whole.
+// Reads the images in a docker-archive, the tar that `docker save` writes, in the layouts
+// of all engines. It works on the digests of the members, and verifies each image whole.
 import * as v from 'valibot'
 
 import { compressionOf } from '../codec/detect.ts'
@@ -27,39 +27,39 @@ import { formatPlatform } from './platform.ts'
 import { readReference } from './reference.ts'
 import { formatSettings } from './settings.ts'
 
-/** A layer as it lies in a tar. */
+/** A layer in a tar. */
 export interface ArchivedLayer {
   /** `sha256:…` of the uncompressed layer. */
   readonly diffId: string
-  /** Its size as it lies in the tar. */
+  /** Its size in the tar, where it may be compressed. */
   readonly sizeBytes: number
-  /** `sha256:…` of the layer as it lies in the tar, where it is compressed there. */
+  /** `sha256:…` of its bytes in the tar; absent if it is uncompressed there. */
   readonly blobDigest?: string
 }
 
-/** An image in a tar, every byte of it accounted for. */
+/** An image in a tar; all its parts are verified. */
 export interface ArchivedImage {
-  /** The names under which an engine loads it. */
+  /** The names that an engine gives it on load. */
   readonly repoTags: readonly string[]
   /** `os/architecture[/variant]`. */
   readonly platform: string
-  /** As in the config; absent where the config does not say. */
+  /** The time of its creation, as in the config; absent if the config has no valid one. */
   readonly created?: string
-  /** The image ID on a graph-driver store. */
+  /** Digest of its config: the image ID in a graph-driver store. */
   readonly configDigest: string
-  /** Digests of its OCI manifests and the indexes they stand in: the first is the image ID on a containerd store. */
+  /** Digests of its OCI manifests and of the indexes that name them: the first is the image ID in a containerd store. */
   readonly manifestDigests: readonly string[]
-  /** From the base upwards. */
+  /** Its layers, from the base upwards. */
   readonly layers: readonly ArchivedLayer[]
-  /** What it runs with, see {@link formatSettings}; absent where its config was not read. */
+  /** The settings that it runs with, see {@link formatSettings}; absent if its config was not read. */
   readonly settings?: string
 }
 
-/** Forms of `os/architecture[/variant]`, and of a time. */
+/** Match `os/architecture[/variant]`, and a time. */
 export const PLATFORM = /^[\w.+-]{0,64}(?:\/[\w.+-]{1,64}){0,3}$/
 export const TIME = /^[\dTtZz:. +-]{1,40}$/
 
-/** @returns `sha256:…` of a layer as it lies in a tar. */
+/** @returns `sha256:…` of the bytes of a layer in a tar, compressed or not. */
 export function layerDigest({ diffId, blobDigest }: ArchivedLayer): string {
   return blobDigest ?? diffId
 }
@@ -82,23 +82,24 @@ const Config = v.object({
   rootfs: v.object({ diff_ids: v.nullish(v.array(DiffId), []) }),
 })
 
-/** A layer that an increment leaves to an earlier archive. */
+/** A layer that an increment lacks, because an earlier archive has it. */
 export interface ExternalLayer {
-  /** `sha256:…` of its content as it lies in a tar. */
+  /** `sha256:…` of its bytes in a tar. */
   readonly digest: string
   readonly sizeBytes: number
-  /** Where it would lie in the tar. */
+  /** The path of its member in the tar. */
   readonly path: string
-  /** File name of the archive that carried it. */
+  /** File name of the earlier archive that has it. */
   readonly archive: string
 }
 
 /**
- * @param tar - a tar read to its end
- * @param external - layers that it lacks, taken to be what they are said to be
- * @returns the images that its `manifest.json` names, in that order; none
- *   where it has no such member, or one of another kind: then not a saved image
- * @throws BAD_IMAGE where anything of an image is missing or has another digest
+ * @param tar - the digest of a tar that was read to its end
+ * @param external - the layers that it lacks; their digests and sizes are believed
+ * @returns the images that its `manifest.json` names, in that order; none if the tar is
+ *   not a saved image: it has no `manifest.json`, or one of another kind
+ * @throws BAD_IMAGE if a part of an image is missing or has another digest, or if engines
+ *   may see different images in the tar
  * @see https://github.com/moby/docker-image-spec/blob/main/v1.2.md
  */
 export function readImages(
@@ -117,11 +118,12 @@ export function readImages(
   return images
 }
 
-// How many there are of everything is looked at before what they are.
+// Checks how many images, layers and tags there are before it validates them, because the
+// validation of very many would take long.
 function readManifest(
   member: DigestedMember | undefined,
 ): v.InferOutput<typeof Manifest> | undefined {
-  // A file of that name may be anything.
+  // A tar that is not a saved image may have a file of this name too.
   if (!member?.json?.includes('"Config"')) return undefined
   checkParts(member)
   const json = parseJson(member)
@@ -189,7 +191,7 @@ function readImage(
   }
 }
 
-// They end up on the engine's command line.
+// Tags become arguments on the command line of an engine, so each must be a valid name.
 function checkTags(tags: readonly string[]): void {
   for (const cause of tags.map(readReference)) {
     if (!(cause instanceof ToolError)) continue
@@ -199,10 +201,10 @@ function checkTags(tags: readonly string[]): void {
   }
 }
 
-// A layer is its diffID where it lies uncompressed, as its first bytes tell; a
-// compressed one is what the image's OCI manifest says, or, without one, what its name
-// promises (as crane writes it): that it is the diffID as well is found where it is
-// decompressed.
+// An uncompressed layer, which its first bytes show, must have the diffID as its digest. A
+// compressed one must have a digest that an OCI manifest of the image names, or that is in
+// its file name (crane writes such names). Whether its content has the diffID is only
+// checked if the layer is decompressed.
 function readLayer(
   member: DigestedMember,
   diffId: string,
@@ -217,7 +219,9 @@ function readLayer(
   throw mismatch(`layer "${member.path}"`, digest, diffId)
 }
 
-// Where layers are decompressed, all that are here have to be, but for want of a program.
+// If layers are decompressed at all, each compressed layer of the tar must have been, and
+// must have its diffID. A failure such as a missing program is allowed: the layer then
+// counts as not compared.
 function checkDecoded(
   { path, start }: DigestedMember,
   { diffId, blobDigest }: ArchivedLayer,
@@ -232,7 +236,7 @@ function checkDecoded(
   }
 }
 
-/** @returns how many compressed layers in a tar were not compared with their diffIDs. */
+/** @returns the number of compressed layers in a tar that were not compared with their diffIDs. */
 export function countUncompared(
   images: readonly ArchivedImage[],
   { members = new Map(), decoded = new Map() }: TarDigest,
@@ -247,15 +251,15 @@ export function countUncompared(
 
 const COMPRESSED = /(?:^|\/)([0-9a-f]{64})\.tar\.gz$/
 
-// An OCI layout names each blob by its digest: whatever is there must fit.
+// An OCI layout names each blob by its digest, so all blobs must have it, used or not.
 function checkBlobs(members: Members): void {
   for (const [path, member] of members) {
     if (path.startsWith(BLOBS) && member.type === '0') checkName(path, member)
   }
 }
 
-// `<sha256>.json`, `sha256:<sha256>`, `blobs/sha256/<sha256>`: a name that
-// holds a digest promises it.
+// If a name holds a digest, the content must have it: `<sha256>.json`,
+// `sha256:<sha256>`, `blobs/sha256/<sha256>`.
 function checkName(path: string, member: DigestedMember): void {
   const want = /(?:^|[/:])([0-9a-f]{64})(?:\.json)?$/.exec(path)?.[1]
   if (want !== undefined && want !== member.sha256) {

@@ -1,10 +1,12 @@
-// Engines read JSON with Go's library: of two equal keys it takes parts of both, and it
-// takes `repotags` for `RepoTags`. What is read otherwise here must not be hidden so.
+// Finds keys that engines read in another way than JSON.parse. Go's library, which engines
+// use, merges the values of two equal keys, and takes `repotags` for `RepoTags`. Such keys
+// could hide from the tools what an engine sees.
 
 /**
- * @param text - JSON
- * @param known - keys that an engine reads
- * @returns a key that stands in one object twice, or is a known one but for its case
+ * @param text - valid JSON
+ * @param known - the keys that an engine reads
+ * @returns the first key that an object has twice, or that differs from a known key only in
+ *   case; undefined if there is none
  */
 export function findOddKey(text: string, known: readonly string[]): string | undefined {
   const spelled = new Map(known.map((key) => [fold(key), key]))
@@ -26,7 +28,7 @@ export function findOddKey(text: string, known: readonly string[]): string | und
   return undefined
 }
 
-// Behind its closing quote.
+// Returns the offset after the closing quote.
 function endOfString(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     if (text[at] === '\\') at++
@@ -43,7 +45,7 @@ function isKey(text: string, end: number): boolean {
 
 const SPACE = new Set([' ', '\t', '\r', '\n'])
 
-// By upper case first: `ſ` is an s to Go, too.
+// Go folds `ſ` to `s` too. Upper case first does the same: `ſ` becomes `S`, then `s`.
 function fold(key: string): string {
   return key.toUpperCase().toLowerCase()
 }

@@ -1,19 +1,20 @@
-// Docker unpacks a tar into a directory, podman looks its members up, containerd reads
-// them one after the other: where two stand at one path, or one below a link, each sees
-// another image. What an engine reads of a saved image has to be there once.
+// Refuses tars in which engines see different images. Docker unpacks a tar into a directory,
+// podman looks up its members, containerd reads them one after the other. If two members
+// have one path, or a member is below a link, each engine may read another content. So what
+// an engine reads must be in the tar once.
 import { ToolError } from '../core/errors.ts'
 import { memberKey, type TarDigest } from '../tar/digest.ts'
 import { followLinks, type Members } from './members.ts'
 
-/** What an engine reads, whatever manifest.json names; `blobs` with all below it. */
+/** What an engine reads beside the paths in manifest.json; `blobs` with all below it. */
 const READ_FILES = ['manifest.json', 'index.json', 'oci-layout', 'repositories']
 const BLOBS = 'blobs'
 
 /**
- * @param tar - of a saved image
- * @param members - of that tar, with layers that it lacks
- * @param paths - the config and layer paths of its manifest.json
- * @throws BAD_IMAGE where engines may see different things
+ * @param tar - the digest of the tar of a saved image
+ * @param members - the members of that tar, and the external layers
+ * @param paths - the config and layer paths in its manifest.json
+ * @throws BAD_IMAGE if engines may see different images
  */
 export function checkClashes(
   { contested = new Set(), links = new Set() }: TarDigest,
@@ -39,8 +40,8 @@ export function checkClashes(
   }
 }
 
-// By a search in what is sorted: there may be as many links as members, and names of
-// thousands of parts.
+// Uses a binary search in the sorted paths: a tar may have as many links as members, and
+// paths with thousands of parts.
 function findBelow(links: ReadonlySet<string>, members: Members): string | undefined {
   const keys = [...members.keys()].toSorted((a, b) => (a < b ? -1 : 1))
   for (const link of links) {

@@ -1,26 +1,25 @@
-// Members of an image's tar: found by their path, whatever links lead there, and
-// read where they are JSON.
+// Finds the members of an image's tar by their path, through links, and reads their JSON.
 import * as v from 'valibot'
 
 import { ToolError } from '../core/errors.ts'
 import { memberKey, type DigestedMember } from '../tar/digest.ts'
 import { findOddKey } from './json-keys.ts'
 
-/** The members of a tar by their path. */
+/** The members of a tar, by their path. */
 export type Members = ReadonlyMap<string, DigestedMember>
 
-// Brackets and colons: an index of 10 000 entries has some 200 000. Of millions, which
-// fit into a few MiB, the parser alone would take many seconds.
+// The most brackets and colons in JSON; an index of 10 000 entries has some 200 000.
+// Millions fit into a few MiB, and the parser alone would take many seconds for them.
 const MAX_PARTS = 500_000
 
-/** @throws BAD_IMAGE where a member has too many parts for {@link parseJson} */
+/** @throws BAD_IMAGE if the JSON of a member has too many parts for {@link parseJson} */
 export function checkParts({ path, json }: DigestedMember): void {
   if (!json || !hasTooManyParts(json)) return
   const why = `got more than ${MAX_PARTS} brackets and colons in its JSON`
   throw new ToolError('BAD_IMAGE', `read "${path}" of the image: ${why}`)
 }
 
-/** @throws BAD_IMAGE where an engine may read a member otherwise, see {@link findOddKey} */
+/** @throws BAD_IMAGE if an engine may read the JSON in another way, see {@link findOddKey} */
 export function checkKeys({ path, json }: DigestedMember, known: readonly string[]): void {
   const key = json && findOddKey(json.toString('utf8'), known)
   if (key === undefined) return
@@ -31,8 +30,8 @@ export function checkKeys({ path, json }: DigestedMember, known: readonly string
 }
 
 /**
- * @returns the member's JSON
- * @throws BAD_IMAGE where it is not what the schema says
+ * @returns the value of the member's JSON
+ * @throws BAD_IMAGE if the member is not JSON, or does not fit the schema
  */
 export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: DigestedMember): T {
   checkParts(member)
@@ -48,12 +47,12 @@ export function readJson<T>(schema: v.GenericSchema<unknown, T>, member: Digeste
   throw new ToolError('BAD_IMAGE', `read "${member.path}" of the image: ${where}: ${issue.message}`)
 }
 
-/** @returns what its JSON holds, undefined if it is none, was too large to be kept, or has too many parts. */
+/** @returns the value of a member's JSON, or undefined if it is not JSON, was too large to keep, or has too many parts. */
 export function parseJson({ json }: DigestedMember): unknown {
   return json && !hasTooManyParts(json) ? parseText(json) : undefined
 }
 
-/** @returns whether JSON has so many parts that the parser takes seconds for it */
+/** @returns whether JSON has so many parts that the parser would take seconds for it */
 export function hasTooManyParts(json: Buffer): boolean {
   if (json.length <= MAX_PARTS) return false
   let parts = 0
@@ -65,7 +64,7 @@ export function hasTooManyParts(json: Buffer): boolean {
 
 const [COLON, BRACKET, BRACE] = [0x3a, 0x5b, 0x7b]
 
-/** @returns what JSON in UTF-8 holds, undefined if it is none. */
+/** @returns the value of JSON in UTF-8, or undefined if it is not JSON. */
 export function parseText(content: Buffer): unknown {
   try {
     return JSON.parse(content.toString('utf8'))
@@ -74,7 +73,13 @@ export function parseText(content: Buffer): unknown {
   }
 }
 
-/** @returns how many a list in an object has, before anything else of it is looked at; 0 where it has none. */
+/**
+ * Counts the entries of a list before anything is validated.
+ *
+ * @param json - any value
+ * @param key - the key of the list in this value
+ * @returns the number of entries; 0 if there is no such list
+ */
 export function lengthIn(json: unknown, key: string): number {
   if (typeof json !== 'object' || json === null) return 0
   const list: unknown = Reflect.get(json, key)
@@ -82,10 +87,11 @@ export function lengthIn(json: unknown, key: string): number {
 }
 
 /**
- * Layers that are alike lie in a tar once; the others are links to it.
+ * Finds the file at a path, through links: a tar may hold equal layers once, and the others
+ * as links to it.
  *
- * @returns the file of a path, whatever links lead to it
- * @throws BAD_IMAGE where there is none
+ * @returns the member that is the file
+ * @throws BAD_IMAGE if there is no file
  */
 export function findMember(members: Members, path: string): DigestedMember {
   for (const key of followLinks(members, path)) {
@@ -97,7 +103,7 @@ export function findMember(members: Members, path: string): DigestedMember {
   })
 }
 
-/** @returns the path, and those to which links lead from it, each as {@link memberKey} gives it. */
+/** @returns the path, and the paths to which links lead from it, each as {@link memberKey} writes it. */
 export function* followLinks(members: Members, path: string): Generator<string> {
   let key = memberKey(path)
   for (let links = 0; links < MAX_LINKS; links++) {
@@ -105,12 +111,12 @@ export function* followLinks(members: Members, path: string): Generator<string> 
     const { type, linkPath = '' } = members.get(key) ?? {}
     if (linkPath.length > MAX_LINK_LENGTH) return
     if (type === '1') key = memberKey(linkPath)
-    // Where an absolute one leads, engines do not agree.
+    // Absolute links are not followed: engines do not agree on where they lead.
     else if (type === '2' && !linkPath.startsWith('/')) key = memberKey(`${key}/../${linkPath}`)
     else return
   }
 }
 
 const MAX_LINKS = 8
-// Longer than a path can be; to put it together would take its time for each layer.
+// No system takes a longer path, and to join it would take time for each layer.
 const MAX_LINK_LENGTH = 4096

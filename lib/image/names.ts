@@ -1,7 +1,7 @@
-// A saved image names itself in up to three places, and which of them counts depends
-// on who loads it: `manifest.json`; `index.json`, for a containerd store and podman;
-// `repositories`, for engines of old. A name that only one of them has would be loaded
-// by one engine, and seen by nobody who looked at another place.
+// Checks that all names of an image agree. A saved image has names in up to three places,
+// and each engine uses one: `manifest.json`; `index.json` (containerd stores, podman);
+// `repositories` (old engines). A name in one place only would be loaded by one engine, and
+// not seen by a person or tool that reads another place.
 import * as v from 'valibot'
 
 import { ToolError } from '../core/errors.ts'
@@ -11,7 +11,7 @@ import { checkKeys, lengthIn, parseJson, readJson, type Members } from './member
 import { BLOBS, READ_KEYS, type OciLayout } from './oci-layout.ts'
 import { formatPlatform } from './platform.ts'
 
-/** An image of manifest.json. */
+/** An image in manifest.json. */
 export interface NamedImage {
   readonly repoTags: readonly string[]
   readonly configDigest: string
@@ -36,11 +36,11 @@ const Index = v.object({
 const Repositories = v.record(v.string(), v.nullable(v.record(v.string(), v.string())))
 
 /**
- * @param members - of a tar
- * @param layout - of the same
- * @param images - what its manifest.json names
- * @throws BAD_IMAGE where another place gives a name that manifest.json does not, or
- *   gives it to another image; or where it cannot be read
+ * @param members - the members of a tar
+ * @param layout - the OCI layout of the same tar
+ * @param images - the images in its manifest.json
+ * @throws BAD_IMAGE if another place has a name that manifest.json lacks, or gives a name to
+ *   another image than manifest.json does; or if that place cannot be read
  */
 export function checkNames(
   members: Members,
@@ -55,7 +55,7 @@ export function checkNames(
   if (repositories) checkRepositories(repositories, given)
 }
 
-/** The configs of the images that have a name. */
+/** The config digests of the images that have a name, by that name. */
 type Given = ReadonlyMap<string, ReadonlySet<string>>
 
 function collectNames(images: readonly NamedImage[]): Given {
@@ -91,7 +91,8 @@ function checkIndex(
       if (!wanted) throw notGiven(plain, index)
       const reached = reach(digest)
       if (reached.isDisjointFrom(wanted)) throw elsewhere(plain, digest)
-      // Of several for its platform, an engine takes the first.
+      // An engine takes the first image for its platform, so no other image with a
+      // platform that fits may be reached by this name.
       const own = [...wanted].map(platformOf)
       const other = [...reached.difference(wanted)].find((config) => {
         return own.some((platform) => mayBeChosenFor(platform, platformOf(config)))
@@ -107,7 +108,7 @@ const Platform = v.object({
   variant: v.nullish(v.string()),
 })
 
-/** @returns what tells the platform of a config in the tar; undefined for another. */
+/** @returns a function that gives the platform of a config, or undefined if the tar lacks it. */
 function createPlatforms(
   members: Members,
   images: readonly NamedImage[],
@@ -141,10 +142,10 @@ function checkRepositories(repositories: DigestedMember, given: Given): void {
   if (name !== undefined) throw notGiven(name, repositories)
 }
 
-// So many steps from index to index are more than any real ones take.
+// The most steps from index to index; real images take far fewer.
 const MAX_STEPS = 200_000
 
-/** @returns what finds the configs of the manifests to which a digest leads. */
+/** @returns a function that finds the configs of all manifests to which a digest leads. */
 function findConfigs({ manifests, indexes }: OciLayout): (digest: string) => ReadonlySet<string> {
   const known = new Map<string, ReadonlySet<string>>()
   let steps = 0
@@ -170,7 +171,8 @@ function fileAt(members: Members, path: string): DigestedMember | undefined {
   return member?.type === '0' ? member : undefined
 }
 
-// A name with the digest of what it names says nothing that the digest does not.
+// Removes the digest from a name, if it is the digest of the named manifest or index. Of a
+// name without a tag nothing is left then: it says no more than the digest.
 function withoutDigest(name: string, digest: string): string {
   const at = name.indexOf('@')
   if (at === -1 || name.slice(at + 1) !== digest) return name
@@ -182,12 +184,12 @@ function isTag(text: string): boolean {
   return /^\w[\w.-]{0,127}$/.test(text)
 }
 
-/** @returns `:tag` of a name, or nothing where it has none. */
+/** @returns the `:tag` of a name; empty if it has none. */
 function tagOf(name: string): string {
   return /:[^:/]+$/.exec(name)?.[0] ?? ''
 }
 
-/** @returns a name as Docker shows it, with its tag. */
+/** @returns a name as Docker shows it, with a tag. */
 function plainName(name: string): string {
   const short = name.replace(/^(?:index\.)?docker\.io\//, '').replace(/^library\//, '')
   return tagOf(short) === '' ? `${short}:latest` : short

@@ -1,14 +1,14 @@
-// The tar of an engine without what its index says of the engine's host. A member's
-// size stands before its content, so that has to be changed before the tar is digested
-// and cut; times and owners, which keep their size, are set where it is.
+// Removes the host's own data from the `index.json` in an engine's tar. That changes the size
+// of a member, which is in its header, so it is done before the tar is digested and split.
+// Times and owners do not change a size: the digest sets them, in place.
 import { isIndex, normalizeIndex } from './oci-index.ts'
 import { BLOCK_BYTES, changeHeader } from '../tar/header.ts'
 import { splitTar } from '../tar/splitter.ts'
 
 /**
- * @param tar - of a saved image
- * @returns the same with its index normalized
- * @throws BAD_TAR, TRUNCATED_TAR
+ * @param tar - the tar of a saved image
+ * @returns the same tar with a normalized `index.json`
+ * @throws BAD_TAR if the tar is damaged; TRUNCATED_TAR if it stops before its end
  */
 export async function* normalizeTar(tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const part of splitTar(tar, isIndex)) {

@@ -1,12 +1,12 @@
-// `index.json`, which names what is in an OCI layout. It is no blob and no digest is
-// made of it, so what a store writes into it about its own host can be left out.
+// Normalizes `index.json`, which names the contents of an OCI layout. No digest covers it, so
+// the data that a store adds about its own host can be removed.
 import * as v from 'valibot'
 
 import { parseText } from './members.ts'
 import { memberKey } from '../tar/digest.ts'
 import type { TarMember } from '../tar/parser.ts'
 
-// Every repository that a manifest was ever pulled from on that host.
+// The start of annotations with the repositories that a manifest was pulled from on this host.
 const OF_HOST = 'containerd.io/distribution.source.'
 const MAX_INDEX_BYTES = 8 * 1024 * 1024
 
@@ -14,18 +14,20 @@ const Annotated = v.looseObject({ annotations: v.nullish(v.looseObject({})) })
 const Index = v.looseObject({ ...Annotated.entries, manifests: v.array(Annotated) })
 type Annotated = v.InferOutput<typeof Annotated>
 
-/** @returns whether a member of a tar is the index, and small enough for {@link normalizeIndex}. */
+/** @returns whether a member is `index.json`, and small enough for {@link normalizeIndex}. */
 export function isIndex({ path, type, sparse, sizeBytes }: TarMember): boolean {
   const isFile = type === '0' && !sparse && sizeBytes <= MAX_INDEX_BYTES
   return isFile && memberKey(path) === 'index.json'
 }
 
 /**
- * A containerd store annotates each manifest with the repositories that it was ever
- * pulled from: names that are no part of the image, and that change with other pulls.
+ * Removes annotations of a containerd store. It annotates each manifest with all the
+ * repositories that it was pulled from. These are not part of the image, and change with
+ * other pulls.
  *
- * @param content - of `index.json`
- * @returns it without them; the very buffer where it has none, or is no index
+ * @param content - the content of `index.json`
+ * @returns the content without these annotations; the same buffer if it has none, or is not
+ *   an index
  */
 export function normalizeIndex(content: Buffer): Buffer {
   if (content.length > MAX_INDEX_BYTES || !content.includes(OF_HOST)) return content
@@ -37,7 +39,7 @@ export function normalizeIndex(content: Buffer): Buffer {
   return isSame ? content : Buffer.from(formatAsEngine({ ...index, manifests }))
 }
 
-// What becomes empty by that goes, as the engine leaves out what is empty.
+// An empty `annotations` is removed too: the engine does not write empty fields.
 function withoutHost(annotated: Annotated): Annotated {
   const { annotations, ...rest } = annotated
   const all = Object.entries(annotations ?? {})
@@ -46,7 +48,8 @@ function withoutHost(annotated: Annotated): Annotated {
   return kept.length > 0 ? { ...annotated, annotations: Object.fromEntries(kept) } : rest
 }
 
-// As Go writes JSON, so that the bytes are those of an index that never had any.
+// Writes JSON as Go does, so that the bytes equal those of an index that never had such
+// annotations.
 function formatAsEngine(json: unknown): string {
   return JSON.stringify(json).replaceAll(
     /[<>&\u2028\u2029]/g,

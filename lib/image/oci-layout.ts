@@ -1,29 +1,29 @@
-// The part of a tar in the OCI image layout: what its blobs say of images. The
-// newer engines write it beside docker's own manifest.json.
+// Reads the OCI image layout in a tar: its manifests and indexes. Newer engines write it
+// beside docker's own manifest.json.
 import * as v from 'valibot'
 
 import { checkCount, MAX_ENTRIES, MAX_LAYERS } from './limits.ts'
 import { checkKeys, checkParts, lengthIn, parseJson, type Members } from './members.ts'
 
-/** Where the blobs lie, each named by its digest. */
+/** The directory of the blobs; each is named by its digest. */
 export const BLOBS = 'blobs/sha256/'
 
-/** What a manifest among the blobs says. */
+/** An image, as an OCI manifest describes it. */
 export interface OciImage {
-  /** Of the indexes that name it, then its own: the first is what an engine calls the image. */
+  /** Digests of the indexes that name the manifest, then its own: the first is the image ID in a containerd store. */
   readonly digests: readonly string[]
   readonly configDigest: string
   readonly layerDigests: readonly string[]
 }
 
-/** What the blobs of a layout are, each by its digest, in the order of the tar. */
+/** The manifests and indexes of a layout, by their digests, in the order of the tar. */
 export interface OciLayout {
   readonly manifests: ReadonlyMap<string, Omit<OciImage, 'digests'>>
   /** The digests that each index names. */
   readonly indexes: ReadonlyMap<string, readonly string[]>
 }
 
-/** What engines read of indexes and manifests. */
+/** The keys of indexes and manifests that engines read. */
 export const READ_KEYS = [
   'manifests',
   'config',
@@ -38,16 +38,16 @@ const Index = v.object({ manifests: v.array(Descriptor) })
 const Manifest = v.object({ config: Descriptor, layers: v.array(Descriptor) })
 
 /**
- * @returns what the manifests say, in the order of the tar
- * @throws BAD_IMAGE where there is more than there may be
+ * @returns the images of the manifests, in the order of the tar
+ * @throws BAD_IMAGE if there are more entries or layers than the limits allow
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md
  */
 export function readManifests(
   members: Members,
   { manifests, indexes } = readLayout(members),
 ): OciImage[] {
-  // By the manifest that they name: to look through all of them for each would take
-  // quadratic time on what was made for it.
+  // The indexes, by the manifest that they name. A search through all indexes for each
+  // manifest would take quadratic time, which a hostile tar could use.
   const naming = new Map<string, Set<string>>()
   for (const [index, named] of indexes) {
     for (const digest of named) {
@@ -60,8 +60,8 @@ export function readManifests(
 }
 
 /**
- * @returns which blobs are manifests and indexes; one may be both
- * @throws BAD_IMAGE where one has more than there may be
+ * @returns the blobs that are manifests or indexes; a blob may be both
+ * @throws BAD_IMAGE if there are more entries or layers than the limits allow
  */
 export function readLayout(members: Members): OciLayout {
   const manifests = new Map<string, Omit<OciImage, 'digests'>>()

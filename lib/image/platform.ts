@@ -1,6 +1,6 @@
-// The platform of an image: what its config says of it, as one word.
+// Formats the platform of an image, from the fields of its config.
 
-/** @returns `os/architecture[/variant]`. */
+/** @returns `os/architecture[/variant]`, without the fields that are empty. */
 export function formatPlatform(image: {
   os: string
   architecture: string

@@ -1,28 +1,28 @@
-// Image references as `docker pull` takes them. They end up on command lines
-// and in file names, so what the grammar does not know is refused here.
+// Parses image references, in the grammar of `docker pull`. They become part of command
+// lines and file names, so anything outside the grammar is refused.
 import { withoutCredentials } from '../core/credentials.ts'
 import { ToolError } from '../core/errors.ts'
 import { shorten, visible } from '../core/visible-text.ts'
 
 /** A parsed image reference. */
 export interface ImageReference {
-  /** As it was written. */
+  /** The text that was parsed. */
   readonly text: string
-  /** Registry and repository, as written, without tag and digest. */
+  /** Registry and repository as in the text, without tag and digest. */
   readonly name: string
-  /** Host and port; `docker.io` where none was written. */
+  /** Host and port of the registry; `docker.io` if the text has none. */
   readonly registry: string
-  /** The tag; `latest` where neither tag nor digest was written. */
+  /** The tag; `latest` if the text has neither tag nor digest; undefined if it has only a digest. */
   readonly tag: string | undefined
-  /** `sha256:…`, where one was written. */
+  /** The digest, `sha256:…`, or undefined if the text has none. */
   readonly digest: string | undefined
 }
 
 const HOST = String.raw`(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d+)?`
 const COMPONENT = String.raw`[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*`
-// 255 of a name, 128 of a tag, a digest, and what stands between.
+// The most characters of a reference: 255 of a name, 128 of a tag, and a digest fit in.
 const MAX_LENGTH = 512
-// Of what is none at most as much is shown: it may be a line of any file.
+// The most characters of an invalid name to show: it may be a line of any file.
 const MAX_SHOWN = 80
 const REFERENCE = new RegExp(
   `^(?<name>(?:(?<host>${HOST})/)?${COMPONENT}(?:/${COMPONENT})*)` +
@@ -31,8 +31,8 @@ const REFERENCE = new RegExp(
 
 /**
  * @param text - `[registry/]repository[:tag][@sha256:…]`
- * @returns its parts
- * @throws BAD_REFERENCE where `docker pull` would not take it
+ * @returns the parts of the reference
+ * @throws BAD_REFERENCE if `docker pull` would not take it
  * @see https://github.com/distribution/reference
  */
 export function parseReference(text: string): ImageReference {
@@ -41,7 +41,7 @@ export function parseReference(text: string): ImageReference {
   return read
 }
 
-/** @returns what {@link parseReference} returns, or throws. */
+/** @returns the reference, or the error that {@link parseReference} throws. */
 export function readReference(text: string): ImageReference | ToolError {
   if (text.length > MAX_LENGTH) return tooLong(text)
   const groups = REFERENCE.exec(text)?.groups
@@ -72,25 +72,25 @@ function tooLong(text: string): ToolError {
   return new ToolError('BAD_REFERENCE', message, { hint: hint('') })
 }
 
-/** @returns `name:tag`, by which the engine finds it once loaded, if it has a tag. */
+/** @returns `name:tag`, the name of the image in the engine; undefined if it has no tag. */
 export function taggedName(reference: ImageReference): string | undefined {
   return reference.tag && `${reference.name}:${reference.tag}`
 }
 
-/** @returns a name without the parts that one engine writes out and another leaves out. */
+/** @returns a name without `docker.io/`, `localhost/` and `library/`, which only some engines write. */
 export function familiarName(name: string): string {
   return name.replace(/^(?:(?:index\.)?docker\.io|localhost)\//, '').replace(/^library\//, '')
 }
 
-/** @returns what to pull: the digest decides where one was written. */
+/** @returns the name to pull: by digest if the reference has one, else by tag. */
 export function pullName(reference: ImageReference): string {
   return reference.digest
     ? `${reference.name}@${reference.digest}`
     : `${reference.name}:${reference.tag}`
 }
 
-// The first part is a registry only if it looks like a host: docker takes
-// `Foo/bar` as a repository with a capital letter, which does not exist.
+// The first part is a registry only if it looks like a host. Docker reads `Foo/bar` as a
+// repository with a capital letter, which is not allowed.
 function isHost(host: string | undefined): boolean {
   return host === undefined || isRegistry(host) || host === host.toLowerCase()
 }

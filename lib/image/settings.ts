@@ -1,9 +1,9 @@
-// What an image runs with, in one form for both places that tell it: the config in
-// an archive and the inspection of an engine. Equal texts mean equal settings.
+// Formats the settings that an image runs with. They come from the config in an archive, or
+// from the inspection of an engine; equal texts mean equal settings.
 import * as v from 'valibot'
 
 /**
- * The fields of a config that a containerd store tells of an image.
+ * The fields of a config that the inspection of a containerd store shows.
  *
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#properties
  */
@@ -27,17 +27,17 @@ const Fields = v.record(v.string(), v.unknown())
 
 /**
  * @param config - the `config` of an image's config, or the `Config` of an inspection
- * @returns its settings; fields that are empty and fields that are absent count as the same
+ * @returns its settings as JSON; an empty field and an absent field give the same text
  */
 export function formatSettings(config: unknown): string {
   const fields = v.is(Fields, config) ? Object.entries(config) : []
-  // Engines read names without regard to case, as Go does.
+  // Engines are written in Go, which ignores the case of field names.
   const values = new Map(fields.map(([name, value]) => [name.toLowerCase(), value]))
   return JSON.stringify(FIELDS.map((name) => normalize(name, values.get(name.toLowerCase()))))
 }
 
-// Engines write out what the config leaves out, and the other way round. An empty
-// argument, an empty label and a port without more say something.
+// An engine may write an empty field that the config lacks, or the other way round. An empty
+// argument, the empty value of a label and that of a port have a meaning, and stay.
 function normalize(name: string, value: unknown): unknown {
   if (isEmpty(value)) return null
   if (!v.is(Fields, value) || Array.isArray(value)) return value

@@ -1,5 +1,5 @@
-// A compressed layer into the tar that it is: gzip or zstd, told by its first
-// bytes, as the engines tell it, whatever its media type says.
+// Decompresses a layer. Its first bytes decide between gzip, zstd and uncompressed, as in
+// the engines; the media type does not.
 import {
   constants,
   createGunzip,
@@ -13,7 +13,7 @@ import { ToolError } from '../../core/errors.ts'
 
 type Decoder = Gunzip | ZstdDecompress
 
-// The default, 16 KiB, costs more for handing on than for decompressing.
+// With Node's default of 16 KiB, passing on the chunks costs more than decompressing.
 const CHUNK = { chunkSize: 256 * 1024 }
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
 const LARGEST_WINDOW = { params: { [constants.ZSTD_d_windowLogMax]: 31 } }
@@ -25,10 +25,10 @@ function chooseDecoder(start: Buffer | undefined): (() => Decoder) | undefined {
 }
 
 /**
- * @param layer - all of its bytes, as they lie in a tar
- * @param name - of the layer, for errors
- * @returns its bytes uncompressed; as they are, where they are that
- * @throws BAD_IMAGE where they cannot be decompressed, or something else follows
+ * @param layer - all bytes of the layer in the tar
+ * @param name - the name of the layer, for errors
+ * @returns the uncompressed bytes; the same bytes if the layer is not compressed
+ * @throws BAD_IMAGE if the layer cannot be decompressed, or other bytes follow it
  */
 export async function* decodeLayer(
   layer: AsyncIterable<Buffer>,
@@ -43,7 +43,8 @@ export async function* decodeLayer(
     yield* { [Symbol.asyncIterator]: () => chunks }
     return
   }
-  // A decoder of zstd ends with its first frame, without a word of those after it.
+  // Node's zstd decoder ends after its first frame without an error, so each frame gets a
+  // decoder of its own.
   while (rest) {
     const decoder = create()
     const feeding = feed(decoder, rest, next)
@@ -54,14 +55,14 @@ export async function* decodeLayer(
     } catch (error) {
       throw isOfDecoder(error) ? undecodable(name, error) : error
     } finally {
-      // Whoever reads on behind the layer must not meet it still reading.
+      // The caller may read the bytes after the layer next, so this must not read any more.
       decoder.destroy()
       await feeding.catch(() => {})
     }
   }
 }
 
-// Enough to tell how it is compressed, where there is as much.
+// Returns at least the bytes that show the compression, or all bytes if there are fewer.
 async function readStart(next: () => Promise<Buffer | undefined>): Promise<Buffer | undefined> {
   let start = await next()
   while (start && start.length < ZSTD_MAGIC.length) {
@@ -72,7 +73,7 @@ async function readStart(next: () => Promise<Buffer | undefined>): Promise<Buffe
   return start
 }
 
-/** @returns the bytes that the decoder left, where it ended before they did. */
+/** @returns the bytes that the decoder did not read, or undefined if it has read all. */
 async function feed(
   decoder: Decoder,
   first: Buffer,
@@ -89,7 +90,8 @@ async function feed(
   return undefined
 }
 
-// A decoder that fails, or is not wanted any more, forgets what it was given.
+// A decoder that fails or is destroyed does not call back for its last write, so the
+// promise is rejected when it closes.
 function write(decoder: Decoder, chunk: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (): void => {

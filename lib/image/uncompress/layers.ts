@@ -1,5 +1,5 @@
-// Which blobs of a tar are compressed layers, and what they are plain: a layer
-// that an OCI manifest names has to come to the diffID that its config names.
+// Finds the compressed layers among the blobs of a tar, and what they are uncompressed. A
+// layer of an OCI manifest must have the diffID that the config of the image names.
 import * as v from 'valibot'
 
 import { ToolError } from '../../core/errors.ts'
@@ -7,9 +7,9 @@ import type { DigestedMember } from '../../tar/digest.ts'
 import { parseJson, type Members } from '../members.ts'
 import { BLOBS } from '../oci-layout.ts'
 
-/** A layer as it is uncompressed. */
+/** An uncompressed layer. */
 export interface PlainLayer {
-  /** `sha256:…` */
+  /** `sha256:…` of its uncompressed bytes. */
   readonly digest: string
   readonly sizeBytes: number
 }
@@ -18,8 +18,8 @@ const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar'
 const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar'
 
 /**
- * The media types of compressed layers, and those of the same layers plain. No
- * others are touched: a layer may be no tar at all, as in an attestation.
+ * The media types of compressed layers, and those of the same layers uncompressed. Layers
+ * of other types are not changed: some are not tars, as in an attestation.
  *
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/media-types.md
  */
@@ -37,10 +37,11 @@ const Manifest = v.object({
 const Config = v.object({ rootfs: v.object({ diff_ids: v.array(v.string()) }) })
 
 /**
- * @param decoded - what came of the compressed blobs, by their digest; an error
- *   where nothing did, which counts for layers only
- * @returns the compressed layers, by the digest of the blob
- * @throws BAD_IMAGE where one is not the layer that the config names
+ * @param members - the members of the tar
+ * @param decoded - the decompressed blobs, by their digest; an error if decompression failed,
+ *   which matters only if the blob is a layer
+ * @returns the uncompressed form of each compressed layer, by the digest of the blob
+ * @throws BAD_IMAGE if one does not have the diffID that the config names
  */
 export function findPlainLayers(
   members: Members,
@@ -59,7 +60,7 @@ export function findPlainLayers(
   return found
 }
 
-/** @returns the member of a blob, where the tar has it. */
+/** @returns the member of a blob, or undefined if the tar lacks it. */
 export function findBlob(members: Members, digest: string): DigestedMember | undefined {
   const member = members.get(digest.replace(/^sha256:/, BLOBS))
   return member && `sha256:${member.sha256}` === digest ? member : undefined
@@ -72,7 +73,8 @@ function* findManifests(members: Members): Generator<v.InferOutput<typeof Manife
   }
 }
 
-// A manifest of another platform may be there without what it names.
+// The tar may have a manifest of another platform without its config: then there are no
+// diffIDs.
 function readDiffIds(
   members: Members,
   { config, layers }: v.InferOutput<typeof Manifest>,

@@ -1,6 +1,6 @@
-// The OCI layout of a tar whose compressed layers become plain: the manifests
-// name other layers, so their own digests change, and with them the indexes
-// above. Configs stay, and so do the image's identity and all of its diffIDs.
+// Plans the OCI layout of a tar whose layers become uncompressed. The manifests then name
+// other layers, so their own digests change, and those of the indexes that name them. The
+// configs do not change, so the image ID of graph drivers and all diffIDs stay the same.
 import { createHash } from 'node:crypto'
 
 import * as v from 'valibot'
@@ -10,21 +10,21 @@ import { parseJson, type Members } from '../members.ts'
 import { BLOBS, readManifests, type OciImage } from '../oci-layout.ts'
 import { findBlob, PLAIN_TYPES, type PlainLayer } from './layers.ts'
 
-/** What becomes of a member of the tar. */
+/** How a member of the tar changes. */
 export interface MemberChange {
   readonly was: DigestedMember
-  /** Where it lies from now on. */
+  /** Its new path. */
   readonly path: string
-  /** What it becomes: neither where the tar has that already. */
+  /** Its new content, or the layer it becomes; neither if the tar has the same content already. */
   readonly content?: Buffer
   readonly layer?: PlainLayer
 }
 
-/** How a tar with compressed layers becomes one with plain ones. */
+/** How a tar with compressed layers becomes a tar with uncompressed ones. */
 export interface PlainLayout {
-  /** By the path of the member; all others stay as they are. */
+  /** The changes, by the path of the member; other members do not change. */
   readonly changes: ReadonlyMap<string, MemberChange>
-  /** The images as their manifests called them before. */
+  /** The images of the manifests before the change. */
   readonly before: readonly OciImage[]
 }
 
@@ -37,11 +37,13 @@ type Descriptor = v.InferOutput<typeof Descriptor>
 type Blob = PlainLayer & { readonly content?: Buffer }
 
 /**
- * What refers to a manifest but is no part of its image stays as it is: an
- * attestation, or a signature, is about the manifest of the registry, and to
- * point it at another one would have it say what nobody said.
+ * Plans the changes. A blob that refers to a manifest, but is not part of its image, does
+ * not change: an attestation or a signature is about the manifest in the registry, and its
+ * author said nothing about the new one.
  *
- * @param plain - the compressed layers, by the digest of the blob
+ * @param members - the members of the tar
+ * @param plain - the uncompressed form of each compressed layer, by the digest of the blob
+ * @returns the changes
  */
 export function planLayout(members: Members, plain: ReadonlyMap<string, PlainLayer>): PlainLayout {
   const renamed = new Map<string, Blob | undefined>(plain)
@@ -66,7 +68,8 @@ function changeBlob(was: DigestedMember, { content, ...layer }: Blob): MemberCha
   return { was, path: pathOf(layer.digest), ...(content ? { content } : { layer }) }
 }
 
-// Two layers may differ in how they are compressed only, or lie there plain too.
+// Two changes may give the same blob: two layers may differ only in their compression, or
+// the tar may have the uncompressed layer too. The tar gets such a blob once.
 function withoutDoubles(
   members: Members,
   wanted: readonly MemberChange[],
@@ -98,7 +101,7 @@ function changeFile(key: string, member: DigestedMember, rename: Rename): Buffer
 
 type Rename = (digest: string) => Blob | undefined
 
-/** @returns what a manifest or an index becomes; undefined if it stays. */
+/** @returns the new content of a manifest or an index, or undefined if it does not change. */
 function changeJson(member: DigestedMember | undefined, rename: Rename): Buffer | undefined {
   const json = member?.json && parseJson(member)
   if (v.is(Manifest, json)) {
@@ -114,7 +117,7 @@ function changeJson(member: DigestedMember | undefined, rename: Rename): Buffer 
     : undefined
 }
 
-// Some builders describe the compressed form: where in it each file lies.
+// Annotations of some builders that describe the compressed layer: the place of each file.
 const OF_COMPRESSED =
   /^(containerd\.io\/snapshot\/stargz|io\.containers\.estargz|io\.github\.containers\.zstd-chunked)/
 
@@ -130,7 +133,7 @@ function changeLayer(layer: Descriptor, rename: Rename): Descriptor {
   return changed
 }
 
-// `data` would be a copy of what it named before.
+// `data` is removed: it would be a copy of the old blob.
 function changeDescriptor(named: Descriptor, rename: Rename): Descriptor {
   const blob = rename(named.digest)
   if (!blob) return named

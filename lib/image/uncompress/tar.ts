@@ -1,6 +1,6 @@
-// A tar with compressed layers into one with the same layers plain. A member's
-// size stands before its bytes, so the tar has to go past twice: once to learn
-// what the layers are, once to be changed, and then it has to be what was learnt.
+// Turns a tar with compressed layers into one with the same layers uncompressed. A header
+// with the size comes before the content, so the tar is read twice: first to learn the
+// layers, then to change it. The second read must give what the first one gave.
 import { createHash } from 'node:crypto'
 
 import { ToolError } from '../../core/errors.ts'
@@ -14,9 +14,10 @@ import type { TarMember } from '../../tar/parser.ts'
 import { splitTar, type SplitMember } from '../../tar/splitter.ts'
 
 /**
- * @param tar - of a saved image
- * @returns what {@link plainTar} makes of it; undefined if nothing in it is compressed
- * @throws BAD_IMAGE, BAD_TAR, TRUNCATED_TAR
+ * @param tar - the tar of a saved image
+ * @returns the changes for {@link plainTar}, or undefined if no layer is compressed
+ * @throws BAD_IMAGE if a layer cannot be decompressed, or does not have its diffID; BAD_TAR
+ *   if the tar is damaged; TRUNCATED_TAR if it stops before its end
  */
 export async function learnLayout(tar: AsyncIterable<Buffer>): Promise<PlainLayout | undefined> {
   const digester = new TarDigester({ normalize: false, md5: false })
@@ -32,9 +33,10 @@ export async function learnLayout(tar: AsyncIterable<Buffer>): Promise<PlainLayo
 }
 
 /**
- * @param tar - the one that was learnt, once more
- * @returns the same image with plain layers
- * @throws BAD_IMAGE where it is another one than was learnt; BAD_TAR, TRUNCATED_TAR
+ * @param tar - the same tar, from a second read
+ * @returns the tar of the same image with uncompressed layers
+ * @throws BAD_IMAGE if the tar differs from the first read; BAD_TAR if it is damaged;
+ *   TRUNCATED_TAR if it stops before its end
  */
 export async function* plainTar(
   tar: AsyncIterable<Buffer>,
@@ -70,7 +72,8 @@ async function* digested(
   }
 }
 
-// What is no layer may begin like something compressed.
+// Returns the error if the blob cannot be decompressed: a blob that is not a layer may begin
+// with the same bytes as a compressed one.
 async function decode({ member, content }: SplitMember): Promise<PlainLayer | ToolError> {
   const hash = createHash('sha256')
   let sizeBytes = 0
