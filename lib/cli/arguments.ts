@@ -1,24 +1,24 @@
-// A program's usage text is the only description of its options: what it does
-// not name is not accepted, and so --help cannot be wrong.
+// Parses the arguments of a program by its usage text. That text is the only description
+// of the options: the parser accepts only what it names, so --help is always right.
 import minimist from 'minimist'
 
 import { ToolError } from '../core/errors.ts'
 
 /** The options of a run, by their long names. */
 export interface Arguments {
-  /** What is no option. */
+  /** The arguments that are not options. */
   readonly names: readonly string[]
-  /** @returns whether it was given; for `--no-x`, ask for `x`: true unless it was given. */
+  /** @returns whether a flag was given. For `--no-x`, ask for `x`: true unless `--no-x` was given. */
   flag(name: string): boolean
-  /** @returns its value, empty where that was left out, or undefined if it was not given. */
+  /** @returns the value of an option; empty if the option has none, undefined if it was not given. */
   text(name: string): string | undefined
-  /** @returns the values of one that is repeatable, in the order that they were given in. */
+  /** @returns the values of a repeatable option, in the order of the arguments. */
   texts(name: string): readonly string[]
-  /** @throws USAGE where it is not a sha256 in hex. @returns it in lower case */
+  /** @returns a sha256 in lower-case hex. @throws USAGE if the value is not a sha256 in hex */
   sha256(name: string): string | undefined
-  /** @throws USAGE where it is no whole number in the range. */
+  /** @returns a whole number. @throws USAGE if the value is not a whole number from min to max */
   number(name: string, min: number, max: number): number | undefined
-  /** @throws USAGE where it is none of the choices. */
+  /** @returns one of the choices. @throws USAGE if the value is none of them */
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined
 }
 
@@ -26,10 +26,12 @@ export interface Arguments {
 const OPTION = /^ +(?:-(?<short>\w), )?--(?<negated>no-)?(?<name>[a-z][a-z0-9-]*)(?<value> \S+)? /
 
 /**
- * @param usage - lines such as `  --dir DIR   what it does`; `(repeatable)` at the end is part of them
+ * @param usage - the usage text, with lines such as `  --dir DIR   what it does`; a line that
+ *   ends with `(repeatable)` is for an option that may be given several times
  * @param argv - the arguments, without program and script
- * @throws USAGE for an option that the text does not name, twice one that may be
- *   given once, or without its value
+ * @returns the options and the other arguments
+ * @throws USAGE if the usage text does not name an option, if an option lacks its value, or
+ *   if one that is not repeatable is given twice
  */
 export function parseArguments(usage: string, argv: readonly string[]): Arguments {
   const options = readOptions(usage)
@@ -81,8 +83,8 @@ function readValues(
   return given
 }
 
-// minimist takes more than the usage text names: --no-x for any x, --x=y and
-// `--x true` for a flag.
+// minimist accepts more than the usage text names: --no-x for any x, and for a flag also
+// --x=y and `--x true`. These are refused here.
 function checkOptions(options: ReadonlyMap<string, Option>, argv: readonly string[]): void {
   for (const [index, arg] of argv.entries()) {
     if (arg === '--') return
@@ -98,7 +100,7 @@ function checkOptions(options: ReadonlyMap<string, Option>, argv: readonly strin
   }
 }
 
-// As of `--list "$UNSET"`: nobody means that.
+// An empty value comes from an unset variable, as in `--list "$UNSET"`. It is an error.
 function isGivenEmpty(name: string, argv: readonly string[]): boolean {
   return argv.some((arg, index) => {
     return arg === `--${name}=` || (arg === `--${name}` && argv[index + 1] === '')

@@ -1,5 +1,5 @@
-// What the four programs share: arguments, --help, signals, exit status. Only
-// this file, report.ts and the scripts touch the process.
+// The code that all four programs share: arguments, --help, signals, exit status. Only
+// lib/cli and the scripts read argv, print lines and set the exit status.
 import { availableParallelism } from 'node:os'
 
 import { formatError, interrupted, toToolError } from '../core/errors.ts'
@@ -11,15 +11,15 @@ import { sizeThreadPool, keepYoungHeapSmall } from './runtime.ts'
 /** One of the four programs. */
 export interface Program {
   readonly name: string
-  /** The text of --help; its option lines say what is accepted. */
+  /** The text of --help; its option lines define the options. */
   readonly usage: string
   /** Turns the arguments into a verb's options and calls it. */
   readonly run: (args: Arguments, context: RunContext) => AsyncIterable<Outcome>
 }
 
-/** What a verb takes from every program. */
+/** What every program passes to its verb. */
 export interface RunContext extends VerbContext {
-  /** Processors to use; without it, all. */
+  /** Number of processors to use; undefined: all. */
   readonly threads: number | undefined
 }
 
@@ -44,7 +44,7 @@ export async function main(program: Program): Promise<void> {
     if (args.flag('help')) process.stdout.write(program.usage)
     else if (args.flag('version')) await printVersion(program)
     else {
-      // Stands where nothing is left to wait for, and yet the work is not done.
+      // This status stays if Node ends early because nothing is left to wait for.
       process.exitCode = FAILED
       process.exitCode = await run(program, args)
     }
@@ -66,7 +66,7 @@ async function run(program: Program, args: Arguments): Promise<number> {
   const context = { notify: report.notify, signal: interruption.signal, threads }
   try {
     for await (const outcome of program.run(args, context)) {
-      // What fails after a signal fails because of it.
+      // A failure after a signal is an effect of the signal, so it is not reported.
       const isVictim = interruption.signal.aborted && outcome.result === 'failed'
       if (!isVictim) report.add(outcome)
       if (interruption.signal.aborted) throw interrupted()
@@ -74,7 +74,7 @@ async function run(program: Program, args: Arguments): Promise<number> {
     return report.finish() ? DONE : FAILED
   } catch (thrown) {
     const status = interruption.status()
-    // What fails because of it may be told first.
+    // After a signal, any expected error is an effect of the signal.
     if (status === undefined || !toToolError(thrown)) throw thrown
     report.close()
     process.stderr.write(`${program.name}: interrupted\n`)
@@ -85,8 +85,8 @@ async function run(program: Program, args: Arguments): Promise<number> {
   }
 }
 
-// The first signal ends children and removes temporary files; a second one does
-// not wait for that, but for SIGHUP: a terminal that is closed sends it twice.
+// The first signal ends children and removes temporary files. A second one ends the
+// process at once. A second SIGHUP does not: a terminal that is closed sends it twice.
 function listenForSignals(): {
   signal: AbortSignal
   status: () => number | undefined
@@ -115,13 +115,14 @@ function listenForSignals(): {
   }
 }
 
-// Children lead groups of their own, which a terminal's Ctrl-Z does not reach, nor a
-// second Ctrl-C.
+// Stops the children together with this process. Each child leads a process group of its
+// own, so Ctrl-Z and Ctrl-C in a terminal do not reach it.
 function stopAll(): void {
   signalGroups('SIGSTOP')
   process.off('SIGTSTP', stopAll)
   process.kill(process.pid, 'SIGTSTP')
-  // It stands still until it is told to go on; at once where there is no such shell.
+  // The process stops here until SIGCONT, so this timer runs after that. Without a shell
+  // that controls jobs the process does not stop, and goes on at once.
   setTimeout(() => {
     signalGroups('SIGCONT')
     process.on('SIGTSTP', stopAll)
@@ -134,8 +135,8 @@ function killAll(): void {
   signalGroups('SIGKILL')
 }
 
-// Whoever reads the lines may stop (`| head`), and the disk of a log may be full:
-// the images are worth more. A line that cannot be written is a failure all the same.
+// Lets a run go on if its output fails: the reader may stop (`| head`), or the disk of a log
+// may be full, and the images matter more. After a full disk the run still counts as failed.
 function outliveOutputs({ name }: Program): void {
   for (const output of ['stdout', 'stderr'] as const) {
     let isTold = false

@@ -1,5 +1,5 @@
-// What people and programs see of a run: the lines of the original scripts and
-// the table on stdout, or JSON there; progress, warnings and errors on stderr.
+// Prints what a run does. On stdout: the lines of the original scripts and the table, or
+// JSON with --json. On stderr: progress, warnings and errors.
 import { formatError } from '../core/errors.ts'
 import { formatBytes, formatShort, formatElapsed } from '../core/format.ts'
 import type { Notice, Outcome } from '../core/outcome.ts'
@@ -10,9 +10,9 @@ import { formatSpared, formatHoldings, formatTable } from './summary.ts'
 export interface Report {
   readonly notify: (notice: Notice) => void
   add(outcome: Outcome): void
-  /** Prints the summary. @returns whether nothing failed. */
+  /** Prints the summary. @returns true if nothing failed */
   finish(): boolean
-  /** Takes the progress line off the terminal. */
+  /** Removes the progress line from the terminal. */
   close(): void
 }
 
@@ -26,14 +26,15 @@ type Moving = Extract<Notice, { type: 'progress' }>
 const REDRAW_MS = 200
 
 /**
- * @param name - the program's name
+ * @param name - the name of the program
  * @param options - `json`: one JSON object for each outcome on stdout, all else on stderr
+ * @returns the report of one run
  */
 export async function createReport(name: string, { json }: { json: boolean }): Promise<Report> {
   const outcomes: Outcome[] = []
   const start = performance.now()
   const line = process.stderr.isTTY ? await createLine() : undefined
-  // What is of no use, as metadata, is come upon for each image anew.
+  // The same warning may come for each image; it is printed once.
   const warned = new Set<string>()
   let latest: (Moving & { startMs: number }) | undefined
 
@@ -91,7 +92,7 @@ export async function createReport(name: string, { json }: { json: boolean }): P
   }
 }
 
-// It takes longer to load than the rest together: only where it is drawn.
+// log-update takes longer to load than all the rest, so it is loaded only for a terminal.
 async function createLine(): Promise<ProgressLine> {
   const { createLogUpdate } = await import('log-update')
   return createLogUpdate(process.stderr, { showCursor: true })
@@ -117,8 +118,8 @@ function toJson({ error, ...outcome }: Outcome): object {
 }
 
 /**
- * @param progress - how far it is
- * @param elapsedMs - since its first byte
+ * @param progress - how much of an image is done
+ * @param elapsedMs - the time since the first notice of this image
  * @returns bytes of tar, rate, compression ratio so far, share and time left
  */
 export function formatProgress(

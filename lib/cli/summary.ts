@@ -1,4 +1,4 @@
-// The tables at the end of a run, and what it did not have to do.
+// Formats the tables at the end of a run, and the lines about the work that it saved.
 import { formatBytes, formatShort } from '../core/format.ts'
 import type { Outcome, Holding } from '../core/outcome.ts'
 import { visible } from '../core/visible-text.ts'
@@ -15,13 +15,13 @@ const HOLDING_HEAD = [
   'INCREMENT OF',
 ]
 
-/** @returns a line for each outcome below a head, in columns; ratio is archive by tar. */
+/** @returns a table with a head and a line for each outcome; the ratio is archive / tar. */
 export function formatTable(outcomes: readonly Outcome[]): string {
   const isLast = (column: number): boolean => column === HEAD.length - 1
   return formatRows([HEAD, ...outcomes.map(row)], (column) => column === 0 || isLast(column))
 }
 
-/** @returns the same for what a delivery holds. */
+/** @returns a table with a head and a line for each archive of a delivery. */
 export function formatHoldings(outcomes: readonly Outcome[]): string {
   return formatRows([HOLDING_HEAD, ...outcomes.map(holdingRow)], (column) =>
     [0, 1, 2, 7].includes(column),
@@ -59,9 +59,9 @@ function formatSize(bytes: number | undefined): string {
 }
 
 /**
- * @param rows - the head first
- * @param isText - whether a column is set to the left; numbers go to the right
- * @returns a line for each row
+ * @param rows - the cells of each row; the first row is the head
+ * @param isText - says whether a column has text, aligned left; numbers are aligned right
+ * @returns the table, a line for each row
  */
 export function formatRows(
   rows: readonly (readonly string[])[],
@@ -84,10 +84,10 @@ export function formatRows(
     .join('\n')
 }
 
-// As long as the name of a file may be.
+// The longest name of a file.
 const MAX_CELL = 255
 
-/** @returns a line for what was reused, left out or skipped, where something was. */
+/** @returns a line each for the bytes reused, left out and skipped, if there are any. */
 export function formatSpared(outcomes: readonly Outcome[]): string[] {
   const total = (field: 'reusedBytes' | 'leftOutBytes' | 'skippedBytes' | 'tarBytes'): number =>
     outcomes.reduce((sum, outcome) => sum + (outcome[field] ?? 0), 0)

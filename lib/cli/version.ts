@@ -1,11 +1,11 @@
-// What --version tells. An executable has its origin in it; the sources have to
-// look for theirs, with means that an executable has not.
+// Formats the text of --version. An executable holds its origin. The sources have to find
+// theirs with package.json and git, which an executable does not have.
 import type { Origin } from './origin.ts'
 
-/** The JSON of an origin; defined by scripts/build, and not there in the sources. */
+/** The origin as JSON. Only scripts/build defines it. */
 declare const BUILD_ORIGIN: string
 
-/** @returns such as `0.1.0 (commit 84870e8f3a1c, node v24.21.0, linux-x64)` */
+/** @returns the version, such as `0.1.0 (commit 84870e8f3a1c, node v24.21.0, linux-x64)` */
 export async function formatVersion(): Promise<string> {
   const { version, commit }: Origin =
     typeof BUILD_ORIGIN === 'undefined'
