@@ -1,6 +1,6 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
-// Tars that were saved already → archives in the delivery.
+// Compresses tars that were saved before into archives of a delivery.
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: compress_tars [OPTION]... [FILE.tar]...

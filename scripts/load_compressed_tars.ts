@@ -1,6 +1,6 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
-// Carry directory → engine: every archive, each verified before it is taken.
+// Loads the archives of a delivery into an engine; each is verified before the engine keeps it.
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: load_compressed_tars [OPTION]... [IMAGE|ARCHIVE]...

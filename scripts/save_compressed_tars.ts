@@ -1,6 +1,6 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
-// Engine → delivery: every image of the list as an archive.
+// Saves every image of the list from an engine into a delivery, as an archive each.
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: save_compressed_tars [OPTION]... [IMAGE]...

@@ -1,6 +1,6 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
-// Archives against the engine's images, or against their metadata: whole or not.
+// Verifies the archives of a delivery against the engine's images, or against their metadata.
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: verify_checksums [OPTION]... [IMAGE|ARCHIVE]...

@@ -1,5 +1,5 @@
-// `npm run build [-- --force]`: the four programs as executables for both kinds
-// of machine, in dist/.
+// `npm run build [-- --force]`: builds the four programs as executables for both kinds of
+// processor, in dist/.
 import { parseArgs } from 'node:util'
 
 import { runCommand } from './command.ts'

@@ -1,6 +1,6 @@
-// The four programs with all that they import in one CommonJS file: the form that
-// a single executable of Node can start. The text depends on nothing but sources,
-// packages and origin, so neither do the executables.
+// Bundles the four programs and all that they import into one CommonJS file, the form that
+// a single executable of Node can start. The text depends only on sources, packages and
+// origin, so one commit always gives the same executables.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from 'esbuild'
@@ -8,17 +8,17 @@ import { build } from 'esbuild'
 import type { Origin } from '../../lib/cli/origin.ts'
 import { ANY_PROGRAM } from './programs.ts'
 
-/** Sources in one file. */
+/** Sources, bundled into one file. */
 export interface Bundle {
   readonly code: string
-  /** Names of the npm packages inside. */
+  /** Names of the npm packages in the bundle. */
   readonly packages: readonly string[]
 }
 
 /**
  * @param root - the directory of package.json
- * @param origin - what `--version` tells
- * @returns the programs; {@link ANY_PROGRAM} is where the name of one belongs
+ * @param origin - the version and commit that `--version` prints
+ * @returns the bundle of the programs, with {@link ANY_PROGRAM} in place of a program's name
  */
 export async function bundlePrograms(root: string, origin: Origin): Promise<Bundle> {
   return bundleEntry(root, 'scripts/build/entry.ts', {
@@ -28,10 +28,11 @@ export async function bundlePrograms(root: string, origin: Origin): Promise<Bund
 }
 
 /**
- * @param entry - a source file, from the root
- * @param texts - constants that are not there in the sources, by name
- * @returns the file with all that it imports; where it decodes .xz, with the
- *   thread for that as a text
+ * @param root - the directory of package.json
+ * @param entry - the path of a source file, from the root
+ * @param texts - constants that the sources only declare, by name
+ * @returns the file with all that it imports; if it decodes .xz, also the source text of
+ *   the thread for that
  */
 export async function bundleEntry(
   root: string,
@@ -62,9 +63,9 @@ async function bundleFile(
     platform: 'node',
     target: 'node24',
     format: 'cjs',
-    // The names and lines stay: a bug shows its stack.
+    // Names and lines stay, because a bug shows its stack.
     minify: false,
-    // There is no file beside an executable that a URL could lead to.
+    // An executable has no files beside it, so a URL would lead to nothing.
     define: { ...Object.fromEntries(constants), 'import.meta.url': '""' },
     write: false,
     metafile: true,

@@ -1,6 +1,6 @@
 // Runs the tools of a build to their end: npm, tar, pkg. Unlike the children of
-// lib/io/child.ts they carry no image bytes, but want a directory and an
-// environment of their own, and what they say is only of interest if they fail.
+// lib/io/child.ts, they carry no image bytes, but need a directory and an environment of
+// their own. Their messages matter only if they fail.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
@@ -8,20 +8,20 @@ import { text } from 'node:stream/consumers'
 import { interrupted, type ToolError } from '../../lib/core/errors.ts'
 import { leadGroup } from '../../lib/io/process-group.ts'
 
-/** How to run a tool, and how to tell of its failure. */
+/** How to run a tool, and how to make the error if it fails. */
 export interface ToolOptions {
   readonly cwd: string
-  /** Added to this process's environment. */
+  /** Variables to add to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>
-  /** Ends it. */
+  /** Ends the tool with its process group. */
   readonly signal: AbortSignal
-  /** @returns the error for what it wrote, stdout before stderr. */
+  /** @returns the error for the output of the tool, stdout before stderr. */
   readonly toError: (output: string) => ToolError
 }
 
 /**
- * @returns its stdout
- * @throws what `explain` gives if it fails; INTERRUPTED if the signal ended it
+ * @returns the stdout of the tool
+ * @throws the error of `toError` if the tool fails; INTERRUPTED if the signal is aborted
  */
 export async function runTool(
   command: string,
@@ -39,7 +39,8 @@ export async function runTool(
   const group = leadGroup(child)
   const stop = (): void => void group.end()
   signal.addEventListener('abort', stop)
-  // Not before its end: what it writes to is removed then.
+  // This waits for the end of the tool even after a signal, because the caller then removes
+  // the directory that the tool writes to.
   const [stdout, stderr, [status]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),

@@ -1,13 +1,13 @@
-// The face that build and release share: what they are doing goes to stderr, a
-// signal ends their children and takes away what is half made, and a failure
-// that is no bug is explained.
+// The command line that build and release share. Their messages go to stderr. A signal ends
+// their children and removes half-made files. An expected failure prints a message and a
+// hint, a bug its stack.
 import { formatError, isInterruption, toToolError } from '../../lib/core/errors.ts'
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
 
-/** What a command is given to work with. */
+/** What a command gets to work with. */
 export interface CommandContext {
-  /** Says what is being done. */
+  /** Prints what the command does now. */
   readonly say: (text: string) => void
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal
@@ -15,7 +15,8 @@ export interface CommandContext {
 
 /**
  * Runs a command and sets the exit status: 0, 1 for a failure, 130 or 143 for a signal.
- * @param name - stands before everything that is said
+ * @param name - the name of the command, printed before each message
+ * @param work - the work of the command
  */
 export async function runCommand(
   name: string,

@@ -1,8 +1,8 @@
-// What an executable starts: all four programs are in it, and the name that is
-// put into it tells which one it is.
+// The entry point of an executable. Each executable holds all four programs; the name that
+// the build writes into it selects the one to start.
 import type { PROGRAMS } from './programs.ts'
 
-/** Put in place by the build; see `nameExecutable`. */
+/** The name of the program, padded with blanks. The build writes it, see `nameExecutable`. */
 declare const BUILD_PROGRAM: string
 
 const START: Readonly<Record<(typeof PROGRAMS)[number], () => Promise<unknown>>> = {
@@ -14,6 +14,6 @@ const START: Readonly<Record<(typeof PROGRAMS)[number], () => Promise<unknown>>>
 
 const name = BUILD_PROGRAM.trimEnd()
 const start = Object.entries(START).find(([program]) => program === name)?.[1]
-// Else what is damaged there would do nothing, and call that a success.
+// Without this error an executable with a damaged name would do nothing, and succeed.
 if (!start) throw new Error(`start "${name}": there is no such program`)
 void start()

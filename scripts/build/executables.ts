@@ -1,6 +1,6 @@
-// Sources and runtimes → dist/linux-x64/ and dist/linux-arm64/, each with the
-// four executables, the licences of what is inside, and their SHA256SUMS; all of it,
-// or nothing.
+// Builds dist/linux-x64/ and dist/linux-arm64/ from sources and runtimes. Each gets the four
+// executables, the licences of what is in them, and SHA256SUMS. A failure before all is
+// made leaves dist/ as it was.
 import { chmod, mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -17,29 +17,30 @@ import { ANY_PROGRAM, PROGRAMS } from './programs.ts'
 import { ARCHITECTURES, fetchRuntime } from './runtime.ts'
 import { STAMP, digestInputs, isUpToDate, sha256 } from './stamp.ts'
 
-/** What is in each of {@link PLATFORMS}, beside SHA256SUMS. */
+/** The files in each of {@link PLATFORMS}, without SHA256SUMS. */
 export const BUILT = [...PROGRAMS, LICENCES_NAME] as const
 
-/** The directories in dist/. */
+/** The directories in dist/, one for each kind of processor. */
 export const PLATFORMS = ARCHITECTURES.map((architecture) => `linux-${architecture}`)
 
 /** What to build, and where. */
 export interface BuildOptions extends CommandContext {
   /** The directory of package.json. */
   readonly root: string
-  /** Where the executables go. */
+  /** The directory of the executables. */
   readonly dist: string
-  /** Build even what is up to date. */
+  /** Whether to build even if all is up to date. */
   readonly force: boolean
 }
 
-/** Makes all executables, unless they are there and nothing has changed. */
+/** Builds all executables, unless they are there and nothing has changed. */
 export async function buildExecutables(options: BuildOptions): Promise<void> {
   const { root, dist, force, say } = options
   const bundle = await bundlePrograms(root, readOrigin())
   const inputs = await digestInputs(root, bundle.code)
   if (!force && (await isUpToDate(dist, inputs, PLATFORMS))) {
-    // Newer than what it was made from; unless root made it.
+    // The stamp gets a newer time than the sources. This fails if root made the stamp, which
+    // does not matter.
     await utimes(join(dist, STAMP), new Date(), new Date()).catch(() => {})
     say(`"${dist}" is up to date`)
     return
@@ -78,7 +79,7 @@ async function makeAll(
   for (const program of PROGRAMS) await tryOut(join(dir, `linux-${process.arch}`), program, signal)
 }
 
-// The four differ by nothing else, so that one run of pkg is enough.
+// The four executables differ only in this name, so one run of pkg is enough.
 async function nameExecutable(made: string, dir: string): Promise<void> {
   const bytes = await readFile(made)
   const at = bytes.indexOf(ANY_PROGRAM)
@@ -93,7 +94,8 @@ async function nameExecutable(made: string, dir: string): Promise<void> {
   }
 }
 
-// Unlike Promise.all it ends when all have: nothing writes where it is tidied up.
+// Unlike Promise.all, this waits until all promises have ended, also after a failure: then
+// nothing writes to a directory that is being removed.
 async function settle<T>(promises: readonly Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(promises)
   return Promise.all(promises)
@@ -101,8 +103,8 @@ async function settle<T>(promises: readonly Promise<T>[]): Promise<T[]> {
 
 /**
  * Writes SHA256SUMS.
- * @param dir - where, and where the files are
- * @param names - of the files, in the order of the lines
+ * @param dir - the directory of the files; SHA256SUMS goes there too
+ * @param names - the names of the files, in the order of the lines
  */
 export async function writeSums(dir: string, names: readonly string[]): Promise<void> {
   const sums = new Map<string, string>()
@@ -110,7 +112,8 @@ export async function writeSums(dir: string, names: readonly string[]): Promise<
   await writeFile(join(dir, 'SHA256SUMS'), updateChecksums('', sums))
 }
 
-// What pkg calls a success is to run, too, where this machine can run it.
+// Runs an executable once: pkg may report a success although the result does not run. Only
+// those for the processor of this host can run here.
 async function tryOut(dir: string, program: string, signal: AbortSignal): Promise<void> {
   const version = await runTool(join(dir, program), ['--version'], {
     cwd: dir,

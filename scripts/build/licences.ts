@@ -1,7 +1,7 @@
-// The licences of what is inside of the executables: their terms ask for them to
-// go along. Which packages that are, esbuild says; Node has its own, with those
-// of all that it is made of. What a package has inside, or refers to, without its
-// text lies in licences/.
+// Collects the licences of all that is in the executables: their terms require that they go
+// with them. esbuild says which packages are in the bundle. Node has a licence file that
+// covers its parts. If a package contains or refers to a licence without its text, the text
+// is in licences/.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,15 +12,16 @@ import type { Runtime } from './runtime.ts'
 /** The file with the licences, beside the executables. */
 export const LICENCES_NAME = 'THIRD-PARTY-LICENSES.txt'
 
-/** A text that a package does not have with it: a heading, and its file in licences/. */
+/** A licence whose text a package lacks: a heading, and the name of its file in licences/. */
 interface Inside {
   readonly title: string
   readonly file: string
 }
 
 /**
- * What is inside of a package. Of zx it is what its build/vendor-core.cjs is made of,
- * and its own list has no more than the names; liblzma.wasm is built by Emscripten.
+ * The licences of the parts of a package. Those of zx are the parts of its
+ * build/vendor-core.cjs, of which zx lists only the names. The liblzma.wasm of node-liblzma
+ * is built by Emscripten.
  */
 export const INSIDE: Readonly<Record<string, readonly Inside[]>> = {
   'node-liblzma': [
@@ -50,10 +51,10 @@ version into package.json, and \`npm run build\` makes the executables with it.
 
 /**
  * @param root - the directory of node_modules
- * @param packages - names of the npm packages inside
- * @param runtime - the Node inside
- * @returns the text for a file: a heading and the licence of each, Node last
- * @throws IO_FAILED where a package has no licence with it
+ * @param packages - the names of the npm packages in the bundle
+ * @param runtime - the Node in the executables
+ * @returns the text of {@link LICENCES_NAME}: a heading and the licence of each, Node last
+ * @throws IO_FAILED if a package has no licence file
  */
 export async function collectLicences(
   root: string,
@@ -78,7 +79,7 @@ function section(title: string, text: string): string {
 }
 
 const LICENCE = /^licen[cs]e(\.|$)/i
-// Where zx keeps the names of the packages that were put into it.
+// The file of zx with the names of the packages that are bundled in it.
 const NOTICES = 'build/3rd-party-licenses'
 
 async function readLicence(dir: string, name: string): Promise<string> {

@@ -1,5 +1,5 @@
-// Whether the Node of a release is the newest of its line: what is carried behind
-// an air gap stays there for years, with the faults that a later one has mended.
+// Checks that the Node of a release is the newest of its major version. Executables stay on
+// an air-gapped host for years, with all the faults that a later Node has fixed.
 import { join } from 'node:path'
 import * as v from 'valibot'
 
@@ -7,7 +7,7 @@ import { ToolError } from '../../lib/core/errors.ts'
 import { runTool } from './child.ts'
 import { ARCHITECTURES, explainNpm, readLock, runtimePackage } from './runtime.ts'
 
-/** What is asked, and where. */
+/** What {@link checkNewest} needs. */
 export interface NewestOptions {
   /** The directory of package-lock.json. */
   readonly root: string
@@ -17,11 +17,11 @@ export interface NewestOptions {
 const KEEP = 'npm run release -- --keep-runtime'
 
 /**
- * Asks the npm registry, whatever npm has in its cache.
+ * Asks the npm registry for the newest runtime. An answer in npm's cache does not count.
  *
- * @throws MISMATCH where package-lock.json pins another than the newest runtime of
- *   the same major version, for any processor; REGISTRY_UNREACHABLE or IO_FAILED
- *   where the registry does not tell
+ * @throws MISMATCH if package-lock.json pins a runtime that is not the newest of its major
+ *   version, for any processor; REGISTRY_UNREACHABLE or IO_FAILED if the registry gives no
+ *   answer
  */
 export async function checkNewest({ root, signal }: NewestOptions): Promise<void> {
   const found = await Promise.all(
@@ -47,9 +47,10 @@ export async function checkNewest({ root, signal }: NewestOptions): Promise<void
 }
 
 /**
- * @param versions - all that there are, in any order
- * @param version - the one that is used, one of them
- * @returns the newest release of the same major version; undefined if `version` is not among them
+ * @param versions - all versions in the registry, in any order
+ * @param version - the version that the release uses
+ * @returns the newest release of the same major version, or undefined if `version` is not in
+ *   `versions`
  */
 export function newestOfLine(versions: readonly string[], version: string): string | undefined {
   if (!versions.includes(version)) return undefined
@@ -66,9 +67,9 @@ function compareReleases(left: string, right: string): number {
   return left.localeCompare(right, 'en', { numeric: true })
 }
 
-// Whatever the user has npm do else: an answer out of its cache may be a year old.
+// These override the user's settings of npm: an answer from its cache may be a year old.
 const NPM = ['--loglevel=error', '--offline=false', '--prefer-offline=false']
-// Left alone, npm waits for five minutes for a registry that does not answer, three times.
+// By default npm waits three times for five minutes for a registry that does not answer.
 const LIMITS = ['--fetch-timeout=30000', '--fetch-retries=1', '--fetch-retry-mintimeout=1000']
 
 const Versions = v.union([v.array(v.string()), v.string()])

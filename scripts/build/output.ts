@@ -1,5 +1,5 @@
-// dist/, where nothing half made is ever seen: a build works in a directory of
-// its own inside, and what is whole is renamed into place.
+// Writes to dist/ so that it never shows half-made files: a build works in a temporary
+// directory inside dist/, and renames finished files into place.
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -9,9 +9,11 @@ import { ToolError, ignoreNotFound, toToolError } from '../../lib/core/errors.ts
 const TEMPORARY = '.build-'
 
 /**
- * @param dist - made if it is not there
- * @param work - gets an empty directory in it, which is removed at the end
- * @throws NOT_WRITABLE before any work, BUSY while another build works there
+ * @param dist - the path of dist/; the directory is made if it does not exist
+ * @param work - gets an empty directory in dist/, which is removed at the end
+ * @returns the result of `work`
+ * @throws NOT_WRITABLE before any work if dist/ cannot be written; BUSY if another build
+ *   works there
  */
 export async function withOutput<T>(dist: string, work: (dir: string) => Promise<T>): Promise<T> {
   const release = await prepare(dist)
@@ -27,7 +29,7 @@ export async function withOutput<T>(dist: string, work: (dir: string) => Promise
   }
 }
 
-// A build that was killed leaves its directory to the next one.
+// Locks dist/, and removes the directories that killed builds have left.
 async function prepare(dist: string): Promise<() => Promise<void>> {
   await mkdir(dist, { recursive: true }).catch(toError(dist))
   const release = await lockDirectory(dist, 'npm run build').catch(toError(dist))
@@ -50,9 +52,10 @@ function toError(dist: string): (cause: unknown) => never {
 }
 
 /**
- * Puts a directory or file that is whole into its place, and what was there out of it.
+ * Moves a finished directory or file to its place, and what was there away.
  * @param made - its path inside `dir`
- * @param dir - from {@link withOutput}
+ * @param place - its final path
+ * @param dir - the temporary directory of {@link withOutput}
  */
 export async function publish(made: string, place: string, dir: string): Promise<void> {
   const old = await mkdtemp(join(dir, 'old-'))

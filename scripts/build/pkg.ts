@@ -1,5 +1,6 @@
-// Bundle and runtime → executable, by pkg in its SEA mode: the runtime is the
-// official one, the bundle a section of it, and nothing is unpacked when it runs.
+// Makes an executable from bundle and runtime, with pkg in its SEA mode (single executable
+// application). The runtime is the official Node, the bundle is a section of that file, and
+// nothing is unpacked when it runs.
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,9 +10,10 @@ import { runTool } from './child.ts'
 import type { Runtime } from './runtime.ts'
 
 /**
- * Makes pkg find the runtimes where it would put what it downloads, so that it
- * downloads nothing; see getNodejsExecutable in its lib-es5/sea.js.
- * @param home - an empty directory, to be pkg's HOME
+ * Puts the runtimes into pkg's cache of downloads, so that pkg downloads nothing; see
+ * getNodejsExecutable in its lib-es5/sea.js.
+ * @param home - an empty directory, which becomes pkg's HOME
+ * @param runtimes - the runtimes; their files are moved
  */
 export async function prepareHome(home: string, runtimes: readonly Runtime[]): Promise<void> {
   for (const { version, architecture, file } of runtimes) {
@@ -25,11 +27,11 @@ export async function prepareHome(home: string, runtimes: readonly Runtime[]): P
   }
 }
 
-/** Where an executable is made. */
+/** Where to make an executable. */
 export interface MakeOptions {
-  /** From {@link prepareHome}. */
+  /** The directory that {@link prepareHome} has prepared. */
   readonly home: string
-  /** An existing directory, to make another one in. */
+  /** An existing directory; the executable is made in a new directory in it. */
   readonly dir: string
   readonly signal: AbortSignal
 }
@@ -38,8 +40,8 @@ const NAME = 'dgx-offline-images'
 
 /**
  * @param code - a program as one CommonJS file
- * @returns the path of the runtime with that program in it
- * @throws IO_FAILED, INTERRUPTED
+ * @returns the path of the executable: the runtime with that program in it
+ * @throws IO_FAILED if pkg fails; INTERRUPTED if the signal is aborted
  */
 export async function makeExecutable(
   code: string,

@@ -1,4 +1,4 @@
-// The programs, as they are named in scripts/ and in dist/.
+// The names of the programs, in scripts/ and in dist/.
 
 /** The programs, by their file names. */
 export const PROGRAMS = [
@@ -8,5 +8,5 @@ export const PROGRAMS = [
   'load_compressed_tars',
 ] as const
 
-/** What is found in an executable that is none of the programs yet, in place of a name. */
+/** Stands in for the name of the program in an executable that has no name yet. */
 export const ANY_PROGRAM = '@the name of one of the programs@'

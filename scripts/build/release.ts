@@ -1,5 +1,5 @@
-// `npm run release [-- --keep-runtime]`: dist/release/ with one archive for each kind
-// of machine, to be unpacked on a host or carried as it is, and their SHA256SUMS.
+// `npm run release [-- --keep-runtime]`: makes dist/release/ with one archive for each kind
+// of processor, and SHA256SUMS. A user unpacks an archive on a host, or carries it as it is.
 import { copyFile, link, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -15,8 +15,8 @@ import { DIST, ROOT } from './root.ts'
 
 const COPIED = ['images_list.txt', 'README.md', 'docs/verification.md', 'LICENSE']
 
-// An earlier commit gives the same bytes as it did, and a host without a network can
-// pack what it has built: neither may ask for the newest.
+// --keep-runtime skips the check for the newest runtime. It is for an earlier commit, which
+// must give the same bytes again, and for a host without a network.
 const OPTIONS = { 'keep-runtime': { type: 'boolean', default: false } } as const
 
 async function release(context: CommandContext): Promise<void> {
@@ -50,12 +50,13 @@ async function stage(dir: string, platform: string): Promise<void> {
   await writeSums(dir, [...BUILT, ...COPIED])
 }
 
-// A dictionary larger than an executable finds that all four have the same
-// runtime: a quarter of the size. Unpacking takes as much memory, 128 MiB. Preset 1
-// took 1.5 times as long for 5 % less, and a higher one 16 times that for 12 %.
+// All four executables have the same runtime. With a dictionary larger than an executable,
+// xz stores it once, and the archive has a quarter of the size. Unpacking takes the memory
+// of the dictionary, 128 MiB. Preset 1 took 1.5 times as long for 5 % less, and a higher one
+// 16 times that for 12 %.
 const XZ = 'xz --lzma2=preset=0,nice=273,dict=128MiB'
 
-// The same files give the same archive: no times, no owners.
+// Constant times and owners: the same files give the same archive.
 const TAR = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner']
 const MODES = ['--mode=u+rwX,go+rX,go-w', '--format=ustar']
 

@@ -1,9 +1,9 @@
-// Where the project lies: its commands work the same from any directory.
+// The paths of the project, so that its commands work the same from any directory.
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The directory of package.json. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 
-/** Where everything goes that is built. */
+/** The directory of all that is built. */
 export const DIST = join(ROOT, 'dist')

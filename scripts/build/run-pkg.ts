@@ -1,17 +1,18 @@
-// A process of its own for pkg, which takes its cache from HOME and leaves the
-// directory for one with a random name. Node writes the path of the program into
-// what it makes, and so would each build differ: pkg stays here, and the path
-// is the same everywhere.
+// Runs pkg in a process of its own, because pkg finds its cache by HOME. pkg changes to a
+// directory with a random name, and Node writes the path of the program into the executable,
+// so each build would differ. Here pkg cannot change the directory, and the path is the same
+// everywhere.
 import pkg from '@yao-pkg/pkg/lib-es5/sea.js'
 import { argv } from 'node:process'
 
 import { ARCHITECTURES } from './runtime.ts'
 
-/** A file of the current directory, wherever that is: it is seen in the stack of a bug. */
+/** A path to the current directory that is the same for every build; the stack of a bug shows it. */
 const HERE = '/proc/self/cwd'
 
-// pkg's own entry takes none of these. A NODE_OPTIONS that was meant for others
-// is not to change what an executable does, or to keep it from starting.
+// The command line of pkg does not take these settings. With `execArgvExtension: 'none'` an
+// executable ignores NODE_OPTIONS: options for other programs must not change what it does,
+// or keep it from starting.
 const SEA = {
   disableExperimentalSEAWarning: true,
   useSnapshot: false,

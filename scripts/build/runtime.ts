@@ -1,6 +1,6 @@
-// The Node runtimes that go into the executables: the official ones, as the npm
-// packages node-linux-* carry them. npm fetches them, from its cache where it
-// can, and what it gives counts only if the lock file has its checksum.
+// Gets the Node runtimes for the executables: the official ones, which the npm packages
+// node-linux-* carry. npm fetches them, from its cache if it can. A package is used only if
+// its checksum is the one in the lock file.
 import { createHash } from 'node:crypto'
 import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { withoutCredentials } from '../../lib/core/credentials.ts'
 import { ToolError } from '../../lib/core/errors.ts'
 import { runTool } from './child.ts'
 
-/** The processors that executables are made for, as Node names them. */
+/** The kinds of processor that executables are made for, by Node's names. */
 export const ARCHITECTURES = ['x64', 'arm64'] as const
 
 /** One of {@link ARCHITECTURES}. */
@@ -19,7 +19,7 @@ export type Architecture = (typeof ARCHITECTURES)[number]
 /** A Node runtime on disk. */
 export interface Runtime {
   readonly architecture: Architecture
-  /** Such as `24.21.0`. */
+  /** Its version, such as `24.21.0`. */
   readonly version: string
   /** Path of the executable. */
   readonly file: string
@@ -27,18 +27,19 @@ export interface Runtime {
   readonly licence: string
 }
 
-/** Where from and where to. */
+/** What {@link fetchRuntime} needs. */
 export interface FetchOptions {
   /** The directory of package-lock.json. */
   readonly root: string
-  /** An existing directory; the runtime gets a place in it. */
+  /** An existing directory; the runtime goes to a new directory in it. */
   readonly dir: string
   readonly signal: AbortSignal
 }
 
 /**
  * @returns the runtime that package-lock.json pins for a processor
- * @throws REGISTRY_UNREACHABLE, IO_FAILED, or MISMATCH for what is not what was pinned
+ * @throws REGISTRY_UNREACHABLE or IO_FAILED if npm cannot get it; MISMATCH if it is not the
+ *   pinned one, or is for another processor
  */
 export async function fetchRuntime(
   architecture: Architecture,
@@ -68,9 +69,9 @@ const Locked = v.object({
 
 /**
  * @param file - path of package-lock.json
- * @param name - of a package
- * @returns what the file pins of it
- * @throws IO_FAILED where it pins no version, or no sha512
+ * @param name - the name of a package
+ * @returns the version and the checksum that the file pins for the package
+ * @throws IO_FAILED if the file pins no version, or no sha512
  */
 export async function readLock(file: string, name: string): Promise<v.InferOutput<typeof Locked>> {
   const lock = v.safeParse(Lock, JSON.parse(await readFile(file, 'utf8')))
@@ -81,7 +82,7 @@ export async function readLock(file: string, name: string): Promise<v.InferOutpu
   })
 }
 
-// Left alone, npm tries for more than a minute before it says that there is no network.
+// By default npm tries for more than a minute before it says that there is no network.
 const NPM = ['--loglevel=error', '--ignore-scripts', '--prefer-offline']
 const RETRIES = ['--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=4000']
 
@@ -97,7 +98,11 @@ async function pack(spec: string, dir: string, options: FetchOptions): Promise<s
 
 const UNREACHABLE = /EAI_AGAIN|ENOTFOUND|ENOTCACHED|ECONN|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH/
 
-/** @returns the error for what npm wrote. */
+/**
+ * @param action - the action that failed, for the message
+ * @param output - the output of npm
+ * @returns the error REGISTRY_UNREACHABLE if npm has no connection, else IO_FAILED
+ */
 export function explainNpm(action: string, output: string): ToolError {
   const lines = [...output.matchAll(/^npm error (.+)$/gm)].map(([, line = '']) => line)
   const why = lines.find((line) => /request to|^404|EINTEGRITY|^notarget/.test(line)) ?? lines[0]
@@ -108,7 +113,7 @@ export function explainNpm(action: string, output: string): ToolError {
   })
 }
 
-/** @throws MISMATCH where a file is not what the lock file's `integrity` says. */
+/** @throws MISMATCH if a file does not have the `integrity` of the lock file. */
 export async function checkIntegrity(file: string, integrity: string): Promise<void> {
   const hash = createHash('sha512').update(await readFile(file))
   const found = `sha512-${hash.digest('base64')}`
@@ -118,7 +123,7 @@ export async function checkIntegrity(file: string, integrity: string): Promise<v
   })
 }
 
-/** @returns the paths of the executable inside the package and of its licence, unpacked. */
+/** Unpacks a runtime package. @returns the paths of the executable and of its licence */
 export async function unpackRuntime(
   tarball: string,
   dir: string,
@@ -136,7 +141,7 @@ export async function unpackRuntime(
 // e_machine of the ELF header; see elf(5).
 const MACHINES: Readonly<Record<Architecture, number>> = { x64: 0x3e, arm64: 0xb7 }
 
-/** @throws MISMATCH for an executable of another processor, or what is none. */
+/** @throws MISMATCH if a file is for another processor, or is not an executable. */
 export async function checkArchitecture(file: string, want: Architecture): Promise<void> {
   const header = Buffer.alloc(20)
   await using handle = await open(file)

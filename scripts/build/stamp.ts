@@ -1,5 +1,6 @@
-// Whether a build has anything to do. Beside the executables lies the digest of
-// all that they were made from; it is written last, and removed first.
+// Finds whether a build has anything to do. The stamp, a file beside the executables, has the
+// digest of all that they were made from. A build removes it before it replaces an
+// executable, and writes it last.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
@@ -12,7 +13,7 @@ import { ignoreNotFound } from '../../lib/core/errors.ts'
 /** The file in dist/ with the digest of the inputs. */
 export const STAMP = 'inputs.sha256'
 
-/** @returns a digest, in hex, of the bundle's code, lock file and the build's own sources. */
+/** @returns a digest, in hex, of the bundle, the lock file and the sources of the build. */
 export async function digestInputs(root: string, code: string): Promise<string> {
   const hash = createHash('sha256').update(code)
   const build = join(root, 'scripts/build')
@@ -23,7 +24,7 @@ export async function digestInputs(root: string, code: string): Promise<string> 
   return hash.digest('hex')
 }
 
-/** @returns whether all is there as a build from these inputs left it. */
+/** @returns whether dist/ is as a build from these inputs left it: no file is missing or changed. */
 export async function isUpToDate(
   dist: string,
   inputs: string,
