@@ -1,26 +1,27 @@
-// Of the failures of several children, the one that the others followed from: a child
-// that dies breaks the pipes of its neighbours, which may be heard of first.
+// Finds the root cause among the failures of several children. A child that dies breaks the
+// pipes of its neighbours, and their errors may arrive first.
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { ToolError, isInterruption, isSystemError } from '../core/errors.ts'
 
-// Children that died because another one did.
+// The errors of children that died of a broken pipe, because another child died.
 const BROKEN_PIPES = new WeakSet<ToolError>()
 
-// How long the end of a process may be heard of after that of its pipe; long,
-// for a machine with much to do.
+// How long to wait for the exit of a process after its pipe has broken. It is long, because a
+// busy host may report the exit late.
 const ROOT_MS = 5000
 
-/** Notes that a child died because another one did. @returns its error */
+/** Marks an error as that of a child that died because another one did. @returns the same error */
 export function markBrokenPipe(error: ToolError): ToolError {
   BROKEN_PIPES.add(error)
   return error
 }
 
 /**
- * @param work - may say what it found wrong later than a child that was ended for it
- * @param first - what was heard of first
- * @returns the reason; a pipeline may tell several at once
+ * @param work - the work; its error may arrive after those of the children that it ended
+ * @param first - the error that arrived first
+ * @returns the first error of the work that is not secondary, else its first error; `first`
+ *   if the work does not fail in time
  */
 export async function rootCause(work: Promise<unknown>, first: unknown): Promise<unknown> {
   const reason = await inTime(
@@ -35,10 +36,10 @@ export async function rootCause(work: Promise<unknown>, first: unknown): Promise
 }
 
 /**
- * A pipe breaks, or a tar stops short, because a process at its other end
- * died: whose end is what there is to tell. It is known a moment later.
+ * A pipe breaks, or a tar stops before its end, if the process at the other end dies. The
+ * error of that process is the one to show, and arrives a moment later.
  *
- * @returns whether something else is behind an error
+ * @returns whether another failure may be the cause of an error
  */
 export function isSecondaryError(error: unknown): boolean {
   if (error instanceof ToolError) {
@@ -50,14 +51,15 @@ export function isSecondaryError(error: unknown): boolean {
     : error instanceof Error && 'code' in error && STREAM_ENDED.has(error.code)
 }
 
-// The last: a write was on its way when the pipe was closed from here.
+// ECANCELED: this process closed the pipe while a write was on its way.
 const PIPE_ENDED = new Set<unknown>(['EPIPE', 'ECONNRESET', 'ECANCELED'])
 const STREAM_ENDED = new Set<unknown>(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
 
 /**
- * @param exits - of all children
+ * @param exits - the exits of all children
  * @param otherwise - the error so far
- * @returns the first failure that has no other behind it; `otherwise` if there is none in time
+ * @returns the first failure of a child that is neither an interruption nor a broken pipe;
+ *   `otherwise` if it is not secondary itself, or if there is no such failure in time
  */
 export async function firstFailure(
   exits: readonly Promise<void>[],
