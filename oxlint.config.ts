@@ -29,7 +29,7 @@ const WINGS: Readonly<Record<string, Wing>> = {
   image: { below: ['codec', 'tar', 'core'], pure: '**' },
   codec: {
     below: ['tar', 'io', 'core'],
-    pure: '{detect,formats,stored,xz/{block-index,condition,error,header,layout,worker-messages},zstd/frames}.ts',
+    pure: '{detect,formats,magic,stored,xz/{block-index,condition,error,header,layout,worker-messages},zstd/frames}.ts',
   },
   tar: { below: ['core'], pure: '**' },
   io: { below: ['core'], pure: '{byte-reader,rechunk}.ts' },

@@ -6,10 +6,12 @@ import type { Writable } from 'node:stream'
 
 import { createByteReader } from '../io/byte-reader.ts'
 import { endChildren, startChild, type Task } from '../io/child.ts'
-import { codecOf, MAGIC_BYTES, type Codec } from './formats.ts'
+import { codecOf, type Codec } from './formats.ts'
+import { MAGIC_BYTES } from './magic.ts'
 import { NOISE, PIXZ_AHEAD_BYTES, programEnvironment } from './compress.ts'
 import { bundled, usesProcessors, type Compressor, type Decompressors } from './programs.ts'
 import { ToolError } from '../core/errors.ts'
+import { COPY_ARCHIVE } from '../core/hints.ts'
 import { readStart, type FileRange } from '../io/file-range.ts'
 import { startTransform } from '../io/in-process-child.ts'
 import { startXzDecoder } from './xz/decoder.ts'
@@ -124,7 +126,7 @@ function startProgram(
         // The words of zstd. `--long` below allows the largest window that zstd can take.
         hint: /window (size|log)/i.test(stderr)
           ? 'compress it again with a window of at most 2 GiB'
-          : 'it is damaged or was cut off: copy it again from where it was made',
+          : COPY_ARCHIVE,
       }),
   })
 }

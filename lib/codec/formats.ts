@@ -1,5 +1,6 @@
 // The codecs of archives: their names, file name endings, first bytes and settings.
 import { ToolError } from '../core/errors.ts'
+import { MAGIC, startsWith } from './magic.ts'
 
 /** The codecs, by their names in metadata. */
 export const CODECS = ['xz', 'zstd'] as const
@@ -60,15 +61,6 @@ export function isSameCoding(one: Coding, other: Coding): boolean {
   return one.codec === other.codec && one.level === other.level && one.windowLog === other.windowLog
 }
 
-/** How many bytes {@link codecOf} needs. */
-export const MAGIC_BYTES = 6
-
-/** The first bytes of an .xz stream. */
-export const XZ_MAGIC = Buffer.from('fd377a585a00', 'hex')
-
-/** The first bytes of a zstd frame. */
-export const ZSTD_MAGIC = Buffer.from('28b52ffd', 'hex')
-
 const SKIPPABLE_MAGIC = 0x184d2a50
 
 /** @returns whether these are the first bytes of a skippable zstd frame, which holds no content. */
@@ -83,8 +75,8 @@ export function isSkippable(magic: Buffer): boolean {
  * @see https://www.rfc-editor.org/rfc/rfc8878
  */
 export function codecOf(bytes: Buffer): Codec | undefined {
-  if (bytes.subarray(0, XZ_MAGIC.length).equals(XZ_MAGIC)) return 'xz'
-  const magic = bytes.subarray(0, ZSTD_MAGIC.length)
-  if (magic.length < ZSTD_MAGIC.length) return undefined
-  return magic.equals(ZSTD_MAGIC) || isSkippable(magic) ? 'zstd' : undefined
+  if (startsWith(bytes, MAGIC.xz)) return 'xz'
+  const magic = bytes.subarray(0, MAGIC.zstd.length)
+  if (magic.length < MAGIC.zstd.length) return undefined
+  return magic.equals(MAGIC.zstd) || isSkippable(magic) ? 'zstd' : undefined
 }

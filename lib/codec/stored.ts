@@ -1,7 +1,8 @@
 // Stores bytes uncompressed in the format of a compressed stream. It is for layers that
 // are compressed already: to compress them again takes time, and makes them no smaller.
 // Decoders need little memory for such a stream.
-import { codecOf, ZSTD_MAGIC } from './formats.ts'
+import { codecOf } from './formats.ts'
+import { MAGIC, startsWith } from './magic.ts'
 import { rechunk } from '../io/rechunk.ts'
 import { formatFooter, formatHeader, sumOf } from './xz/header.ts'
 import { formatIndex, formatNumber, type BlockRecord } from './xz/block-index.ts'
@@ -11,11 +12,8 @@ import { formatIndex, formatNumber, type BlockRecord } from './xz/block-index.ts
  * @returns whether the layer is compressed by gzip or zstd, as in a containerd store
  */
 export function isCompressed(firstBytes: Buffer): boolean {
-  const isGzip = GZIP_MAGIC.equals(firstBytes.subarray(0, GZIP_MAGIC.length))
-  return isGzip || codecOf(firstBytes) === 'zstd'
+  return startsWith(firstBytes, MAGIC.deflate) || codecOf(firstBytes) === 'zstd'
 }
-
-const GZIP_MAGIC = Buffer.from('1f8b08', 'hex')
 
 /**
  * @returns a zstd frame of raw blocks
@@ -24,7 +22,7 @@ const GZIP_MAGIC = Buffer.from('1f8b08', 'hex')
 export async function* storeZstd(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   // The frame header has no content size and no checksum; its window of 128 KiB is the
   // smallest that allows blocks of 128 KiB.
-  yield Buffer.concat([ZSTD_MAGIC, Buffer.of(0, 7 << 3)])
+  yield Buffer.concat([MAGIC.zstd, Buffer.of(0, 7 << 3)])
   for await (const bytes of rechunk(chunks, ZSTD_BLOCK_BYTES)) {
     yield littleEndian(bytes.length << 3, 3)
     yield bytes

@@ -1,5 +1,6 @@
 // The names of the images in an archive, against the one that was asked for.
 import { ToolError } from '../core/errors.ts'
+import { COPY_OTHER_METADATA } from '../core/hints.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import {
   familiarName,
@@ -43,7 +44,7 @@ export function checkReference(archive: string, { images }: Named): void {
       'MISMATCH',
       `check the metadata of "${archive}": got ${got}, want ${text}`,
       {
-        hint: 'its metadata is of another image: copy both again from where they were made',
+        hint: COPY_OTHER_METADATA,
       },
     )
   }

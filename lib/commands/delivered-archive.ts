@@ -8,6 +8,7 @@ import { metadataName } from '../delivery/name.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import { ToolError } from '../core/errors.ts'
+import { COPY_AGAIN } from '../core/hints.ts'
 import { checkExists, type Target } from './targets.ts'
 
 /** What is known of an archive before it is read. */
@@ -53,6 +54,6 @@ export async function findDelivered(target: Target, delivery: Delivery): Promise
 function missingMetadata(archive: string): ToolError {
   const name = basename(metadataName(archive))
   return new ToolError('NO_RECORD', `"${name}" is missing: SHA256SUMS lists it`, {
-    hint: 'copy it again from where it was made',
+    hint: COPY_AGAIN,
   })
 }

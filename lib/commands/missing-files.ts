@@ -7,6 +7,7 @@ import { isArchiveName, isMetadataName, describedArchive } from '../delivery/nam
 import { listFiles, type ListedFile } from '../delivery/sha256sums.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import { ToolError, isNotFound, isSystemError, toToolError } from '../core/errors.ts'
+import { COPY_AGAIN } from '../core/hints.ts'
 import type { Outcome, VerbContext } from '../core/outcome.ts'
 import type { TargetOptions } from './targets.ts'
 
@@ -117,14 +118,13 @@ function lostFile({ name, doubt }: LostFile): MissingFile {
   if (doubt) return { name, archive: name, error: doubt }
   const isMetadata = isMetadataName(name)
   const isOurs = isMetadata || isArchiveName(name)
-  const again = 'copy it again from where it was made'
   const error = new ToolError(
     isMetadata ? 'NO_RECORD' : 'NO_ARCHIVE',
     `"${name}" is missing: SHA256SUMS lists it`,
     {
       hint: isOurs
-        ? `${again}; what is not wanted any more, take out with --forget when saving`
-        : `${again}, or take its line out of SHA256SUMS`,
+        ? `${COPY_AGAIN}; what is not wanted any more, take out with --forget when saving`
+        : `${COPY_AGAIN}, or take its line out of SHA256SUMS`,
     },
   )
   return { name, archive: isMetadata ? describedArchive(name) : name, error }

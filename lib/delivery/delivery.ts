@@ -8,6 +8,7 @@ import { LIST_NAME, SUMS_NAME } from './name.ts'
 import type { ArchiveMetadata } from './metadata.ts'
 import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './sha256sums.ts'
 import { ToolError } from '../core/errors.ts'
+import { COPY_AGAIN, COPY_FOREIGN } from '../core/hints.ts'
 import { MAX_SUMS_BYTES, readSmallFile } from '../io/small-file.ts'
 
 /** What a run takes for a delivery's own. */
@@ -124,7 +125,7 @@ async function readManifest(
   const [conflict] = findConflicts(text)
   if (conflict !== undefined) {
     throw new ToolError('MISMATCH', `read "${path}": it has two sums of "${conflict}"`, {
-      hint: 'it was put together from several, or changed: copy it again from where it was made',
+      hint: `it was put together from several, or changed: ${COPY_AGAIN}`,
     })
   }
   return { sums: parseChecksums(text), text }
@@ -140,7 +141,7 @@ function checkLines(path: string, text: string): void {
     'BAD_FILE',
     `read "${path}": got ${length} lines, want at most ${MAX_LINES}`,
     {
-      hint: 'it is not what these tools write: copy it again from where it was made',
+      hint: COPY_FOREIGN,
     },
   )
 }

@@ -1,15 +1,13 @@
 // What was found against what the delivery says.
 import { ToolError } from '../core/errors.ts'
-
-const COPY_AGAIN =
-  'it was changed or damaged: copy the archive and its metadata again from where they were made'
+import { COPY_BOTH } from '../core/hints.ts'
 
 /** @throws MISMATCH where they differ */
 export function expectEqual(
   what: string,
   got: string | number,
   want: string | number,
-  hint: string = COPY_AGAIN,
+  hint: string = COPY_BOTH,
 ): void {
   if (got === want) return
   throw new ToolError('MISMATCH', `check ${what}: got ${got}, want ${want}`, {

@@ -5,6 +5,7 @@ import { basename } from 'node:path'
 
 import type { Coding } from '../codec/formats.ts'
 import { ToolError, toToolError } from '../core/errors.ts'
+import { COPY_CHANGED_ARCHIVE } from '../core/hints.ts'
 import { streamFile } from '../io/file-range.ts'
 import { lookAtFile } from '../io/small-file.ts'
 import type { ArchiveMetadata, Segment, CachedLayer } from './metadata.ts'
@@ -139,6 +140,6 @@ export async function* readSegment(archive: string, segment: Segment): AsyncGene
   throw new ToolError(
     'MISMATCH',
     `check "${archive}", ${sizeBytes} bytes at ${offsetBytes}: sha256: got ${got}, want ${sha256}`,
-    { hint: 'it was changed or damaged: copy the archive again from where it was made' },
+    { hint: COPY_CHANGED_ARCHIVE },
   )
 }

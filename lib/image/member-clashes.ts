@@ -3,6 +3,7 @@
 // have one path, or a member is below a link, each engine may read another content. So what
 // an engine reads must be in the tar once.
 import { ToolError } from '../core/errors.ts'
+import { ENGINES_DIFFER } from '../core/hints.ts'
 import { memberKey, type TarDigest } from '../tar/digest.ts'
 import { followLinks, type Members } from './members.ts'
 
@@ -68,6 +69,6 @@ function twice(path: string): ToolError {
 
 function refuse(path: string, why: string): ToolError {
   return new ToolError('BAD_IMAGE', `check image: "${path}" ${why}`, {
-    hint: 'engines may see another image than was verified: have it saved again',
+    hint: ENGINES_DIFFER,
   })
 }

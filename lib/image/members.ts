@@ -2,6 +2,7 @@
 import * as v from 'valibot'
 
 import { ToolError } from '../core/errors.ts'
+import { ENGINES_DIFFER } from '../core/hints.ts'
 import { memberKey, type DigestedMember } from '../tar/digest.ts'
 import { findOddKey } from './json-keys.ts'
 
@@ -25,7 +26,7 @@ export function checkKeys({ path, json }: DigestedMember, known: readonly string
   if (key === undefined) return
   const why = `"${key}" is there twice, or in another case than it should be`
   throw new ToolError('BAD_IMAGE', `read "${path}" of the image: ${why}`, {
-    hint: 'engines may see another image than was verified: have it saved again',
+    hint: ENGINES_DIFFER,
   })
 }
 

@@ -2,7 +2,7 @@
 // of a member, which is in its header, so it is done before the tar is digested and split.
 // Times and owners do not change a size: the digest sets them, in place.
 import { isIndex, normalizeIndex } from './oci-index.ts'
-import { BLOCK_BYTES, changeHeader } from '../tar/header.ts'
+import { changeHeader, padding } from '../tar/header.ts'
 import { splitTar } from '../tar/splitter.ts'
 
 /**
@@ -22,6 +22,6 @@ export async function* normalizeTar(tar: AsyncIterable<Buffer>): AsyncGenerator<
     const normal = normalizeIndex(content)
     yield normal === content ? part.header : changeHeader(part.header, 'index.json', normal.length)
     yield normal
-    yield Buffer.alloc(-normal.length & (BLOCK_BYTES - 1))
+    yield padding(normal.length)
   }
 }

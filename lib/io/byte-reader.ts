@@ -1,6 +1,7 @@
 // Reads a stream in parts of known size: a decompressor gives one stream for all the
 // segments that it decompresses.
 import { ToolError } from '../core/errors.ts'
+import { COPY_UNRELATED } from '../core/hints.ts'
 
 /** Reads the bytes of a stream, a given number at a time. */
 export interface ByteReader {
@@ -47,6 +48,6 @@ export function createByteReader(
 function sizeMismatchError(what: 'fewer' | 'more'): ToolError {
   const message = `read segments: got ${what} bytes of tar than their metadata says`
   return new ToolError(what === 'fewer' ? 'TRUNCATED_TAR' : 'MISMATCH', message, {
-    hint: 'archive and metadata do not belong together: copy both again from where they were made',
+    hint: COPY_UNRELATED,
   })
 }

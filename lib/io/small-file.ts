@@ -6,6 +6,7 @@ import { constants, type Stats } from 'node:fs'
 import { lstat, open, stat, type FileHandle } from 'node:fs/promises'
 
 import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
+import { COPY_FOREIGN } from '../core/hints.ts'
 
 /** The largest metadata, SHA256SUMS and list: about ten times the size of those in use. */
 export const MAX_METADATA_BYTES = 8 * 1024 * 1024
@@ -101,7 +102,7 @@ function notPlain(path: string, kind: string): ToolError {
 
 function tooLarge(path: string, got: number, max: number): ToolError {
   return new ToolError('BAD_FILE', `read "${path}": size: got ${got} bytes, want at most ${max}`, {
-    hint: 'it is not what these tools write: copy it again from where it was made',
+    hint: COPY_FOREIGN,
   })
 }
 

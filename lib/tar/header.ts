@@ -5,6 +5,16 @@ import { ToolError } from '../core/errors.ts'
 /** The size of a tar block, in bytes. */
 export const BLOCK_BYTES = 512
 
+/** @returns how many bytes follow a content of that size, up to the next block */
+export function paddingBytes(sizeBytes: number): number {
+  return (BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES
+}
+
+/** @returns those bytes */
+export function padding(sizeBytes: number): Buffer {
+  return Buffer.alloc(paddingBytes(sizeBytes))
+}
+
 /** The fields of a header that the tools use. */
 export interface TarHeader {
   /** The path in this header; a meta member before it may give a longer one. */

@@ -1,8 +1,9 @@
 // Parses a tar as its bytes arrive. It tells header, content and padding apart, and
 // reports each member with its long names and pax records applied.
 import { ToolError } from '../core/errors.ts'
+import { MAKE_TAR_AGAIN } from '../core/hints.ts'
 import { MAX_NAME_BYTES, META_TYPES, readMeta, type Overrides } from './pax.ts'
-import { BLOCK_BYTES, readHeader, normalizeHeader, type TarHeader } from './header.ts'
+import { BLOCK_BYTES, paddingBytes, readHeader, normalizeHeader, type TarHeader } from './header.ts'
 
 /** A member of a tar, with long names and pax records applied. */
 export interface TarMember {
@@ -119,7 +120,7 @@ export class TarParser {
       throw brokenTarError(this.#atBytes, 'a size that is not a number')
     }
     this.#contentLeft = sizeBytes
-    this.#paddingLeft = (BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES
+    this.#paddingLeft = paddingBytes(sizeBytes)
     this.#inSparseMap = header.extended
     if (isMeta) this.#startMeta(header.type, sizeBytes)
     else this.#startMember(header, sizeBytes)
@@ -176,9 +177,6 @@ export class TarParser {
   }
 }
 
-/** The hint for a tar that is damaged. */
-export const MAKE_AGAIN = 'the tar is damaged or was cut off: make it again'
-
 function brokenTarError(atBytes: number, what: string): ToolError {
-  return new ToolError('BAD_TAR', `read tar at byte ${atBytes}: ${what}`, { hint: MAKE_AGAIN })
+  return new ToolError('BAD_TAR', `read tar at byte ${atBytes}: ${what}`, { hint: MAKE_TAR_AGAIN })
 }

@@ -1,6 +1,6 @@
 // Splits a tar into some of its members, each as a stream, and the bytes between them. So
 // a caller can replace the content of a member while the tar flows past.
-import { BLOCK_BYTES } from './header.ts'
+import { BLOCK_BYTES, paddingBytes } from './header.ts'
 import { TarTransform } from './transform.ts'
 import type { TarMember } from './parser.ts'
 
@@ -95,5 +95,5 @@ async function* scan(
 }
 
 function paddedEnd({ offsetBytes, sizeBytes }: TarMember): number {
-  return offsetBytes + Math.ceil(sizeBytes / BLOCK_BYTES) * BLOCK_BYTES
+  return offsetBytes + sizeBytes + paddingBytes(sizeBytes)
 }

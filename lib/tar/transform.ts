@@ -1,8 +1,9 @@
 // Reports the members of a tar and emits its bytes, unchanged except in two ways: it can
 // set times and owners to constants, and it can drop members.
 import { ToolError } from '../core/errors.ts'
+import { MAKE_TAR_AGAIN } from '../core/hints.ts'
 import { PieceCollector, type TarPiece } from './pieces.ts'
-import { MAKE_AGAIN, TarParser, type TarListener, type TarMember } from './parser.ts'
+import { TarParser, type TarListener, type TarMember } from './parser.ts'
 
 /**
  * How a member is emitted. `inline`: with the bytes around it. `own segment`: its content
@@ -103,7 +104,7 @@ export class TarTransform {
       throw new ToolError(
         'TRUNCATED_TAR',
         `read tar: it stops at byte ${stopBytes}, before its end`,
-        { hint: MAKE_AGAIN },
+        { hint: MAKE_TAR_AGAIN },
       )
     }
     return { sizeBytes: atBytes + this.#trailingBytes, endBytes: atBytes }

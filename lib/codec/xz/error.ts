@@ -1,6 +1,7 @@
 // The errors of the bundled .xz decoder. Each names the place in the archive, because a
 // user who copies the archive again wants to know where it is damaged.
 import { ToolError } from '../../core/errors.ts'
+import { COPY_AGAIN, COPY_ARCHIVE } from '../../core/hints.ts'
 
 /** A place in an archive. */
 export interface XzPlace {
@@ -12,8 +13,6 @@ export interface XzPlace {
 
 /** Why a block cannot be decoded: an error number of liblzma, or a check of this decoder. */
 export type BlockFault = 'too long' | 'too short' | 'cut off' | number
-
-const DAMAGED = 'it is damaged or was cut off: copy it again from where it was made'
 
 const FAULTS: Readonly<Partial<Record<BlockFault, string>>> = {
   'too long': 'it holds more bytes than the index says',
@@ -28,11 +27,15 @@ const FAULTS: Readonly<Partial<Record<BlockFault, string>>> = {
 const HINTS: Readonly<Partial<Record<BlockFault, string>>> = {
   5: 'give it fewer --threads, or install xz or pixz',
   6: 'install xz or pixz, which take it',
-  8: 'a newer xz may know it; else it is damaged: copy it again from where it was made',
+  8: `a newer xz may know it; else it is damaged: ${COPY_AGAIN}`,
 }
 
 /** @returns the error BAD_ARCHIVE with the place. */
-export function badXz({ archive, offsetBytes }: XzPlace, cause: string, hint = DAMAGED): ToolError {
+export function badXz(
+  { archive, offsetBytes }: XzPlace,
+  cause: string,
+  hint = COPY_ARCHIVE,
+): ToolError {
   return new ToolError('BAD_ARCHIVE', `decompress "${archive}": at byte ${offsetBytes}: ${cause}`, {
     hint,
   })

@@ -2,7 +2,7 @@
 // give the kind of check.
 import { crc32 } from 'node:zlib'
 
-import { XZ_MAGIC } from '../formats.ts'
+import { MAGIC } from '../magic.ts'
 import { badXz, type XzPlace } from './error.ts'
 
 /** The size of a stream header, and of a stream footer, in bytes. */
@@ -19,7 +19,7 @@ const CHECKS = new Set([0, 1, 4, 10])
  * @see https://tukaani.org/xz/xz-file-format.txt 2.1.1
  */
 export function parseHeader(bytes: Buffer, place: XzPlace): number {
-  compare('stream header', bytes.subarray(0, 6), XZ_MAGIC, place)
+  compare('stream header', bytes.subarray(0, 6), MAGIC.xz, place)
   const flags = bytes.subarray(6, 8)
   compareSum('stream header', flags, bytes.readUInt32LE(8), place)
   return parseFlags('stream header', flags, place)
@@ -45,7 +45,7 @@ export function parseFooter(
 /** @returns the header of a stream with this kind of check. */
 export function formatHeader(check: number): Buffer {
   const flags = Buffer.of(0, check)
-  return Buffer.concat([XZ_MAGIC, flags, sumOf(flags)])
+  return Buffer.concat([MAGIC.xz, flags, sumOf(flags)])
 }
 
 /** @returns the footer of a stream with this kind of check, and an index of this size. */

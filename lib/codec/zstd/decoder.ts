@@ -6,6 +6,7 @@ import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
 
 import type { Task } from '../../io/child.ts'
 import { ToolError } from '../../core/errors.ts'
+import { COPY_ARCHIVE } from '../../core/hints.ts'
 import { startTransform } from '../../io/in-process-child.ts'
 import { createFrameSplitter, type FramePiece } from './frames.ts'
 
@@ -97,7 +98,7 @@ function badFrame(archive: string, { offsetBytes }: FramePiece, cause: Error): T
   return new ToolError('BAD_ARCHIVE', message, {
     hint: isMemory
       ? 'its window is larger than the memory that is free here: end other programs'
-      : 'it is damaged or was cut off: copy it again from where it was made',
+      : COPY_ARCHIVE,
     cause,
   })
 }

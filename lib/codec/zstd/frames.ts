@@ -1,8 +1,10 @@
 // Splits the bytes of a .zst file into frames: Node's decoder stops at the end of the first
 // frame without an error, so this module finds where each frame begins and ends. It reads
 // only headers and keeps no block; the decoder verifies what is in the blocks.
-import { isSkippable, ZSTD_MAGIC } from '../formats.ts'
+import { isSkippable } from '../formats.ts'
+import { MAGIC } from '../magic.ts'
 import { ToolError } from '../../core/errors.ts'
+import { COPY_ARCHIVE } from '../../core/hints.ts'
 
 /** Some of the bytes of a frame. */
 export interface FramePiece {
@@ -54,7 +56,7 @@ export function createFrameSplitter(archive: string): FrameSplitter {
   let passedBytes = 0
   let frame: Frame | undefined
   let frames = 0
-  const fail = (what: string, hint = DAMAGED, at = wantedAt): ToolError =>
+  const fail = (what: string, hint = COPY_ARCHIVE, at = wantedAt): ToolError =>
     new ToolError('BAD_ARCHIVE', `decompress "${archive}": at byte ${at}: ${what}`, { hint })
   const reader = readHeaders(fail)
   let want = reader.next(header).value
@@ -66,12 +68,12 @@ export function createFrameSplitter(archive: string): FrameSplitter {
     header = Buffer.alloc(0)
     want = next
     if (want.what !== 'begin') return
-    frame = { offsetBytes: wantedAt - ZSTD_MAGIC.length, isFirst: true }
+    frame = { offsetBytes: wantedAt - MAGIC.zstd.length, isFirst: true }
     frames++
   }
   function piece({ offsetBytes, isFirst }: Frame, bytes: Buffer, isLast: boolean): FramePiece {
     frame = isLast ? undefined : { offsetBytes, isFirst: false }
-    return { offsetBytes, bytes: isFirst ? Buffer.concat([ZSTD_MAGIC, bytes]) : bytes, isLast }
+    return { offsetBytes, bytes: isFirst ? Buffer.concat([MAGIC.zstd, bytes]) : bytes, isLast }
   }
 
   return {
@@ -93,21 +95,20 @@ export function createFrameSplitter(archive: string): FrameSplitter {
     },
     end() {
       if (want.what !== 'magic' || passedBytes > 0) {
-        throw fail('got the end, want the rest of a frame', DAMAGED, wantedAt + passedBytes)
+        throw fail('got the end, want the rest of a frame', COPY_ARCHIVE, wantedAt + passedBytes)
       }
       if (frames === 0) throw fail('got the end, want a frame')
     },
   }
 }
 
-const DAMAGED = 'it is damaged or was cut off: copy it again from where it was made'
 const AGAIN = 'decompress it where it was made, and compress it again with'
 
 // Yields what it wants next, in the order of the specification, and gets those bytes.
 function* readHeaders(fail: Fail): Generator<Want, never, Buffer> {
   for (;;) {
-    const magic = yield { what: 'magic', sizeBytes: ZSTD_MAGIC.length }
-    if (magic.equals(ZSTD_MAGIC)) {
+    const magic = yield { what: 'magic', sizeBytes: MAGIC.zstd.length }
+    if (magic.equals(MAGIC.zstd)) {
       yield { what: 'begin', sizeBytes: 0 }
       yield* readFrame(fail)
       yield { what: 'end', sizeBytes: 0 }
@@ -115,7 +116,7 @@ function* readHeaders(fail: Fail): Generator<Want, never, Buffer> {
       const size = yield { what: 'header', sizeBytes: 4 }
       yield { what: 'content', sizeBytes: size.readUInt32LE() }
     } else {
-      throw fail(`frame: got ${magic.toString('hex')}, want ${ZSTD_MAGIC.toString('hex')}`)
+      throw fail(`frame: got ${magic.toString('hex')}, want ${MAGIC.zstd.toString('hex')}`)
     }
   }
 }

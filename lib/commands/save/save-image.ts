@@ -17,6 +17,7 @@ import { readImages } from '../../image/docker-archive.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { ToolError } from '../../core/errors.ts'
+import { CHANGED_WHILE_SAVED } from '../../core/hints.ts'
 import { checkSpace } from '../../delivery/free-space.ts'
 import { nameForSave } from '../../engine/pull.ts'
 import type { ImageReference } from '../../image/reference.ts'
@@ -156,7 +157,7 @@ function describe(
   if (!image || another || engine.store.isSame(own, image) === false) {
     const got = image?.configDigest ?? 'no image'
     throw new ToolError('BAD_IMAGE', `save "${reference.text}": got ${got}, want ${own.id}`, {
-      hint: 'it was changed while it was being saved: run it again',
+      hint: CHANGED_WHILE_SAVED,
     })
   }
   return { ...image, reference: reference.text, imageId: own.id }

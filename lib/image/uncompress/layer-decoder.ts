@@ -8,19 +8,21 @@ import {
   type ZstdDecompress,
 } from 'node:zlib'
 
-import { codecOf, ZSTD_MAGIC } from '../../codec/formats.ts'
+import { compressionOf } from '../../codec/detect.ts'
+import { MAGIC } from '../../codec/magic.ts'
 import { ToolError } from '../../core/errors.ts'
+import { SAVE_AGAIN } from '../../core/hints.ts'
 
 type Decoder = Gunzip | ZstdDecompress
 
 // With Node's default of 16 KiB, passing on the chunks costs more than decompressing.
 const CHUNK = { chunkSize: 256 * 1024 }
-const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
 const LARGEST_WINDOW = { params: { [constants.ZSTD_d_windowLogMax]: 31 } }
 
 function chooseDecoder(start: Buffer | undefined): (() => Decoder) | undefined {
-  if (start?.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC)) return () => createGunzip(CHUNK)
-  if (!start || codecOf(start) !== 'zstd') return undefined
+  const compression = start && compressionOf(start)
+  if (compression === 'gzip') return () => createGunzip(CHUNK)
+  if (compression !== 'zstd') return undefined
   return () => createZstdDecompress({ ...CHUNK, ...LARGEST_WINDOW })
 }
 
@@ -65,7 +67,7 @@ export async function* decodeLayer(
 // Returns at least the bytes that show the compression, or all bytes if there are fewer.
 async function readStart(next: () => Promise<Buffer | undefined>): Promise<Buffer | undefined> {
   let start = await next()
-  while (start && start.length < ZSTD_MAGIC.length) {
+  while (start && start.length < MAGIC.zstd.length) {
     const more = await next()
     if (!more) break
     start = Buffer.concat([start, more])
@@ -112,7 +114,7 @@ function isOfDecoder(error: unknown): error is Error {
 
 function undecodable(name: string, cause: Error): ToolError {
   return new ToolError('BAD_IMAGE', `decompress layer "${name}": ${cause.message}`, {
-    hint: 'the image is damaged: pull and save it again',
+    hint: SAVE_AGAIN,
     cause,
   })
 }
