@@ -1,6 +1,7 @@
 // A tar from segments: those of an archive that are needed, and layers out of
 // earlier archives in place of those that an increment lacks. One decompressor
 // reads them all, one after the other, as if they were one archive.
+import { hexOf, toDigest } from '../image/digest.ts'
 import { createHash } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 
@@ -13,9 +14,10 @@ import { startDecompressor } from '../codec/decompress.ts'
 import { readImages } from '../image/docker-archive.ts'
 import { sendTar } from '../io/withhold-tail.ts'
 import { ToolError } from '../core/errors.ts'
+import { COPY_WRONG_METADATA } from '../core/hints.ts'
 import { readSegment, type IndexedLayer } from '../delivery/layer-index.ts'
 import type { RestoredLayer } from '../delivery/layer-plan.ts'
-import { BLOCK_BYTES, memberHeader } from '../tar/header.ts'
+import { memberHeader, padding } from '../tar/header.ts'
 import { TarDigester, type TarDigest } from '../tar/digest.ts'
 
 /** What a tar is made of. */
@@ -59,14 +61,16 @@ export async function assembleTar(
 ): Promise<TarDigest> {
   const { metadata, archive, excluded, restored } = assembly
   const [skipped, own] = divide(metadata.segments, excluded)
-  const absent = new Map(skipped.map((segment) => [segment.tarOffsetBytes, hexOf(segment)]))
+  const absent = new Map(
+    skipped.map((segment) => [segment.tarOffsetBytes, hexOf(segment.layerDigest ?? '')]),
+  )
   const digester = new TarDigester({ normalize: false, md5: false, absent, toEnd: true })
 
   async function* assemble(bytes: ByteReader): AsyncGenerator<Buffer> {
     for (const { layer, external } of restored) {
       yield memberHeader(external.path, layer.sizeBytes)
       yield* digestLayer(layer, bytes)
-      yield Buffer.alloc(-layer.sizeBytes & (BLOCK_BYTES - 1))
+      yield padding(layer.sizeBytes)
     }
     for (const { tarSizeBytes } of own) {
       for await (const chunk of bytes.readExactly(tarSizeBytes)) {
@@ -167,12 +171,12 @@ async function* digestLayer(layer: IndexedLayer, bytes: ByteReader): AsyncGenera
     hash.update(chunk)
     yield chunk
   }
-  const got = `sha256:${hash.digest('hex')}`
+  const got = toDigest(hash.digest('hex'))
   if (got === layer.digest) return
   throw new ToolError(
     'MISMATCH',
     `check a layer in "${layer.archive}": got ${got}, want ${layer.digest}`,
-    { hint: 'its metadata is wrong: copy archive and metadata again from where they were made' },
+    { hint: COPY_WRONG_METADATA },
   )
 }
 
@@ -180,10 +184,7 @@ function divide(
   segments: readonly Segment[],
   excluded: ReadonlySet<string>,
 ): [skipped: Segment[], own: Segment[]] {
-  const isSkipped = ({ layerDigest: digest = '' }: Segment): boolean => excluded.has(digest)
+  const isSkipped = ({ layerDigest: digest }: Segment): boolean =>
+    digest !== undefined && excluded.has(digest)
   return [segments.filter(isSkipped), segments.filter((segment) => !isSkipped(segment))]
-}
-
-function hexOf({ layerDigest: digest = '' }: Segment): string {
-  return digest.slice('sha256:'.length)
 }

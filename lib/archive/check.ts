@@ -1,4 +1,5 @@
 // What was read of an archive against what its metadata and SHA256SUMS say.
+import { toDigest } from '../image/digest.ts'
 import { expectEqual } from '../delivery/expect-equal.ts'
 import { isIncrementName } from '../delivery/name.ts'
 import type { ReadArchive } from './reader.ts'
@@ -28,7 +29,11 @@ function checkSegments(read: ReadArchive, { segments }: ArchiveMetadata): void {
   for (const [index, { sha256, tarOffsetBytes, layerDigest }] of segments.entries()) {
     expectEqual(`sha256 of segment ${index}`, read.segments[index] ?? 'none', sha256)
     if (layerDigest === undefined) continue
-    expectEqual(`layer in segment ${index}`, `sha256:${members.get(tarOffsetBytes)}`, layerDigest)
+    expectEqual(
+      `layer in segment ${index}`,
+      toDigest(String(members.get(tarOffsetBytes))),
+      layerDigest,
+    )
   }
 }
 

@@ -1,6 +1,7 @@
 // Which layer a member of a tar is, told by its header: what is known by then
 // need not be compressed. A name may be a digest; else only the size speaks,
 // and the digest of the content decides when all of it went past.
+import { toDigest } from '../image/digest.ts'
 import type { CachedLayer } from '../delivery/metadata.ts'
 import type { TarMember } from '../tar/parser.ts'
 
@@ -47,8 +48,7 @@ export function isCachedLayer(
   const hex = NAMED.exec(member.path)?.groups?.['hex']
   for (const { digest, sizeBytes } of known) {
     if (sizeBytes !== member.sizeBytes) continue
-    if (hex === undefined ? (expected?.has(digest) ?? true) : digest === `sha256:${hex}`)
-      return true
+    if (hex === undefined ? (expected?.has(digest) ?? true) : digest === toDigest(hex)) return true
   }
   return false
 }

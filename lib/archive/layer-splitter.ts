@@ -1,6 +1,7 @@
 // A tar as it goes past, into segments: each large layer is one, and what lies
 // between two of them. A layer that is known to be elsewhere is copied from
 // there, or left out, once its digest has shown that it is that layer.
+import { toDigest, type Digest } from '../image/digest.ts'
 import type { DeliveredLayer } from '../delivery/delivered-layers.ts'
 import type { IndexedLayer } from '../delivery/layer-index.ts'
 import type { CachedLayer } from '../delivery/metadata.ts'
@@ -50,7 +51,7 @@ export class LayerSplitter {
   /** The sizes that tell a layer: where nothing says which layers there can be, one failed match is enough. */
   readonly #expected: ReadonlySet<string> | undefined
   /** Digests of the layers so far, by the offset of their members. */
-  readonly #digests = new Map<number, string>()
+  readonly #digests = new Map<number, Digest>()
   /** Offsets of the members that are not written. */
   readonly #passedOver = new Set<number>()
   readonly #reused: IndexedLayer[] = []
@@ -97,7 +98,7 @@ export class LayerSplitter {
   }
 
   #onMember(member: DigestedMember): void {
-    const digest = `sha256:${member.sha256}`
+    const digest = toDigest(member.sha256)
     if (!this.#passedOver.has(member.offsetBytes)) {
       if (looksLikeLayer(member)) this.#digests.set(member.offsetBytes, digest)
       return

@@ -1,6 +1,7 @@
 // Compressed layers decompressed while their tar goes past: a manifest names the
 // compressed bytes, and only these tell whether they are the layer that the config
 // names. Memory is bounded: whoever reads the tar waits for the decoders.
+import { toDigest } from '../image/digest.ts'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
@@ -8,6 +9,7 @@ import { pipeline } from 'node:stream/promises'
 
 import { endChildren, startChild, type Task } from '../io/child.ts'
 import { ToolError } from '../core/errors.ts'
+import { SAVE_AGAIN } from '../core/hints.ts'
 import { compressionOf, type Compression } from '../codec/detect.ts'
 import { decodeLayer } from '../image/uncompress/layer-decoder.ts'
 import type { PlainLayer } from '../image/uncompress/layers.ts'
@@ -83,7 +85,7 @@ export function createLayerVerifier(): LayerVerifier {
       const { input, done } = current
       current = undefined
       input.end()
-      wait(done.then((plain) => decoded.set(`sha256:${sha256}`, plain)))
+      wait(done.then((plain) => decoded.set(toDigest(sha256), plain)))
     },
     ready: () => (pending.size > 0 ? Promise.all(pending) : undefined),
     async end() {
@@ -117,7 +119,7 @@ async function decode(
       hash.update(chunk)
       sizeBytes += chunk.length
     }
-    return { digest: `sha256:${hash.digest('hex')}`, sizeBytes }
+    return { digest: toDigest(hash.digest('hex')), sizeBytes }
   } catch (error) {
     if (error instanceof ToolError) return error
     return new ToolError('BAD_IMAGE', `decompress layer "${path}"`, { cause: error })
@@ -136,7 +138,7 @@ async function* decodeByProgram(
     toError: (stderr) => {
       const code = stderr.includes('ENOENT') ? 'NO_COMPRESSOR' : 'BAD_IMAGE'
       return new ToolError(code, `decompress layer "${path}": ${program}: ${stderr}`, {
-        hint: 'the image is damaged: pull and save it again',
+        hint: SAVE_AGAIN,
       })
     },
   })

@@ -3,6 +3,7 @@
 // yet to be written some MiB of output are kept, and then it waits, with its input
 // in its own memory: so nothing is spooled, and all processors are busy where two
 // layers meet.
+import type { Digest } from '../image/digest.ts'
 import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -29,7 +30,7 @@ export interface CompressOptions extends Compressors {
 export interface OpenSegment {
   write(bytes: Buffer): Promise<void>
   /** @param layerDigest - of the layer that it is, if it is one */
-  close(layerDigest?: string): Promise<void>
+  close(layerDigest?: Digest): Promise<void>
 }
 
 // What lies between layers is soon done, but for being written in its turn.
@@ -38,7 +39,7 @@ const MAX_BETWEEN = 8
 /** What is known of a segment once its tar has gone past. */
 interface TarPart {
   readonly tarSizeBytes: number
-  readonly layerDigest?: string | undefined
+  readonly layerDigest?: Digest | undefined
 }
 
 /** An archive as it grows. */

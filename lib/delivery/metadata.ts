@@ -4,6 +4,7 @@ import * as v from 'valibot'
 
 import { CODECS } from '../codec/formats.ts'
 import { PLATFORM, TIME, type ArchivedImage } from '../image/docker-archive.ts'
+import { DigestSchema, type Digest } from '../image/digest.ts'
 import { ToolError } from '../core/errors.ts'
 import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from '../image/limits.ts'
 import { readReference } from '../image/reference.ts'
@@ -19,7 +20,6 @@ const MAX_SEGMENTS = 10_000
 // As long as the name of a file may be.
 const MAX_NAME_BYTES = 255
 
-const Digest = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is not a sha256 digest'))
 const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not a sha256'))
 const Md5 = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not an md5'))
 const Bytes = v.pipe(v.number(), v.safeInteger('is not a size'), v.minValue(0, 'is not a size'))
@@ -48,16 +48,16 @@ const Image = v.object({
   repoTags: v.pipe(v.array(Reference), v.maxLength(MAX_TAGS, tooMany)),
   platform: Platform,
   created: v.exactOptional(Time),
-  imageId: v.exactOptional(Digest),
-  configDigest: Digest,
-  manifestDigests: v.pipe(v.array(Digest), v.maxLength(MAX_TAGS, tooMany)),
+  imageId: v.exactOptional(DigestSchema),
+  configDigest: DigestSchema,
+  manifestDigests: v.pipe(v.array(DigestSchema), v.maxLength(MAX_TAGS, tooMany)),
   recompressed: v.exactOptional(v.literal(true)),
   layers: v.pipe(
     v.array(
       v.object({
-        diffId: Digest,
+        diffId: DigestSchema,
         sizeBytes: Bytes,
-        blobDigest: v.exactOptional(Digest),
+        blobDigest: v.exactOptional(DigestSchema),
       }),
     ),
     v.maxLength(MAX_LAYERS, tooMany),
@@ -70,11 +70,11 @@ const Segment = v.object({
   sha256: Sha256,
   tarOffsetBytes: Bytes,
   tarSizeBytes: Bytes,
-  layerDigest: v.exactOptional(Digest),
+  layerDigest: v.exactOptional(DigestSchema),
 })
 
 const ExternalLayerSchema = v.object({
-  digest: Digest,
+  digest: DigestSchema,
   sizeBytes: Bytes,
   path: v.pipe(v.string(), v.check(isPlainPath, 'is not a path inside a tar')),
   archive: FileName,
@@ -108,8 +108,8 @@ export type Segment = v.InferOutput<typeof Segment>
 
 /** A layer that is known to be somewhere else. */
 export interface CachedLayer {
-  /** `sha256:…` of its content as it lies in a tar. */
-  readonly digest: string
+  /** Of its content as it lies in a tar. */
+  readonly digest: Digest
   readonly sizeBytes: number
 }
 

@@ -41,7 +41,7 @@ function isOther(image: EngineImage, archived: ComparedImage): boolean {
 }
 
 function hasDigest(image: EngineImage, { manifestDigests, configDigest }: ArchivedImage): boolean {
-  return [...manifestDigests, configDigest].includes(image.manifestDigest ?? image.id)
+  return new Set<string>([...manifestDigests, configDigest]).has(image.manifestDigest ?? image.id)
 }
 
 // Its manifest decides where the archive has the manifest as the engine gets it.

@@ -1,6 +1,7 @@
 // What `image inspect` of an engine says, as far as it is needed here.
 import * as v from 'valibot'
 
+import { hexOf, toDigest } from '../image/digest.ts'
 import { formatSettings } from '../image/settings.ts'
 import { formatPlatform } from '../image/platform.ts'
 
@@ -66,7 +67,7 @@ function isManifest({ Descriptor }: v.InferOutput<typeof Inspected>): boolean {
 
 function readImage(image: v.InferOutput<typeof Inspected>): EngineImage {
   return {
-    id: image.Id.startsWith('sha256:') ? image.Id : `sha256:${image.Id}`,
+    id: toDigest(hexOf(image.Id)),
     repoTags: image.RepoTags,
     platform: formatPlatform({
       os: image.Os,

@@ -2,6 +2,7 @@
 // engine reads in another way than was done here, this is where it shows.
 import type { Task } from '../io/child.ts'
 import { ToolError } from '../core/errors.ts'
+import { toDigest } from '../image/digest.ts'
 import { familiarName } from '../image/reference.ts'
 import type { ImageStore, NamedImage } from './image-store.ts'
 
@@ -124,7 +125,7 @@ export function checkSaid(
 // Of an image without a name, in the forms of docker and podman.
 function idIn(said: string): string | undefined {
   const hex = /^(?:(?:[^@]*@)?sha256:)?([0-9a-f]{64})$/.exec(said)?.[1]
-  return hex && `sha256:${hex}`
+  return hex && toDigest(hex)
 }
 
 function plainName(name: string): string {

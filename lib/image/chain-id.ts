@@ -1,6 +1,6 @@
 // Computes chain IDs: a graph-driver store identifies a layer by the layer and all those
 // below it.
-import { createHash } from 'node:crypto'
+import { digestOf } from './digest.ts'
 
 /**
  * @param diffIds - the diffIDs of the layers of an image, from the base upwards
@@ -11,11 +11,7 @@ export function chainIds(diffIds: readonly string[]): string[] {
   const chain: string[] = []
   for (const diffId of diffIds) {
     const below = chain.at(-1)
-    chain.push(below === undefined ? diffId : `sha256:${sha256(`${below} ${diffId}`)}`)
+    chain.push(below === undefined ? diffId : digestOf(`${below} ${diffId}`))
   }
   return chain
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }

@@ -4,12 +4,14 @@ import * as v from 'valibot'
 
 import { compressionOf } from '../codec/detect.ts'
 import { ToolError } from '../core/errors.ts'
+import { SAVE_AGAIN } from '../core/hints.ts'
 import {
   memberKey,
   type DecodedLayers,
   type DigestedMember,
   type TarDigest,
 } from '../tar/digest.ts'
+import { BLOBS, DigestSchema, hexOf, toDigest, type Digest } from './digest.ts'
 import { checkCount, MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './limits.ts'
 import { checkClashes } from './member-clashes.ts'
 import {
@@ -22,19 +24,19 @@ import {
   type Members,
 } from './members.ts'
 import { checkNames } from './names.ts'
-import { BLOBS, readLayout, readManifests, type OciImage } from './oci-layout.ts'
+import { readLayout, readManifests, type OciImage } from './oci-layout.ts'
 import { formatPlatform } from './platform.ts'
 import { readReference } from './reference.ts'
 import { formatSettings } from './settings.ts'
 
 /** A layer in a tar. */
 export interface ArchivedLayer {
-  /** `sha256:…` of the uncompressed layer. */
-  readonly diffId: string
+  /** Of the uncompressed layer. */
+  readonly diffId: Digest
   /** Its size in the tar, where it may be compressed. */
   readonly sizeBytes: number
-  /** `sha256:…` of its bytes in the tar; absent if it is uncompressed there. */
-  readonly blobDigest?: string
+  /** Of its bytes in the tar; absent if it is uncompressed there. */
+  readonly blobDigest?: Digest
 }
 
 /** An image in a tar; all its parts are verified. */
@@ -46,9 +48,9 @@ export interface ArchivedImage {
   /** The time of its creation, as in the config; absent if the config has no valid one. */
   readonly created?: string
   /** Digest of its config: the image ID in a graph-driver store. */
-  readonly configDigest: string
+  readonly configDigest: Digest
   /** Digests of its OCI manifests and of the indexes that name them: the first is the image ID in a containerd store. */
-  readonly manifestDigests: readonly string[]
+  readonly manifestDigests: readonly Digest[]
   /** Its layers, from the base upwards. */
   readonly layers: readonly ArchivedLayer[]
   /** The settings that it runs with, see {@link formatSettings}; absent if its config was not read. */
@@ -59,8 +61,8 @@ export interface ArchivedImage {
 export const PLATFORM = /^[\w.+-]{0,64}(?:\/[\w.+-]{1,64}){0,3}$/
 export const TIME = /^[\dTtZz:. +-]{1,40}$/
 
-/** @returns `sha256:…` of the bytes of a layer in a tar, compressed or not. */
-export function layerDigest({ diffId, blobDigest }: ArchivedLayer): string {
+/** @returns the digest of the bytes of a layer in a tar, compressed or not. */
+export function layerDigest({ diffId, blobDigest }: ArchivedLayer): Digest {
   return blobDigest ?? diffId
 }
 
@@ -72,20 +74,19 @@ const Manifest = v.array(
   }),
 )
 const First = v.looseTuple([v.looseObject({ Config: v.string() })])
-const DiffId = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, 'is not a sha256 digest'))
 const Config = v.object({
   os: v.nullish(v.string(), ''),
   architecture: v.nullish(v.string(), ''),
   variant: v.nullish(v.string()),
   created: v.nullish(v.string()),
   config: v.optional(v.unknown()),
-  rootfs: v.object({ diff_ids: v.nullish(v.array(DiffId), []) }),
+  rootfs: v.object({ diff_ids: v.nullish(v.array(DigestSchema), []) }),
 })
 
 /** A layer that an increment lacks, because an earlier archive has it. */
 export interface ExternalLayer {
-  /** `sha256:…` of its bytes in a tar. */
-  readonly digest: string
+  /** Of its bytes in a tar. */
+  readonly digest: Digest
   readonly sizeBytes: number
   /** The path of its member in the tar. */
   readonly path: string
@@ -141,7 +142,7 @@ function readManifest(
 
 function withExternal(members: Members, external: readonly ExternalLayer[]): Members {
   const claimed = external.map(({ path, digest, sizeBytes }): [string, DigestedMember] => {
-    const sha256 = digest.slice('sha256:'.length)
+    const sha256 = hexOf(digest)
     const kind = { type: '0', linkPath: '', sparse: false, offsetBytes: 0 }
     return [memberKey(path), { path, sizeBytes, sha256, ...kind }]
   })
@@ -155,7 +156,7 @@ function readImage(
   decoded: DecodedLayers | undefined,
 ): ArchivedImage {
   const configMember = findMember(members, entry.Config)
-  const configDigest = `sha256:${configMember.sha256}`
+  const configDigest = toDigest(configMember.sha256)
   checkName(entry.Config, configMember)
   const config = readJson(Config, configMember)
   const diffIds = config.rootfs.diff_ids
@@ -181,14 +182,19 @@ function readImage(
     ...(TIME.test(config.created ?? '') && { created: String(config.created) }),
     configDigest,
     manifestDigests,
-    layers: entry.Layers.map((path, index) => {
+    layers: zip(entry.Layers, diffIds).map(([path, diffId]) => {
       const member = findMember(members, path)
-      const layer = readLayer(member, String(diffIds[index]), blobs)
+      const layer = readLayer(member, diffId, blobs)
       checkDecoded(member, layer, decoded)
       return layer
     }),
     settings: formatSettings(config.config),
   }
+}
+
+// There are as many of both.
+function zip(paths: readonly string[], diffIds: readonly Digest[]): [string, Digest][] {
+  return diffIds.map((diffId, index) => [paths[index] ?? '', diffId])
 }
 
 // Tags become arguments on the command line of an engine, so each must be a valid name.
@@ -207,10 +213,10 @@ function checkTags(tags: readonly string[]): void {
 // checked if the layer is decompressed.
 function readLayer(
   member: DigestedMember,
-  diffId: string,
+  diffId: Digest,
   blobs: ReadonlySet<string>,
 ): ArchivedLayer {
-  const digest = `sha256:${member.sha256}`
+  const digest = toDigest(member.sha256)
   const { sizeBytes } = member
   if (digest === diffId) return { diffId, sizeBytes }
   const isPlain = member.start && compressionOf(member.start) === undefined
@@ -242,7 +248,7 @@ export function countUncompared(
   { members = new Map(), decoded = new Map() }: TarDigest,
 ): number {
   const blobs = images.flatMap(({ layers }) => layers.flatMap(({ blobDigest = [] }) => blobDigest))
-  const here = new Set(Array.from(members.values(), ({ sha256 }) => `sha256:${sha256}`))
+  const here = new Set(Array.from(members.values(), ({ sha256 }) => toDigest(sha256)))
   return [...new Set(blobs)].filter((digest) => {
     const plain = decoded.get(digest)
     return here.has(digest) && (plain === undefined || plain instanceof ToolError)
@@ -263,12 +269,12 @@ function checkBlobs(members: Members): void {
 function checkName(path: string, member: DigestedMember): void {
   const want = /(?:^|[/:])([0-9a-f]{64})(?:\.json)?$/.exec(path)?.[1]
   if (want !== undefined && want !== member.sha256) {
-    throw mismatch(`"${path}"`, `sha256:${member.sha256}`, `sha256:${want}`)
+    throw mismatch(`"${path}"`, toDigest(member.sha256), toDigest(want))
   }
 }
 
 function mismatch(what: string, got: string, want: string): ToolError {
   return new ToolError('BAD_IMAGE', `check ${what}: got ${got}, want ${want}`, {
-    hint: 'the image is damaged: pull and save it again',
+    hint: SAVE_AGAIN,
   })
 }

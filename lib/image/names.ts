@@ -5,10 +5,13 @@
 import * as v from 'valibot'
 
 import { ToolError } from '../core/errors.ts'
+import { ENGINES_DIFFER } from '../core/hints.ts'
 import type { DigestedMember } from '../tar/digest.ts'
+import { blobPath } from './digest.ts'
 import { checkCount, MAX_ENTRIES } from './limits.ts'
 import { checkKeys, lengthIn, parseJson, readJson, type Members } from './members.ts'
-import { BLOBS, READ_KEYS, type OciLayout } from './oci-layout.ts'
+import type { OciLayout } from './oci-layout.ts'
+import { NamingIndex, READ_KEYS } from './oci-schemas.ts'
 import { formatPlatform } from './platform.ts'
 
 /** An image in manifest.json. */
@@ -22,17 +25,6 @@ export interface NamedImage {
 const CONTAINERD_NAME = 'io.containerd.image.name'
 const OCI_NAME = 'org.opencontainers.image.ref.name'
 
-const Index = v.object({
-  manifests: v.nullish(
-    v.array(
-      v.object({
-        digest: v.string(),
-        annotations: v.nullish(v.record(v.string(), v.string()), {}),
-      }),
-    ),
-    [],
-  ),
-})
 const Repositories = v.record(v.string(), v.nullable(v.record(v.string(), v.string())))
 
 /**
@@ -79,7 +71,7 @@ function checkIndex(
   platformOf: (configDigest: string) => string | undefined,
 ): void {
   checkCount('entries of indexes', lengthIn(parseJson(index), 'manifests'), MAX_ENTRIES)
-  const { manifests } = readJson(Index, index)
+  const { manifests } = readJson(NamingIndex, index)
   checkKeys(index, READ_KEYS)
   const reach = findConfigs(layout)
   for (const { digest, annotations } of manifests) {
@@ -118,7 +110,7 @@ function createPlatforms(
   )
   return (digest) => {
     if (known.has(digest)) return known.get(digest)
-    const member = members.get(BLOBS + digest.replace('sha256:', ''))
+    const member = members.get(blobPath(digest))
     const read = v.safeParse(Platform, member && parseJson(member))
     const platform = read.success ? formatPlatform(read.output) : undefined
     known.set(digest, platform)
@@ -146,7 +138,10 @@ function checkRepositories(repositories: DigestedMember, given: Given): void {
 const MAX_STEPS = 200_000
 
 /** @returns a function that finds the configs of all manifests to which a digest leads. */
-function findConfigs({ manifests, indexes }: OciLayout): (digest: string) => ReadonlySet<string> {
+function findConfigs(layout: OciLayout): (digest: string) => ReadonlySet<string> {
+  // What an index names may be no digest at all.
+  const manifests: ReadonlyMap<string, { readonly configDigest: string }> = layout.manifests
+  const indexes: ReadonlyMap<string, readonly string[]> = layout.indexes
   const known = new Map<string, ReadonlySet<string>>()
   let steps = 0
   const find = (top: string): ReadonlySet<string> => {
@@ -207,6 +202,6 @@ function elsewhere(name: string, digest: string): ToolError {
 
 function refuse(why: string): ToolError {
   return new ToolError('BAD_IMAGE', `check image: ${why}`, {
-    hint: 'engines may see another image than was verified: have it saved again',
+    hint: ENGINES_DIFFER,
   })
 }

@@ -2,40 +2,25 @@
 // beside docker's own manifest.json.
 import * as v from 'valibot'
 
+import { BLOBS, toDigest, type Digest } from './digest.ts'
 import { checkCount, MAX_ENTRIES, MAX_LAYERS } from './limits.ts'
 import { checkKeys, checkParts, lengthIn, parseJson, type Members } from './members.ts'
-
-/** The directory of the blobs; each is named by its digest. */
-export const BLOBS = 'blobs/sha256/'
+import { Index, Manifest, READ_KEYS } from './oci-schemas.ts'
 
 /** An image, as an OCI manifest describes it. */
 export interface OciImage {
   /** Digests of the indexes that name the manifest, then its own: the first is the image ID in a containerd store. */
-  readonly digests: readonly string[]
+  readonly digests: readonly Digest[]
   readonly configDigest: string
   readonly layerDigests: readonly string[]
 }
 
 /** The manifests and indexes of a layout, by their digests, in the order of the tar. */
 export interface OciLayout {
-  readonly manifests: ReadonlyMap<string, Omit<OciImage, 'digests'>>
+  readonly manifests: ReadonlyMap<Digest, Omit<OciImage, 'digests'>>
   /** The digests that each index names. */
-  readonly indexes: ReadonlyMap<string, readonly string[]>
+  readonly indexes: ReadonlyMap<Digest, readonly string[]>
 }
-
-/** The keys of indexes and manifests that engines read. */
-export const READ_KEYS = [
-  'manifests',
-  'config',
-  'layers',
-  'digest',
-  'mediaType',
-  'platform',
-  'annotations',
-]
-const Descriptor = v.object({ digest: v.string() })
-const Index = v.object({ manifests: v.array(Descriptor) })
-const Manifest = v.object({ config: Descriptor, layers: v.array(Descriptor) })
 
 /**
  * @returns the images of the manifests, in the order of the tar
@@ -48,7 +33,7 @@ export function readManifests(
 ): OciImage[] {
   // The indexes, by the manifest that they name. A search through all indexes for each
   // manifest would take quadratic time, which a hostile tar could use.
-  const naming = new Map<string, Set<string>>()
+  const naming = new Map<string, Set<Digest>>()
   for (const [index, named] of indexes) {
     for (const digest of named) {
       naming.set(digest, (naming.get(digest) ?? new Set()).add(index))
@@ -64,14 +49,14 @@ export function readManifests(
  * @throws BAD_IMAGE if there are more entries or layers than the limits allow
  */
 export function readLayout(members: Members): OciLayout {
-  const manifests = new Map<string, Omit<OciImage, 'digests'>>()
-  const indexes = new Map<string, readonly string[]>()
+  const manifests = new Map<Digest, Omit<OciImage, 'digests'>>()
+  const indexes = new Map<Digest, readonly string[]>()
   let entries = 0
   for (const [path, member] of members) {
     if (!path.startsWith(BLOBS) || !member.json) continue
     if (member.json.includes('"manifests"')) checkParts(member)
     const json = parseJson(member)
-    const digest = `sha256:${member.sha256}`
+    const digest = toDigest(member.sha256)
     entries += lengthIn(json, 'manifests')
     checkCount('entries of indexes', entries, MAX_ENTRIES)
     if (v.is(Index, json)) {

@@ -148,7 +148,7 @@ t.test('recompress: one platform of several', async (t) => {
   const { configDigest, manifestDigest } = arm64
   const image = await imageIn(dir, archiveOf(arm64))
   t.match(image, { platform: 'linux/arm64', configDigest })
-  t.ok(image?.manifestDigests.includes(manifestDigest))
+  t.ok(image?.manifestDigests.some((digest) => digest === manifestDigest))
   t.match(await save(near, dir, ...args), [{ result: 'up to date' }])
   t.match(await ask(near, 'verify_checksums', dir), [{ result: 'verified' }])
   for (const engine of [older, far]) {

@@ -3,37 +3,19 @@
 import * as v from 'valibot'
 
 import { ToolError } from '../../core/errors.ts'
+import { SAVE_AGAIN } from '../../core/hints.ts'
 import type { DigestedMember } from '../../tar/digest.ts'
 import { parseJson, type Members } from '../members.ts'
-import { BLOBS } from '../oci-layout.ts'
+import { BLOBS, blobPath, toDigest, type Digest } from '../digest.ts'
+import { Manifest, PLAIN_TYPES } from '../oci-schemas.ts'
 
 /** An uncompressed layer. */
 export interface PlainLayer {
-  /** `sha256:…` of its uncompressed bytes. */
-  readonly digest: string
+  /** Of its uncompressed bytes. */
+  readonly digest: Digest
   readonly sizeBytes: number
 }
 
-const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar'
-const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar'
-
-/**
- * The media types of compressed layers, and those of the same layers uncompressed. Layers
- * of other types are not changed: some are not tars, as in an attestation.
- *
- * @see https://github.com/opencontainers/image-spec/blob/v1.1.1/media-types.md
- */
-export const PLAIN_TYPES: ReadonlyMap<string, string> = new Map([
-  [`${OCI_LAYER}+gzip`, OCI_LAYER],
-  [`${OCI_LAYER}+zstd`, OCI_LAYER],
-  [`${DOCKER_LAYER}.gzip`, DOCKER_LAYER],
-  [`${DOCKER_LAYER}.zstd`, DOCKER_LAYER],
-])
-
-const Manifest = v.object({
-  config: v.object({ digest: v.string() }),
-  layers: v.array(v.object({ digest: v.string(), mediaType: v.string() })),
-})
 const Config = v.object({ rootfs: v.object({ diff_ids: v.array(v.string()) }) })
 
 /**
@@ -62,11 +44,11 @@ export function findPlainLayers(
 
 /** @returns the member of a blob, or undefined if the tar lacks it. */
 export function findBlob(members: Members, digest: string): DigestedMember | undefined {
-  const member = members.get(digest.replace(/^sha256:/, BLOBS))
-  return member && `sha256:${member.sha256}` === digest ? member : undefined
+  const member = members.get(blobPath(digest))
+  return member && toDigest(member.sha256) === digest ? member : undefined
 }
 
-function* findManifests(members: Members): Generator<v.InferOutput<typeof Manifest>> {
+function* findManifests(members: Members): Generator<Manifest> {
   for (const [path, member] of members) {
     const json = path.startsWith(BLOBS) && member.json ? parseJson(member) : undefined
     if (v.is(Manifest, json)) yield json
@@ -75,10 +57,7 @@ function* findManifests(members: Members): Generator<v.InferOutput<typeof Manife
 
 // The tar may have a manifest of another platform without its config: then there are no
 // diffIDs.
-function readDiffIds(
-  members: Members,
-  { config, layers }: v.InferOutput<typeof Manifest>,
-): readonly string[] {
+function readDiffIds(members: Members, { config, layers }: Manifest): readonly string[] {
   const member = findBlob(members, config.digest)
   const json = member && parseJson(member)
   if (!v.is(Config, json) || json.rootfs.diff_ids.length !== layers.length) return []
@@ -91,6 +70,6 @@ function checked(digest: string, plain: PlainLayer | ToolError, diffId: string):
   throw new ToolError(
     'BAD_IMAGE',
     `check layer "${digest}", decompressed: got ${plain.digest}, want ${diffId}`,
-    { hint: 'the image is damaged: pull and save it again' },
+    { hint: SAVE_AGAIN },
   )
 }

@@ -1,14 +1,14 @@
 // Plans the OCI layout of a tar whose layers become uncompressed. The manifests then name
 // other layers, so their own digests change, and those of the indexes that name them. The
 // configs do not change, so the image ID of graph drivers and all diffIDs stay the same.
-import { createHash } from 'node:crypto'
-
 import * as v from 'valibot'
 
 import { memberKey, type DigestedMember } from '../../tar/digest.ts'
 import { parseJson, type Members } from '../members.ts'
-import { BLOBS, readManifests, type OciImage } from '../oci-layout.ts'
-import { findBlob, PLAIN_TYPES, type PlainLayer } from './layers.ts'
+import { blobPath, digestAt, digestOf, toDigest } from '../digest.ts'
+import { readManifests, type OciImage } from '../oci-layout.ts'
+import { Index, Manifest, PLAIN_TYPES, type Descriptor } from '../oci-schemas.ts'
+import { findBlob, type PlainLayer } from './layers.ts'
 
 /** How a member of the tar changes. */
 export interface MemberChange {
@@ -28,12 +28,8 @@ export interface PlainLayout {
   readonly before: readonly OciImage[]
 }
 
-const Descriptor = v.looseObject({ digest: v.string(), data: v.optional(v.unknown()) })
-const Manifest = v.object({ config: Descriptor, layers: v.array(Descriptor) })
-const Index = v.object({ manifests: v.array(Descriptor) })
 const DockerManifest = v.array(v.looseObject({ Layers: v.array(v.string()) }))
 
-type Descriptor = v.InferOutput<typeof Descriptor>
 type Blob = PlainLayer & { readonly content?: Buffer }
 
 /**
@@ -58,14 +54,14 @@ export function planLayout(members: Members, plain: ReadonlyMap<string, PlainLay
   const wanted = Array.from(members, ([key, was]): MemberChange | undefined => {
     const content = changeFile(key, was, rename)
     if (content) return { was, path: key, content }
-    const blob = key.startsWith(BLOBS) ? rename(`sha256:${was.sha256}`) : undefined
+    const blob = digestAt(key) && rename(toDigest(was.sha256))
     return blob && changeBlob(was, blob)
   }).filter((change) => change !== undefined)
   return { changes: withoutDoubles(members, wanted), before: readManifests(members) }
 }
 
 function changeBlob(was: DigestedMember, { content, ...layer }: Blob): MemberChange {
-  return { was, path: pathOf(layer.digest), ...(content ? { content } : { layer }) }
+  return { was, path: blobPath(layer.digest), ...(content ? { content } : { layer }) }
 }
 
 // Two changes may give the same blob: two layers may differ only in their compression, or
@@ -91,8 +87,9 @@ function changeFile(key: string, member: DigestedMember, rename: Rename): Buffer
   const rewritten = json.map((image) => ({
     ...image,
     Layers: image.Layers.map((path) => {
-      const blob = rename(memberKey(path).replace(BLOBS, 'sha256:'))
-      return blob ? pathOf(blob.digest) : path
+      const digest = digestAt(memberKey(path))
+      const blob = digest && rename(digest)
+      return blob ? blobPath(blob.digest) : path
     }),
   }))
   const isSame = JSON.stringify(rewritten) === JSON.stringify(json)
@@ -137,17 +134,12 @@ function changeLayer(layer: Descriptor, rename: Rename): Descriptor {
 function changeDescriptor(named: Descriptor, rename: Rename): Descriptor {
   const blob = rename(named.digest)
   if (!blob) return named
-  const { data: _, ...changed } = { ...named, digest: blob.digest, size: blob.sizeBytes }
-  return changed
+  const { data: _, ...rest } = named
+  return { ...rest, digest: blob.digest, size: blob.sizeBytes }
 }
 
 function describe(content: Buffer): Blob {
-  const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`
-  return { digest, sizeBytes: content.length, content }
-}
-
-function pathOf(digest: string): string {
-  return digest.replace(/^sha256:/, BLOBS)
+  return { digest: digestOf(content), sizeBytes: content.length, content }
 }
 
 function format(json: unknown): Buffer {

@@ -4,12 +4,13 @@
 import { createHash } from 'node:crypto'
 
 import { ToolError } from '../../core/errors.ts'
+import { CHANGED_WHILE_SAVED } from '../../core/hints.ts'
 import { decodeLayer } from './layer-decoder.ts'
-import { BLOBS } from '../oci-layout.ts'
+import { digestAt, toDigest } from '../digest.ts'
 import { findPlainLayers, type PlainLayer } from './layers.ts'
 import { planLayout, type MemberChange, type PlainLayout } from './layout.ts'
 import { TarDigester, memberKey } from '../../tar/digest.ts'
-import { BLOCK_BYTES, changeHeader } from '../../tar/header.ts'
+import { changeHeader, padding } from '../../tar/header.ts'
 import type { TarMember } from '../../tar/parser.ts'
 import { splitTar, type SplitMember } from '../../tar/splitter.ts'
 
@@ -24,8 +25,8 @@ export async function learnLayout(tar: AsyncIterable<Buffer>): Promise<PlainLayo
   const decoded = new Map<string, PlainLayer | ToolError>()
   for await (const part of splitTar(digested(tar, digester), isBlob)) {
     if (!('member' in part)) continue
-    const digest = memberKey(part.member.path).replace(BLOBS, 'sha256:')
-    decoded.set(digest, await decode(part))
+    const digest = digestAt(memberKey(part.member.path))
+    if (digest !== undefined) decoded.set(digest, await decode(part))
   }
   const { members = new Map() } = digester.end()
   const plain = findPlainLayers(members, decoded)
@@ -59,7 +60,7 @@ export async function* plainTar(
 }
 
 function isBlob({ path, type, sparse }: TarMember): boolean {
-  return type === '0' && !sparse && memberKey(path).startsWith(BLOBS)
+  return type === '0' && !sparse && digestAt(memberKey(path)) !== undefined
 }
 
 async function* digested(
@@ -86,7 +87,7 @@ async function decode({ member, content }: SplitMember): Promise<PlainLayer | To
     if (error instanceof ToolError && error.code === 'BAD_IMAGE') return error
     throw error
   }
-  return { digest: `sha256:${hash.digest('hex')}`, sizeBytes }
+  return { digest: toDigest(hash.digest('hex')), sizeBytes }
 }
 
 async function* changeMember(
@@ -94,7 +95,7 @@ async function* changeMember(
   change: MemberChange,
 ): AsyncGenerator<Buffer> {
   const { was, path, layer } = change
-  const old = expect(content, { digest: `sha256:${was.sha256}`, ...was }, member.path)
+  const old = expect(content, { digest: toDigest(was.sha256), ...was }, member.path)
   if (layer) {
     yield changeHeader(header, path, layer.sizeBytes)
     yield* expect(decodeLayer(old, member.path), layer, path)
@@ -119,17 +120,13 @@ async function* expect(
     hash.update(chunk)
     yield chunk
   }
-  const got = `sha256:${hash.digest('hex')}`
+  const got = toDigest(hash.digest('hex'))
   if (gotBytes !== sizeBytes) throw mismatchError(path, `${gotBytes} bytes or more`, `${sizeBytes}`)
   if (got !== digest) throw mismatchError(path, got, digest)
 }
 
-function padding(sizeBytes: number): Buffer {
-  return Buffer.alloc(-sizeBytes & (BLOCK_BYTES - 1))
-}
-
 function mismatchError(path: string, got: string, want: string): ToolError {
   return new ToolError('BAD_IMAGE', `save "${path}" of the image: got ${got}, want ${want}`, {
-    hint: 'it was changed while it was being saved: run it again',
+    hint: CHANGED_WHILE_SAVED,
   })
 }

@@ -2,6 +2,8 @@ import t from 'tap'
 
 import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
 import { chainIds } from '../../../lib/image/chain-id.ts'
+import type { Digest } from '../../../lib/image/digest.ts'
+import type { ArchivedLayer } from '../../../lib/image/docker-archive.ts'
 import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
 import { planLoad } from '../../../lib/delivery/layer-plan.ts'
 import { sha256 } from '../../fixtures/digest.ts'
@@ -42,13 +44,13 @@ function recordOf(images: readonly string[], required = ''): ArchiveMetadata {
   }
 }
 
-function layerOf(letter: string): { diffId: string; sizeBytes: number; blobDigest?: string } {
+function layerOf(letter: string): ArchivedLayer {
   const isBlob = letter === letter.toUpperCase()
   const layer = { diffId: diffIdOf(letter), sizeBytes: sizeOf(letter) }
   return isBlob ? { ...layer, blobDigest: sha256(letter) } : layer
 }
 
-function diffIdOf(letter: string): string {
+function diffIdOf(letter: string): Digest {
   return letter === letter.toUpperCase() ? sha256(`uncompressed ${letter}`) : sha256(letter)
 }
 

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
+import type { Digest } from '../../../lib/image/digest.ts'
 import { containerdStore } from '../../../lib/engine/containerd-store.ts'
 import { chainIds } from '../../../lib/image/chain-id.ts'
 import type { ArchivedImage } from '../../../lib/image/docker-archive.ts'
@@ -10,16 +11,16 @@ import { sha256 } from '../../fixtures/digest.ts'
 import { useScripts } from '../../fixtures/programs-on-path.ts'
 import { GRAPH } from '../../fixtures/graph-engine.ts'
 
-const [BASE = '', TOP = '', OTHER = ''] = ['base', 'top', 'other'].map((each) =>
-  sha256(Buffer.from(each)),
-)
+const BASE = sha256('base')
+const TOP = sha256('top')
+const OTHER = sha256('other')
 
-const image = (...diffIds: string[]): ArchivedImage => ({
+const image = (...diffIds: Digest[]): ArchivedImage => ({
   configDigest: sha256(Buffer.from(diffIds.join())),
   manifestDigests: [],
   repoTags: [],
   platform: 'linux/amd64',
-  layers: diffIds.map((diffId) => ({ diffId, member: diffId, sizeBytes: 1 })),
+  layers: diffIds.map((diffId) => ({ diffId, sizeBytes: 1 })),
 })
 
 t.test('imageChains: all layers of all images', async (t) => {

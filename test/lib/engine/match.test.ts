@@ -3,6 +3,7 @@ import t from 'tap'
 import { containerdStore } from '../../../lib/engine/containerd-store.ts'
 import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import type { EngineImage } from '../../../lib/engine/inspect.ts'
+import { toDigest } from '../../../lib/image/digest.ts'
 import type { Engine } from '../../../lib/engine/engine.ts'
 import { hasLayers, type ComparedImage } from '../../../lib/engine/image-store.ts'
 
@@ -12,10 +13,10 @@ const LEGACY: ComparedImage = {
   created: '2024-05-01T12:00:00Z',
   configDigest: 'sha256:config',
   manifestDigests: [],
-  layers: ['sha256:base', 'sha256:top'].map((diffId) => ({ diffId, sizeBytes: 1 })),
+  layers: [toDigest('base'), toDigest('top')].map((diffId) => ({ diffId, sizeBytes: 1 })),
   settings: 'of the config',
 }
-const MANIFESTS = { manifestDigests: ['sha256:manifest', 'sha256:manifest2'] }
+const MANIFESTS = { manifestDigests: [toDigest('manifest'), toDigest('manifest2')] }
 const ARCHIVED: ComparedImage = { ...LEGACY, ...MANIFESTS }
 const LAYERS = ['sha256:base', 'sha256:top']
 const GRAPH_DRIVER: Engine = {

@@ -1,3 +1,4 @@
+import { toDigest } from '../../../lib/image/digest.ts'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 
@@ -224,7 +225,7 @@ for (const layout of LAYOUTS) {
   const members = digest(built.archive).tar.members
   const path = built.layerPaths[0] ?? ''
   const { sha256: hex = '', sizeBytes = 0 } = members?.get(path) ?? {}
-  const required = { digest: `sha256:${hex}`, sizeBytes, path, archive: 'earlier.tar.xz' }
+  const required = { digest: toDigest(hex), sizeBytes, path, archive: 'earlier.tar.xz' }
   const increment = dockerArchive({
     layers: [BASE, MIDDLE, BASE],
     tags: TAGS,

@@ -1,6 +1,7 @@
 import t from 'tap'
 
-import { BLOBS, readManifests } from '../../../lib/image/oci-layout.ts'
+import { BLOBS } from '../../../lib/image/digest.ts'
+import { readManifests } from '../../../lib/image/oci-layout.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { digest } from '../../fixtures/digested-tar.ts'
 import { tar } from '../../fixtures/tar-builder.ts'

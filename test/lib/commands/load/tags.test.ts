@@ -13,10 +13,12 @@ import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
 import { watchLayers } from '../../../../lib/engine/existing-layers.ts'
 import { formatSettings } from '../../../../lib/image/settings.ts'
 import { GRAPH } from '../../../fixtures/graph-engine.ts'
+import { toDigest } from '../../../../lib/image/digest.ts'
+import type { ArchivedImage } from '../../../../lib/image/docker-archive.ts'
 import { useScripts } from '../../../fixtures/programs-on-path.ts'
 
-const image = (id: string, ...repoTags: string[]) => {
-  const configDigest = `sha256:${id}`
+const image = (id: string, ...repoTags: string[]): ArchivedImage => {
+  const configDigest = toDigest(id)
   return { configDigest, repoTags, platform: 'linux/amd64', manifestDigests: [], layers: [] }
 }
 
@@ -38,7 +40,7 @@ for (const [name, images, want] of IMAGES) {
 }
 
 const CONTAINERD = { ...GRAPH, store: containerdStore(true) }
-const LAYER = { diffId: 'sha256:layer', member: 'layer', sizeBytes: 1 }
+const LAYER = { diffId: toDigest('layer'), sizeBytes: 1 }
 
 // what the engine has by that tag, the error
 const LOADED: [string, typeof GRAPH, string, RegExp | undefined][] = [

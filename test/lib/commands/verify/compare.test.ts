@@ -7,6 +7,7 @@ import {
   hasSameContent,
 } from '../../../../lib/commands/verify/compare.ts'
 import type { EngineDigest } from '../../../../lib/commands/verify/engine-image.ts'
+import { toDigest } from '../../../../lib/image/digest.ts'
 import { SAMPLE_RECORD } from '../../../fixtures/sample-record.ts'
 
 const { images, archive, tar } = SAMPLE_RECORD
@@ -32,10 +33,13 @@ t.test('compareImages: with the engine, byte for byte or by its digests', async 
   t.strictSame(compareImages(READ, ENGINE, undefined), ['checked against the engine'])
   t.match(compareImages(READ, OTHER_LAYOUT, undefined), [/differently: .* 1 layers are the same$/])
   const [image] = images
-  const other = { ...OTHER_LAYOUT, images: image ? [{ ...image, configDigest: 'other' }] : [] }
+  const other = {
+    ...OTHER_LAYOUT,
+    images: image ? [{ ...image, configDigest: toDigest('other') }] : [],
+  }
   t.throws(() => compareImages(READ, other, undefined), {
     code: 'MISMATCH',
-    message: /the engine has other$/,
+    message: /the engine has sha256:other$/,
   })
 })
 

@@ -4,7 +4,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
 import { readImages } from '../../../../lib/image/docker-archive.ts'
-import { BLOBS } from '../../../../lib/image/oci-layout.ts'
+import { BLOBS } from '../../../../lib/image/digest.ts'
 import { learnLayout, plainTar } from '../../../../lib/image/uncompress/tar.ts'
 import { dockerArchive } from '../../../fixtures/archive-builder.ts'
 import { hexOf, sha256 } from '../../../fixtures/digest.ts'
