@@ -47,8 +47,8 @@ export function checkImages(
 
 function describe(images: readonly ArchivedImage[]): string {
   return images
-    .map(({ repoTags, platform, configDigest, layers }) => {
-      return [...repoTags, platform, configDigest, ...layers.map((layer) => layer.diffId)]
+    .map(({ repoTags, platform, config, layers }) => {
+      return [...repoTags, platform, config.digest, ...layers.map((layer) => layer.diffId)]
     })
     .join()
 }

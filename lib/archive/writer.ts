@@ -12,7 +12,7 @@ import { commitArchive } from '../delivery/commit.ts'
 import type { Directory } from '../delivery/directory.ts'
 import { endChildren, withChildren, type Task } from '../io/child.ts'
 import type { DeliveredLayer } from '../delivery/delivered-layers.ts'
-import { countUncompared, layerDigest, type ExternalLayer } from '../image/docker-archive.ts'
+import { countUncompared, type ExternalLayer } from '../image/docker-archive.ts'
 import { interrupted } from '../core/errors.ts'
 import type { IndexedLayer } from '../delivery/layer-index.ts'
 import { createLayerVerifier } from './layer-verifier.ts'
@@ -103,7 +103,7 @@ async function writeOnce(
 ): Promise<WrittenArchive> {
   const { tar, cut, written } = await compress(file, denylist, options)
   const images = options.describe(tar).map(withoutSettings)
-  const layers = new Set(images.flatMap((image) => image.layers.map(layerDigest)))
+  const layers = new Set(images.flatMap(({ layers: own }) => own.map((layer) => layer.digest)))
   await file.finish()
   const { modified, compressor, coding } = options
   const path = cut.skipped.length > 0 ? incrementName(options.archive) : options.archive

@@ -6,7 +6,6 @@ import type { Holding, Outcome, VerbContext } from '../core/outcome.ts'
 import { createDelivery, type DeliveryOptions } from '../delivery/delivery.ts'
 import { checkDirectory } from '../delivery/directory.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
-import { layerDigest } from '../image/docker-archive.ts'
 import { lookAtFile } from '../io/small-file.ts'
 import { findMissingOf, missingOutcomes } from './missing-files.ts'
 
@@ -77,7 +76,7 @@ function describe({ name, sizeBytes, metadata }: ListedArchive, shared: Readonly
   const line = { image: name, archive: name, archiveBytes: sizeBytes }
   if (!metadata) return line
   const { images, requires = [] } = metadata
-  const layers = images.flatMap((image) => image.layers.map(layerDigest))
+  const layers = digestsOf(metadata)
   const own = new Set(layers).difference(new Set(requires.map(({ digest }) => digest)))
   return {
     ...line,
@@ -120,6 +119,10 @@ function totals(
   ]
 }
 
+function digestsOf({ images }: ArchiveMetadata): string[] {
+  return images.flatMap(({ layers }) => layers.map(({ digest }) => digest))
+}
+
 /** How many archives hold a layer, by its digest. */
 type Holders = ReadonlyMap<string, number>
 
@@ -128,7 +131,7 @@ function countHolders(archives: readonly ListedArchive[]): Holders {
   for (const { metadata } of archives) {
     if (!metadata) continue
     const external = new Set(metadata.requires?.map(({ digest }) => digest))
-    const layers = new Set(metadata.images.flatMap((image) => image.layers.map(layerDigest)))
+    const layers = new Set(digestsOf(metadata))
     for (const digest of layers.difference(external)) {
       holders.set(digest, (holders.get(digest) ?? 0) + 1)
     }

@@ -1,7 +1,6 @@
 // What earlier deliveries carried, by their metadata. A layer counts only at the
 // same place of the same chain: that is how a graph-driver store knows it, so
 // that a tar without it loads there by hand as well.
-import { layerDigest } from '../image/docker-archive.ts'
 import type { ArchiveMetadata, CachedLayer } from './metadata.ts'
 
 /** A layer that was delivered. */
@@ -31,8 +30,8 @@ export function deliveredLayers(
   const found = new Map<string, DeliveredLayer>()
   for (const { metadata, layers } of chains) {
     for (const layer of layers.filter(({ diffId }) => !above.has(diffId))) {
-      const digest = layerDigest(layer)
-      const delivered = { digest, sizeBytes: layer.sizeBytes, archive: carrier(metadata, digest) }
+      const { digest, sizeBytes } = layer
+      const delivered = { digest, sizeBytes, archive: carrier(metadata, digest) }
       if (!found.has(digest) && !isLost(delivered)) found.set(digest, delivered)
     }
   }

@@ -3,7 +3,7 @@
 // archives.
 import { chainIds } from '../image/chain-id.ts'
 import type { ArchiveMetadata } from './metadata.ts'
-import { layerDigest, type ExternalLayer } from '../image/docker-archive.ts'
+import type { ExternalLayer } from '../image/docker-archive.ts'
 import type { IndexedLayer } from './layer-index.ts'
 
 /** A layer that goes into the tar from another archive. */
@@ -61,7 +61,7 @@ function existingLayers({ images }: ArchiveMetadata, existing: ReadonlySet<strin
     const chain = chainIds(layers.map((layer) => layer.diffId))
     for (const [index, layer] of layers.entries()) {
       const side = existing.has(String(chain[index])) ? has : lacks
-      side.add(layerDigest(layer))
+      side.add(layer.digest)
     }
   }
   return has.difference(lacks)

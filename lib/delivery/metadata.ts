@@ -4,6 +4,7 @@ import * as v from 'valibot'
 
 import { CODECS } from '../codec/formats.ts'
 import { PLATFORM, TIME, type ArchivedImage } from '../image/docker-archive.ts'
+import { MEDIA_TYPE, manifestDigests } from '../image/descriptor.ts'
 import { DigestSchema, type Digest } from '../image/digest.ts'
 import { ToolError } from '../core/errors.ts'
 import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from '../image/limits.ts'
@@ -11,8 +12,8 @@ import { readReference } from '../image/reference.ts'
 import { hasTooManyParts } from '../image/members.ts'
 import { hasControls } from '../core/visible-text.ts'
 
-/** The version of the metadata that this tool writes, and the newest it reads. */
-export const METADATA_SCHEMA = 1
+/** The version of the metadata that this tool writes, and the newest it reads; it reads 1, too. */
+export const METADATA_SCHEMA = 2
 
 // An image has at most 127 layers; a tar of several images has some more.
 const MAX_SEGMENTS = 10_000
@@ -43,11 +44,30 @@ const tooMany = 'are too many'
 
 const Reference = v.pipe(v.string(), v.check(isReference, 'is not a valid image name'))
 
-const Image = v.object({
+const MediaType = Word(MEDIA_TYPE)
+
+const NAMES = {
   reference: v.exactOptional(Reference),
   repoTags: v.pipe(v.array(Reference), v.maxLength(MAX_TAGS, tooMany)),
   platform: Platform,
   created: v.exactOptional(Time),
+}
+const Descriptor = v.object({ mediaType: MediaType, digest: DigestSchema, sizeBytes: Bytes })
+const Manifest = v.object({ ...Descriptor.entries, platform: v.exactOptional(Platform) })
+const Layer = v.object({ ...Descriptor.entries, diffId: DigestSchema })
+
+const Image = v.object({
+  ...NAMES,
+  index: v.exactOptional(Descriptor),
+  manifests: v.pipe(v.array(Manifest), v.maxLength(MAX_TAGS, tooMany)),
+  config: Descriptor,
+  recompressed: v.exactOptional(v.literal(true)),
+  layers: v.pipe(v.array(Layer), v.maxLength(MAX_LAYERS, tooMany)),
+})
+
+// It names blobs by their digests only, indexes among the manifests.
+const ImageOfSchema1 = v.object({
+  ...NAMES,
   imageId: v.exactOptional(DigestSchema),
   configDigest: DigestSchema,
   manifestDigests: v.pipe(v.array(DigestSchema), v.maxLength(MAX_TAGS, tooMany)),
@@ -80,9 +100,7 @@ const ExternalLayerSchema = v.object({
   archive: FileName,
 })
 
-const Metadata = v.object({
-  schema: v.literal(METADATA_SCHEMA),
-  images: v.pipe(v.array(Image), v.maxLength(MAX_IMAGES, tooMany)),
+const PARTS = {
   archive: v.object({
     file: FileName,
     sizeBytes: Bytes,
@@ -101,7 +119,18 @@ const Metadata = v.object({
   requires: v.exactOptional(
     v.pipe(v.array(ExternalLayerSchema), v.maxLength(MAX_SEGMENTS, tooMany)),
   ),
+}
+const Metadata = v.object({
+  schema: v.literal(METADATA_SCHEMA),
+  images: v.pipe(v.array(Image), v.maxLength(MAX_IMAGES, tooMany)),
+  ...PARTS,
 })
+const MetadataOfSchema1 = v.object({
+  schema: v.literal(1),
+  images: v.pipe(v.array(ImageOfSchema1), v.maxLength(MAX_IMAGES, tooMany)),
+  ...PARTS,
+})
+type Parts = Omit<v.InferOutput<typeof Metadata>, 'schema' | 'images'>
 
 /** A part of an archive that was compressed on its own; `layerDigest` is that of the layer that it is. */
 export type Segment = v.InferOutput<typeof Segment>
@@ -113,12 +142,12 @@ export interface CachedLayer {
   readonly sizeBytes: number
 }
 
-/** An image as metadata knows it: what is in the tar, what was asked for, what the engine called it. */
+/** An image as metadata knows it: what is in the tar, and what was asked for. */
 export interface SavedImage extends ArchivedImage {
   /** As in the list. */
   readonly reference?: string
-  /** As the engine gave it. */
-  readonly imageId?: string
+  /** As the engine gave it, in schema 1: a digest of config, manifest or index. */
+  readonly imageId?: Digest
   /** Whether the engine had compressed layers that lie uncompressed in the tar. */
   readonly recompressed?: true
 }
@@ -126,9 +155,11 @@ export interface SavedImage extends ArchivedImage {
 /**
  * What is known of an archive. `images` are those in its tar, empty where the
  * tar is no saved image; `tar.modified` is the time of the tar that
- * `compress_tars` read; sizes and offsets are in bytes.
+ * `compress_tars` read; sizes and offsets are in bytes. Of schema 1, descriptors lack
+ * media types, and all but those of layers their sizes.
  */
-export type ArchiveMetadata = Omit<v.InferOutput<typeof Metadata>, 'images'> & {
+export type ArchiveMetadata = Parts & {
+  readonly schema: 1 | typeof METADATA_SCHEMA
   readonly images: readonly SavedImage[]
 }
 
@@ -147,26 +178,69 @@ export function parseMetadata(text: string, file: string): ArchiveMetadata {
       { hint: 'use the tools that came with the archives' },
     )
   }
+  const isOld = schema.success && schema.output.schema === 1
   // Of a million wrong values one is enough.
-  const parsed = v.safeParse(Metadata, json, { abortEarly: true })
+  const once = { abortEarly: true }
+  const parsed = isOld
+    ? v.safeParse(MetadataOfSchema1, json, once)
+    : v.safeParse(Metadata, json, once)
   if (parsed.success) {
     checkSegments(parsed.output, file)
-    return parsed.output
+    return isOfSchema1(parsed.output) ? fromSchema1(parsed.output) : parsed.output
   }
-  const issue = parsed.issues[0]
+  const [issue] = parsed.issues
   throw badMetadata(file, `${v.getDotPath(issue) ?? 'metadata'}: ${issue.message}`)
 }
 
-/** @returns the metadata as text, its keys in an order that never changes. */
+/**
+ * @returns the metadata as text, its keys in an order that never changes; what was read
+ *   of schema 1 as it was
+ */
 export function formatMetadata(metadata: ArchiveMetadata): string {
-  return `${JSON.stringify(v.parse(Metadata, metadata), undefined, 2)}\n`
+  const output =
+    metadata.schema === 1
+      ? v.parse(MetadataOfSchema1, { ...metadata, images: metadata.images.map(toSchema1) })
+      : v.parse(Metadata, metadata)
+  return `${JSON.stringify(output, undefined, 2)}\n`
+}
+
+type OldMetadata = v.InferOutput<typeof MetadataOfSchema1>
+type OldImage = v.InferOutput<typeof ImageOfSchema1>
+
+function isOfSchema1(
+  metadata: OldMetadata | v.InferOutput<typeof Metadata>,
+): metadata is OldMetadata {
+  return metadata.schema === 1
+}
+
+function fromSchema1({ images, ...metadata }: OldMetadata): ArchiveMetadata {
+  return {
+    ...metadata,
+    images: images.map(({ configDigest, manifestDigests: digests, layers, ...image }) => ({
+      ...image,
+      manifests: digests.map((digest) => ({ digest })),
+      config: { digest: configDigest },
+      layers: layers.map(({ diffId, sizeBytes, blobDigest: digest = diffId }) => {
+        return { digest, sizeBytes, diffId }
+      }),
+    })),
+  }
+}
+
+function toSchema1({ config, layers, ...image }: SavedImage): OldImage {
+  return {
+    ...image,
+    repoTags: [...image.repoTags],
+    configDigest: config.digest,
+    manifestDigests: manifestDigests(image),
+    layers: layers.map(({ digest, sizeBytes, diffId }) => {
+      return { diffId, sizeBytes, ...(digest !== diffId && { blobDigest: digest }) }
+    }),
+  }
 }
 
 // They lie one after the other, and are all of the archive and of the tar.
-function checkSegments(
-  { archive, tar, segments }: v.InferOutput<typeof Metadata>,
-  file: string,
-): void {
+function checkSegments({ archive, tar, segments }: Parts, file: string): void {
   let offsetBytes = 0
   let tarOffsetBytes = 0
   for (const [index, segment] of segments.entries()) {

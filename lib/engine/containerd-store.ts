@@ -1,6 +1,7 @@
 // containerd's store: blobs as the registry has them, and an image's ID is the digest of
 // its manifest or index. What comes without a manifest gets one that the engine makes,
 // so the same image may have another ID here.
+import { manifestDigests } from '../image/descriptor.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import { hasLayers, type ComparedImage, type ImageStore, type NamedImage } from './image-store.ts'
 import type { EngineImage } from './inspect.ts'
@@ -21,7 +22,7 @@ export function containerdStore(isDocker: boolean): ImageStore {
       if (hasDigest(image, archived)) return true
       return isDocker ? hasConfig(image, archived) : undefined
     },
-    idsOf: ({ manifestDigests }) => (manifestDigests.length > 0 ? manifestDigests : undefined),
+    idsOf: (archived) => (archived.manifests.length > 0 ? manifestDigests(archived) : undefined),
     loadedIds,
     difference(image, archived) {
       const diffIds = archived.layers.map(({ diffId }) => diffId)
@@ -29,7 +30,7 @@ export function containerdStore(isDocker: boolean): ImageStore {
         ? {
             what: 'manifest',
             got: `${image.manifestDigest}`,
-            want: archived.manifestDigests.join(' or '),
+            want: manifestDigests(archived).join(' or '),
           }
         : { what: 'layers', got: image.diffIds.join(), want: diffIds.join() }
     },
@@ -40,13 +41,15 @@ function isOther(image: EngineImage, archived: ComparedImage): boolean {
   return !hasLayers(archived, image.diffIds) || hasOtherDigest(image, archived)
 }
 
-function hasDigest(image: EngineImage, { manifestDigests, configDigest }: ArchivedImage): boolean {
-  return new Set<string>([...manifestDigests, configDigest]).has(image.manifestDigest ?? image.id)
+function hasDigest(image: EngineImage, archived: ComparedImage): boolean {
+  const { config, imageId = config.digest } = archived
+  const digests = new Set<string>([...manifestDigests(archived), config.digest, imageId])
+  return digests.has(image.manifestDigest ?? image.id)
 }
 
 // Its manifest decides where the archive has the manifest as the engine gets it.
 function hasOtherDigest(image: EngineImage, archived: ComparedImage): boolean {
-  const isTold = image.manifestDigest !== undefined && archived.manifestDigests.length > 0
+  const isTold = image.manifestDigest !== undefined && archived.manifests.length > 0
   return isTold && !archived.recompressed && !hasDigest(image, archived)
 }
 
@@ -69,8 +72,6 @@ function isSamePlatform(image: string, archived: string): boolean {
 }
 
 function loadedIds(images: readonly NamedImage[]): ReadonlySet<string> | undefined {
-  if (images.some(({ manifestDigests }) => manifestDigests.length === 0)) return undefined
-  return new Set(
-    images.flatMap(({ configDigest, manifestDigests }) => [configDigest, ...manifestDigests]),
-  )
+  if (images.some(({ manifests }) => manifests.length === 0)) return undefined
+  return new Set(images.flatMap((image) => [image.config.digest, ...manifestDigests(image)]))
 }

@@ -59,7 +59,9 @@ export async function inspectImage(
   const found = await inspect(engine, reference)
   if (!found?.isIndex || !engine.inspectsPlatform) return found?.image
   const one = await inspect(engine, reference, platform ?? found.image.platform)
-  return one ? { ...one.image, id: found.image.id, manifestDigest: one.image.id } : found.image
+  if (!one) return found.image
+  const { id, index } = found.image
+  return { ...one.image, id, manifestDigest: one.image.id, ...(index && { index }) }
 }
 
 type Asked = Pick<Engine, 'name' | 'signal'>

@@ -2,7 +2,7 @@
 // unpacked, and an image's ID is the digest of its config, the same everywhere.
 import type { ImageStore } from './image-store.ts'
 
-const mayBeSame: ImageStore['mayBeSame'] = ({ id }, { configDigest }) => id === configDigest
+const mayBeSame: ImageStore['mayBeSame'] = ({ id }, { config }) => id === config.digest
 
 /** @param takesPartialTar - docker's do, podman's does not */
 export function graphDriverStore(takesPartialTar: boolean): ImageStore {
@@ -13,8 +13,8 @@ export function graphDriverStore(takesPartialTar: boolean): ImageStore {
     mayBeSame,
     isOther: (image, archived) => !mayBeSame(image, archived),
     isSame: mayBeSame,
-    idsOf: ({ configDigest }) => [configDigest],
-    loadedIds: (images) => new Set(images.map(({ configDigest }) => configDigest)),
-    difference: ({ id }, { configDigest }) => ({ what: 'ID', got: id, want: configDigest }),
+    idsOf: ({ config }) => [config.digest],
+    loadedIds: (images) => new Set(images.map(({ config }) => config.digest)),
+    difference: ({ id }, { config }) => ({ what: 'ID', got: id, want: config.digest }),
   }
 }

@@ -1,19 +1,21 @@
 // The two stores that engines keep images in differ in what an image's ID is, in what
 // they tell of an image and in what they take. Whoever loads, saves or compares asks
 // the store; only its two implementations know which of them it is.
+import type { ImageDescriptors } from '../image/descriptor.ts'
+import type { Digest } from '../image/digest.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import type { EngineImage } from './inspect.ts'
 
 /** An image in an archive, and whether its layers were compressed before. */
 export interface ComparedImage extends ArchivedImage {
   readonly recompressed?: true
+  /** A digest that the engine knew it by, in metadata of schema 1. */
+  readonly imageId?: Digest
 }
 
 /** An image as far as an engine may name it. */
-export interface NamedImage {
+export interface NamedImage extends ImageDescriptors {
   readonly repoTags: readonly string[]
-  readonly configDigest: string
-  readonly manifestDigests: readonly string[]
 }
 
 /** Where an engine keeps its images. */

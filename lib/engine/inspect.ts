@@ -1,7 +1,8 @@
 // What `image inspect` of an engine says, as far as it is needed here.
 import * as v from 'valibot'
 
-import { hexOf, toDigest } from '../image/digest.ts'
+import type { Descriptor } from '../image/descriptor.ts'
+import { hexOf, parseDigest, toDigest } from '../image/digest.ts'
 import { formatSettings } from '../image/settings.ts'
 import { formatPlatform } from '../image/platform.ts'
 
@@ -11,6 +12,8 @@ export interface EngineImage {
   readonly id: string
   /** Of this one image, where the engine tells it: the ID may be that of an index of several platforms. */
   readonly manifestDigest?: string
+  /** The index of several platforms that it was found by, where the engine tells. */
+  readonly index?: Descriptor
   readonly repoTags: readonly string[]
   /** `os/architecture[/variant]` */
   readonly platform: string
@@ -39,7 +42,7 @@ const Inspected = v.object({
   Size: v.optional(v.number(), 0),
   Created: v.nullish(v.string()),
   Config: v.nullish(v.record(v.string(), v.unknown())),
-  Descriptor: v.nullish(v.object({ mediaType: v.string() })),
+  Descriptor: v.nullish(v.object({ mediaType: v.string(), size: v.exactOptional(v.number()) })),
   RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
 })
 
@@ -57,7 +60,18 @@ export function parseInspections(json: string): Inspection[] {
 function toInspection(found: v.InferOutput<typeof Inspected>): Inspection {
   const isIndex = /index|manifest\.list/.test(found.Descriptor?.mediaType ?? '')
   const image = readImage(found)
-  return { image: isManifest(found) ? { ...image, manifestDigest: image.id } : image, isIndex }
+  if (isManifest(found)) return { image: { ...image, manifestDigest: image.id }, isIndex }
+  const index = isIndex ? describe(found.Descriptor, image.id) : undefined
+  return { image: { ...image, ...(index && { index }) }, isIndex }
+}
+
+function describe(
+  told: v.InferOutput<typeof Inspected>['Descriptor'],
+  id: string,
+): Descriptor | undefined {
+  const digest = parseDigest(id)
+  if (digest === undefined || told?.size === undefined) return undefined
+  return { mediaType: told.mediaType, digest, sizeBytes: told.size }
 }
 
 // Docker tells it from 28.0 on, where it keeps manifests at all.

@@ -24,7 +24,7 @@ export async function isSameImage(
   const known = store.isSame(image, archived)
   if (known !== undefined) return known
   const images = await readImages()
-  const read = images.find(({ configDigest }) => configDigest === archived.configDigest)
+  const read = images.find(({ config }) => config.digest === archived.config.digest)
   return read !== undefined && store.isSame(image, { ...archived, ...read }) === true
 }
 

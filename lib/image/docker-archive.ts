@@ -11,6 +11,7 @@ import {
   type DigestedMember,
   type TarDigest,
 } from '../tar/digest.ts'
+import { withoutDoubles, type Descriptor, type ImageDescriptors } from './descriptor.ts'
 import { BLOBS, DigestSchema, hexOf, toDigest, type Digest } from './digest.ts'
 import { checkCount, MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from './limits.ts'
 import { checkClashes } from './member-clashes.ts'
@@ -25,32 +26,26 @@ import {
 } from './members.ts'
 import { checkNames } from './names.ts'
 import { readLayout, readManifests, type OciImage } from './oci-layout.ts'
+import { DOCKER_TYPES, dockerLayerType } from './oci-schemas.ts'
 import { formatPlatform } from './platform.ts'
 import { readReference } from './reference.ts'
 import { formatSettings } from './settings.ts'
 
-/** A layer in a tar. */
-export interface ArchivedLayer {
+/** A layer in a tar: media type, digest and size are of its bytes there, compressed or not. */
+export interface ArchivedLayer extends Descriptor {
+  readonly sizeBytes: number
   /** Of the uncompressed layer. */
   readonly diffId: Digest
-  /** Its size in the tar, where it may be compressed. */
-  readonly sizeBytes: number
-  /** Of its bytes in the tar; absent if it is uncompressed there. */
-  readonly blobDigest?: Digest
 }
 
 /** An image in a tar; all its parts are verified. */
-export interface ArchivedImage {
+export interface ArchivedImage extends ImageDescriptors {
   /** The names that an engine gives it on load. */
   readonly repoTags: readonly string[]
   /** `os/architecture[/variant]`. */
   readonly platform: string
   /** The time of its creation, as in the config; absent if the config has no valid one. */
   readonly created?: string
-  /** Digest of its config: the image ID in a graph-driver store. */
-  readonly configDigest: Digest
-  /** Digests of its OCI manifests and of the indexes that name them: the first is the image ID in a containerd store. */
-  readonly manifestDigests: readonly Digest[]
   /** Its layers, from the base upwards. */
   readonly layers: readonly ArchivedLayer[]
   /** The settings that it runs with, see {@link formatSettings}; absent if its config was not read. */
@@ -61,9 +56,9 @@ export interface ArchivedImage {
 export const PLATFORM = /^[\w.+-]{0,64}(?:\/[\w.+-]{1,64}){0,3}$/
 export const TIME = /^[\dTtZz:. +-]{1,40}$/
 
-/** @returns the digest of the bytes of a layer in a tar, compressed or not. */
-export function layerDigest({ diffId, blobDigest }: ArchivedLayer): Digest {
-  return blobDigest ?? diffId
+/** @returns whether a layer is compressed in its tar */
+export function isCompressedLayer({ digest, diffId }: ArchivedLayer): boolean {
+  return digest !== diffId
 }
 
 const Manifest = v.array(
@@ -168,9 +163,10 @@ function readImage(
     )
   }
   const own = manifests.get(configDigest) ?? []
-  const manifestDigests = [...new Set(own.flatMap((candidate) => candidate.digests))]
-  checkCount('manifests', manifestDigests.length, MAX_TAGS)
-  const blobs = new Set(own.flatMap((candidate) => candidate.layerDigests))
+  const [index, ...indexes] = withoutDoubles(own.flatMap((candidate) => candidate.indexes))
+  const called = [...own.map(({ manifest }) => manifest), ...indexes]
+  checkCount('manifests', called.length + (index ? 1 : 0), MAX_TAGS)
+  const layerTypes = new Map(own.flatMap((candidate) => [...candidate.layerTypes]))
   checkTags(entry.RepoTags)
   const platform = formatPlatform(config)
   if (!PLATFORM.test(platform)) {
@@ -180,11 +176,16 @@ function readImage(
     repoTags: entry.RepoTags,
     platform,
     ...(TIME.test(config.created ?? '') && { created: String(config.created) }),
-    configDigest,
-    manifestDigests,
+    ...(index && { index }),
+    manifests: called.map((manifest) => ({ ...manifest, platform })),
+    config: {
+      mediaType: own[0]?.configType ?? DOCKER_TYPES.config,
+      digest: configDigest,
+      sizeBytes: configMember.sizeBytes,
+    },
     layers: zip(entry.Layers, diffIds).map(([path, diffId]) => {
       const member = findMember(members, path)
-      const layer = readLayer(member, diffId, blobs)
+      const layer = readLayer(member, diffId, layerTypes)
       checkDecoded(member, layer, decoded)
       return layer
     }),
@@ -214,15 +215,21 @@ function checkTags(tags: readonly string[]): void {
 function readLayer(
   member: DigestedMember,
   diffId: Digest,
-  blobs: ReadonlySet<string>,
+  layerTypes: ReadonlyMap<string, string>,
 ): ArchivedLayer {
+  const { path, sizeBytes, start } = member
   const digest = toDigest(member.sha256)
-  const { sizeBytes } = member
-  if (digest === diffId) return { diffId, sizeBytes }
-  const isPlain = member.start && compressionOf(member.start) === undefined
-  const isNamedSo = COMPRESSED.exec(member.path)?.[1] === member.sha256
-  if (!isPlain && (blobs.has(digest) || isNamedSo)) return { diffId, sizeBytes, blobDigest: digest }
-  throw mismatch(`layer "${member.path}"`, digest, diffId)
+  const told = layerTypes.get(digest)
+  if (digest === diffId) {
+    return { mediaType: told ?? dockerLayerType(undefined), digest, sizeBytes, diffId }
+  }
+  // That of one that was left out is not known but by its name.
+  const compression = start ? compressionOf(start) : 'gzip'
+  const isNamedSo = COMPRESSED.exec(path)?.[1] === member.sha256
+  if (compression !== undefined && (told !== undefined || isNamedSo)) {
+    return { mediaType: told ?? dockerLayerType(compression), digest, sizeBytes, diffId }
+  }
+  throw mismatch(`layer "${path}"`, digest, diffId)
 }
 
 // If layers are decompressed at all, each compressed layer of the tar must have been, and
@@ -230,11 +237,12 @@ function readLayer(
 // counts as not compared.
 function checkDecoded(
   { path, start }: DigestedMember,
-  { diffId, blobDigest }: ArchivedLayer,
+  layer: ArchivedLayer,
   decoded: DecodedLayers | undefined,
 ): void {
-  if (blobDigest === undefined || !decoded) return
-  const plain = decoded.get(blobDigest)
+  if (!isCompressedLayer(layer) || !decoded) return
+  const { diffId } = layer
+  const plain = decoded.get(layer.digest)
   if (plain instanceof ToolError) {
     if (plain.code === 'BAD_IMAGE') throw plain
   } else if (plain?.digest !== diffId && (plain ?? start)) {
@@ -247,7 +255,8 @@ export function countUncompared(
   images: readonly ArchivedImage[],
   { members = new Map(), decoded = new Map() }: TarDigest,
 ): number {
-  const blobs = images.flatMap(({ layers }) => layers.flatMap(({ blobDigest = [] }) => blobDigest))
+  const compressed = images.flatMap(({ layers }) => layers.filter(isCompressedLayer))
+  const blobs = compressed.map(({ digest }) => digest)
   const here = new Set(Array.from(members.values(), ({ sha256 }) => toDigest(sha256)))
   return [...new Set(blobs)].filter((digest) => {
     const plain = decoded.get(digest)

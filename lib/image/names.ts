@@ -17,7 +17,7 @@ import { formatPlatform } from './platform.ts'
 /** An image in manifest.json. */
 export interface NamedImage {
   readonly repoTags: readonly string[]
-  readonly configDigest: string
+  readonly config: { readonly digest: string }
   /** `os/architecture[/variant]`. */
   readonly platform: string
 }
@@ -55,10 +55,10 @@ function collectNames(images: readonly NamedImage[]): Given {
   const add = (name: string, configDigest: string): void => {
     given.set(name, (given.get(name) ?? new Set()).add(configDigest))
   }
-  for (const { repoTags, configDigest } of images) {
+  for (const { repoTags, config } of images) {
     for (const name of repoTags.map(plainName)) {
-      add(name, configDigest)
-      add(tagOf(name), configDigest)
+      add(name, config.digest)
+      add(tagOf(name), config.digest)
     }
   }
   return given
@@ -106,7 +106,7 @@ function createPlatforms(
   images: readonly NamedImage[],
 ): (configDigest: string) => string | undefined {
   const known = new Map<string, string | undefined>(
-    images.map(({ configDigest, platform }) => [configDigest, platform]),
+    images.map(({ config, platform }) => [config.digest, platform]),
   )
   return (digest) => {
     if (known.has(digest)) return known.get(digest)
@@ -141,7 +141,7 @@ const MAX_STEPS = 200_000
 function findConfigs(layout: OciLayout): (digest: string) => ReadonlySet<string> {
   // What an index names may be no digest at all.
   const manifests: ReadonlyMap<string, { readonly configDigest: string }> = layout.manifests
-  const indexes: ReadonlyMap<string, readonly string[]> = layout.indexes
+  const indexes: ReadonlyMap<string, { readonly names: readonly string[] }> = layout.indexes
   const known = new Map<string, ReadonlySet<string>>()
   let steps = 0
   const find = (top: string): ReadonlySet<string> => {
@@ -150,7 +150,7 @@ function findConfigs(layout: OciLayout): (digest: string) => ReadonlySet<string>
     for (const digest of seen) {
       const manifest = manifests.get(digest)
       if (manifest) configs.add(manifest.configDigest)
-      for (const named of indexes.get(digest) ?? []) {
+      for (const named of indexes.get(digest)?.names ?? []) {
         checkCount('steps from index to index', ++steps, MAX_STEPS)
         seen.add(named)
       }

@@ -2,6 +2,9 @@
 // object may hold more, which is kept where it is written again.
 import * as v from 'valibot'
 
+import type { Compression } from '../codec/detect.ts'
+import { MEDIA_TYPE } from './descriptor.ts'
+
 /** Names a blob. What else it says of it, whoever needs it looks at. */
 export const Descriptor = v.looseObject({ digest: v.string() })
 
@@ -53,6 +56,17 @@ export const DOCKER_TYPES = {
   config: 'application/vnd.docker.container.image.v1+json',
   layer: 'application/vnd.docker.image.rootfs.diff.tar',
 } as const
+
+/** @returns what JSON says of itself, or of a blob; what it should be, if it says nothing or no such thing */
+export function mediaTypeOf(json: Readonly<Record<string, unknown>>, expected: string): string {
+  const told = json['mediaType']
+  return typeof told === 'string' && MEDIA_TYPE.test(told) ? told : expected
+}
+
+/** @returns the media type of a layer that no OCI manifest names */
+export function dockerLayerType(compression: Compression | undefined): string {
+  return compression === undefined ? DOCKER_TYPES.layer : `${DOCKER_TYPES.layer}.${compression}`
+}
 
 /**
  * The media types of compressed layers, and those of the same layers plain. No

@@ -376,8 +376,8 @@ const RECORDS: readonly [name: string, text: string, error: string, hint: string
   ['that is a list', '[]', 'schema', 'remove its metadata'],
   [
     'of a newer schema',
-    otherRecord({ schema: 2 }),
-    'schema: got 2, want at most 1',
+    otherRecord({ schema: 3 }),
+    'schema: got 3, want at most 2',
     'use the tools that came with the archives',
   ],
   [
@@ -406,7 +406,9 @@ const RECORDS: readonly [name: string, text: string, error: string, hint: string
   ],
   [
     'of another image',
-    withImage({ configDigest: `sha256:${'0'.repeat(64)}` }),
+    withImage({
+      config: { mediaType: 'a/b', digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 1 },
+    }),
     'check images: got',
     'copy the archive and its metadata again',
   ],

@@ -81,7 +81,9 @@ t.test('metadata: has the facts of a saved image', async (t) => {
   const dir = t.testdir()
   await compress(dir, saved)
   const metadata = await recordOf(dir, 'saved.tar.xz')
-  t.match(metadata.images, [{ repoTags: [sample.reference], configDigest: sample.configDigest }])
+  t.match(metadata.images, [
+    { repoTags: [sample.reference], config: { digest: sample.configDigest } },
+  ])
   t.strictSame(
     metadata.images[0]?.layers.map((layer) => layer.diffId),
     sample.diffIds,

@@ -36,12 +36,14 @@ t.test('platform: is pulled, saved, verified, and loads into every store', async
   const dir = t.testdir()
   t.match(await ask(near, 'save_compressed_tars', dir, ...ARM64, reference), [{ result: 'saved' }])
   t.match((await recordOf(dir, archiveOf(arm64))).images, [
-    { platform: 'linux/arm64', configDigest: arm64.configDigest },
+    { platform: 'linux/arm64', config: { digest: arm64.configDigest } },
   ])
   t.match(await ask(near, 'verify_checksums', dir), OF_ENGINE)
   for (const engine of [older, far]) {
     t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'loaded', notes: [] }])
     t.equal(await inspect(engine, reference, '{{.Architecture}}'), 'arm64')
+    const again = await ask(engine, 'save_compressed_tars', dir, '--no-pull', ...ARM64, reference)
+    t.match(again, [{ result: 'up to date' }])
     t.match(await ask(engine, 'load_compressed_tars', dir), [{ result: 'already loaded' }])
   }
 })
@@ -107,7 +109,12 @@ t.test('platform: one tag for two of them gives an archive of each', async (t) =
   ] as const) {
     const { images } = await recordOf(dir, archiveOf(image))
     const { manifestDigest, configDigest } = image
-    t.match(images, [{ imageId: index, manifestDigests: [manifestDigest], configDigest }])
+    t.match(images, [
+      {
+        manifests: [{ digest: manifestDigest }, { digest: index }],
+        config: { digest: configDigest },
+      },
+    ])
     const again = await ask(near, 'save_compressed_tars', dir, '--no-pull', ...args, reference)
     t.match(again, [{ result: 'up to date' }])
     t.match(await ask(near, 'verify_checksums', dir), OF_ENGINE)

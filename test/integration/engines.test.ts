@@ -42,7 +42,7 @@ for (const [index, near] of places.entries()) {
     )
     for (const image of images) {
       const [saved] = (await recordOf(carry, archiveOf(image))).images
-      t.equal(saved?.configDigest, image.configDigest)
+      t.equal(saved?.config.digest, image.configDigest)
     }
     await removeImages(near.engine)
   })

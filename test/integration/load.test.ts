@@ -1,6 +1,6 @@
 // load_compressed_tars: which archives are loaded, which need not be, and what
 // there is to tell afterwards.
-import { rm, writeFile } from 'node:fs/promises'
+import { cp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { dockerArchive } from '../fixtures/archive-builder.ts'
@@ -54,6 +54,26 @@ t.test('what: an image without an archive does not stop the rest', async (t) => 
     { result: 'loaded' },
     { result: 'loaded' },
   ])
+})
+
+t.test('metadata of schema 1: an earlier delivery verifies, loads and is up to date', async (t) => {
+  const old = join(import.meta.dirname, '../fixtures/schema-1')
+  const places = t.testdir({})
+  await cp(old, places, { recursive: true })
+  const [dir, other] = [join(places, 'graph-driver'), join(places, 'containerd')]
+  const all = (result: string) => [{ result }, { result }]
+  t.match(await bench.ask('verify_checksums', dir), all('verified'))
+  t.match(await bench.ask('load_compressed_tars', dir), all('loaded'))
+  t.match(await bench.ask('load_compressed_tars', dir), all('already loaded'))
+  t.match(await bench.ask('verify_checksums', other), all('verified'))
+  const as = ['--no-pull', '--format', 'zst', 'example.com/tool:1.0']
+  // The ID that its engine gave was that of the manifest.
+  for (const each of [dir, other]) {
+    t.match(await bench.ask('save_compressed_tars', each, ...as), [{ result: 'up to date' }])
+  }
+  const next = [...as.slice(0, -1), 'example.com/tool:1.1']
+  const since = ['--since', '.', ...next]
+  t.match(await bench.ask('save_compressed_tars', dir, ...since), [{ result: 'up to date' }])
 })
 
 t.test('already there: untagged only gets its tag', async (t) => {

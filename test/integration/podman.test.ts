@@ -41,7 +41,7 @@ t.test('podman: saves what docker takes', async (t) => {
   const [saved] = await ask('save_compressed_tars', dir, '--no-pull', image.reference)
   t.match(saved, { result: 'saved' })
   const { images } = await recordOf(dir, archiveOf(image))
-  t.match(images, [{ imageId: image.configDigest, repoTags: [image.reference] }])
+  t.match(images, [{ config: { digest: image.configDigest }, repoTags: [image.reference] }])
   t.match(await ask('verify_checksums', dir), [{ notes: ['checked against the engine'] }])
   await bench.removeImages()
   t.match(await bench.ask('load_compressed_tars', dir), [{ result: 'loaded', notes: [] }])

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { zstdCompressSync } from 'node:zlib'
 import t from 'tap'
+import { manifestDigests } from '../../lib/image/descriptor.ts'
 import { learnLayout, plainTar } from '../../lib/image/uncompress/tar.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'
 import { startEngine, type Engine } from '../fixtures/docker-engine.ts'
@@ -73,12 +74,12 @@ t.test('recompress: a smaller archive, the same image in every store', async (t)
   t.ok(plain < asIs, `${plain} bytes, not ${asIs}`)
   t.comment(`archive: ${asIs} bytes as it is, ${plain} recompressed`)
   const image = await imageIn(dir, archive)
-  t.match(image, { recompressed: true, configDigest: app.configDigest })
+  t.match(image, { recompressed: true, config: { digest: app.configDigest } })
   t.strictSame(
-    image?.layers.map(({ diffId, blobDigest }) => [diffId, blobDigest]),
-    app.diffIds.map((diffId) => [diffId, undefined]),
+    image?.layers.map(({ diffId, digest }) => [diffId, digest]),
+    app.diffIds.map((diffId) => [diffId, diffId]),
   )
-  t.strictSame(image?.manifestDigests, [id, app.manifestDigest])
+  t.strictSame(image && manifestDigests(image), [id, app.manifestDigest])
 
   const differently =
     /^the engine lays it out differently: config digest and 5 layers are the same$/
@@ -147,8 +148,8 @@ t.test('recompress: one platform of several', async (t) => {
   t.match(answer, { result: 'saved', notes: [/^its layers are stored uncompressed/] })
   const { configDigest, manifestDigest } = arm64
   const image = await imageIn(dir, archiveOf(arm64))
-  t.match(image, { platform: 'linux/arm64', configDigest })
-  t.ok(image?.manifestDigests.some((digest) => digest === manifestDigest))
+  t.match(image, { platform: 'linux/arm64', config: { digest: configDigest } })
+  t.ok(image?.manifests.some(({ digest }) => digest === manifestDigest))
   t.match(await save(near, dir, ...args), [{ result: 'up to date' }])
   t.match(await ask(near, 'verify_checksums', dir), [{ result: 'verified' }])
   for (const engine of [older, far]) {
@@ -204,7 +205,7 @@ t.test('recompress: zstd, under an index with an attestation', async (t) => {
   t.match(answer, { result: 'saved', notes: [/^its layers are stored uncompressed/] })
   t.match(await imageIn(dir, 'tool-1.0.tar.xz'), {
     recompressed: true,
-    configDigest: sha256(image.config),
+    config: { digest: sha256(image.config) },
   })
   t.match(await ask(near, 'verify_checksums', dir), [{ result: 'verified' }])
 

@@ -91,7 +91,7 @@ t.test('again: a tag that moved in the registry is saved anew', async (t) => {
   await docker('tag', old.configDigest, old.reference)
   t.match(await save(dir, old.reference), [{ result: 'saved' }])
   const { images } = await recordOf(dir, archiveOf(old))
-  t.match(images, [{ imageId: moved.configDigest, configDigest: moved.configDigest }])
+  t.match(images, [{ config: { digest: moved.configDigest } }])
 })
 
 t.test('again: what is missing beside an archive comes back', async (t) => {
@@ -225,7 +225,7 @@ t.test('list: one bad image does not stop the rest', async (t) => {
 
 const platformOf = async (dir: string) => {
   const { images } = await recordOf(dir, archiveOf({ reference: multi }))
-  return images.map(({ platform, configDigest }) => ({ platform, configDigest }))
+  return images.map(({ platform, config }) => ({ platform, configDigest: config.digest }))
 }
 const expected = ({ architecture, configDigest }: SampleImage) => [
   { platform: `linux/${architecture}`, configDigest },

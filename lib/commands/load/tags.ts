@@ -40,8 +40,8 @@ export function areIndependent(
   return new Set(images.flatMap(namesOf)).isDisjointFrom(new Set(others.flatMap(namesOf)))
 }
 
-function namesOf({ configDigest, repoTags }: ArchivedImage): string[] {
-  return [configDigest, ...repoTags]
+function namesOf({ config, repoTags }: ArchivedImage): string[] {
+  return [config.digest, ...repoTags]
 }
 
 /** @returns a note for each platform that the engine's machine is not. */
@@ -104,8 +104,8 @@ export async function tagLoaded(
   return notes
 }
 
-function nameOf({ repoTags, configDigest }: ArchivedImage): string {
-  return repoTags[0] ?? configDigest
+function nameOf({ repoTags, config }: ArchivedImage): string {
+  return repoTags[0] ?? config.digest
 }
 
 async function findUntagged(
@@ -147,7 +147,7 @@ export async function checkLoaded(
   let loaded: EngineImage | undefined
   if (image.repoTags.length === 0) {
     loaded = await findExisting(engine, image, readImages)
-    if (!loaded) throw notThere(image.configDigest)
+    if (!loaded) throw notThere(image.config.digest)
     notes.push(`it has no tag: use it by its ID, ${loaded.id}`)
   }
   for (const name of image.repoTags) {

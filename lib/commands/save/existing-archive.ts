@@ -12,6 +12,7 @@ import type { Coding } from '../../codec/formats.ts'
 import type { CompressorName } from '../../codec/programs.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import { ToolError } from '../../core/errors.ts'
+import { isCompressedLayer } from '../../image/docker-archive.ts'
 import {
   examineArchive,
   examineBeside,
@@ -143,8 +144,7 @@ async function isArchived(
   const [saved] = metadata.images
   const isSame =
     saved?.reference === reference.text &&
-    // An ID says it where digests do not: an archive without a manifest.
-    (store.isSame(image, saved) ?? saved.imageId === image.id) &&
+    store.isSame(image, saved) === true &&
     saved.platform === image.platform &&
     isStoredSo(saved, options)
   if (!isSame || !(await isUpToDate(options.directory, found, options))) return false
@@ -158,7 +158,7 @@ function isStoredSo(
   { recompress }: ImageArchiveOptions,
 ): boolean {
   if (recompressed) return recompress
-  return !recompress || layers.every((layer) => layer.blobDigest === undefined)
+  return !recompress || !layers.some(isCompressedLayer)
 }
 
 // `a/b:1` and `a_b:1` have one archive name, and may come in different runs.

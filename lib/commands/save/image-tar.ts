@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 
 import type { SavedImage } from '../../delivery/metadata.ts'
 import { endChildren, keepOutput, withChildren, type Task } from '../../io/child.ts'
+import { withoutDoubles } from '../../image/descriptor.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import { startSave, type Engine } from '../../engine/engine.ts'
@@ -92,12 +93,12 @@ function plain(start: () => Task, layout: PlainLayout & { sizeBytes: number }): 
       return { tar: normal(plainTar(child.stdout, layout)), child }
     },
     complete(archived) {
-      const before = layout.before.filter(
-        ({ configDigest }) => configDigest === archived.configDigest,
-      )
-      const digests = before.flatMap((image) => image.digests)
-      const manifestDigests = [...new Set([...archived.manifestDigests, ...digests])]
-      return { ...archived, manifestDigests, recompressed: true }
+      const { platform } = archived
+      const before = layout.before
+        .filter(({ configDigest }) => configDigest === archived.config.digest)
+        .flatMap(({ indexes, manifest }) => [...indexes, { ...manifest, platform }])
+      const manifests = withoutDoubles([...archived.manifests, ...before])
+      return { ...archived, manifests, recompressed: true }
     },
   }
 }

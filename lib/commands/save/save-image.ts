@@ -13,7 +13,8 @@ import {
 } from './existing-archive.ts'
 import { listChecksums } from '../../delivery/commit.ts'
 import type { Compressors } from '../../codec/programs.ts'
-import { readImages } from '../../image/docker-archive.ts'
+import { manifestDigests, type ManifestDescriptor } from '../../image/descriptor.ts'
+import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
 import type { EngineImage } from '../../engine/inspect.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { ToolError } from '../../core/errors.ts'
@@ -69,13 +70,13 @@ export async function saveImage(
 // On a graph driver, and for podman, nothing is another than before.
 function recompressed({ images: [image] }: ArchiveMetadata): string[] {
   if (!image?.recompressed) return []
-  const [digest] = image.manifestDigests
+  const [digest] = manifestDigests(image)
   return [`its layers are stored uncompressed: a containerd store gives it the ID ${digest}`]
 }
 
 // Which of the two depends on where it is loaded.
 function untagged({ images: [image] }: ArchiveMetadata): string {
-  const ids = [image?.configDigest, ...(image?.manifestDigests.slice(0, 1) ?? [])]
+  const ids = image ? [image.config.digest, ...manifestDigests(image).slice(0, 1)] : []
   return `it has no tag: it loads by its ID only, ${ids.join(' or, in a containerd store, ')}`
 }
 
@@ -146,6 +147,12 @@ export async function findImageTar(
   return findTar(engine, name, image, { ...options, label: reference.text })
 }
 
+// An engine saves one platform of several without the index that it has it by.
+function withIndex(image: ArchivedImage, { index }: EngineImage): readonly ManifestDescriptor[] {
+  const isThere = index && manifestDigests(image).includes(index.digest)
+  return !index || isThere ? image.manifests : [...image.manifests, index]
+}
+
 // What was saved must be what was looked at before: somebody may have pulled
 // another image under this name meanwhile.
 function describe(
@@ -155,10 +162,10 @@ function describe(
 ): SavedImage {
   const [image, another] = readImages(digest).map(tar.complete)
   if (!image || another || engine.store.isSame(own, image) === false) {
-    const got = image?.configDigest ?? 'no image'
+    const got = image?.config.digest ?? 'no image'
     throw new ToolError('BAD_IMAGE', `save "${reference.text}": got ${got}, want ${own.id}`, {
       hint: CHANGED_WHILE_SAVED,
     })
   }
-  return { ...image, reference: reference.text, imageId: own.id }
+  return { ...image, manifests: withIndex(image, own), reference: reference.text }
 }

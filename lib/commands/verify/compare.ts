@@ -48,7 +48,7 @@ export function engineMd5(read: ReadArchive, engine: EngineDigest): string | und
 type Images = Pick<ReadArchive, 'images'>
 
 function configDigests({ images }: Images): string {
-  return images.map((image) => image.configDigest).join()
+  return images.map(({ config }) => config.digest).join()
 }
 
 function nothingToCompare({ images }: ReadArchive): string {

@@ -128,7 +128,7 @@ async function guessReference(engine: Engine, target: Target): Promise<ImageRefe
 function mismatchError(name: string, own: EngineImage, saved: SavedImage): ToolError {
   return new ToolError(
     'MISMATCH',
-    `verify "${name}": got ${saved.imageId ?? saved.configDigest} (${saved.platform}) in the archive, the engine has ${own.id} (${own.platform})`,
+    `verify "${name}": got ${saved.config.digest} (${saved.platform}) in the archive, the engine has ${own.id} (${own.platform})`,
     { hint: 'the name means another image there: --against record verifies the archive alone' },
   )
 }

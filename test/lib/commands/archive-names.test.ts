@@ -12,8 +12,8 @@ const LAYER = sha256('layer')
 
 const BARE = {
   platform: 'linux/amd64',
-  configDigest: sha256('config'),
-  manifestDigests: [],
+  manifests: [],
+  config: { digest: sha256('config') },
   layers: [],
 }
 

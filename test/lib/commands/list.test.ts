@@ -93,9 +93,11 @@ function metadata(layers: readonly string[], more: Partial<ArchiveMetadata> = {}
   const image = {
     repoTags: ['tag:1'],
     platform: 'linux/amd64',
-    configDigest: sha256('config'),
-    manifestDigests: [],
-    layers: layers.map((layer) => ({ diffId: sha256(layer), sizeBytes: TAR_BYTES })),
+    manifests: [],
+    config: { digest: sha256('config') },
+    layers: layers.map((layer) => {
+      return { digest: sha256(layer), sizeBytes: TAR_BYTES, diffId: sha256(layer) }
+    }),
   }
   const segments = [...own, undefined].map((layerDigest, index) => ({
     offsetBytes: index * ARCHIVE_BYTES,

@@ -127,7 +127,7 @@ t.test('all: those that can be read, in the order of their names', async (t) => 
     'b.tar.xz.json': metadata,
     'a.tar.xz.json': metadata,
     'bad.tar.xz.json': '{}',
-    'newer.tar.xz.json': '{"schema":2}',
+    'newer.tar.xz.json': '{"schema":3}',
     'dir.tar.xz.json': {},
     'other.json': metadata,
     'c.tar.xz': '',

@@ -10,7 +10,9 @@ function recordOf(file: string, ...images: string[]): ArchiveMetadata {
   const [image] = SAMPLE_RECORD.images
   if (!image) throw new Error('no image')
   const layersOf = (names: string) =>
-    names.split('').map((name) => ({ diffId: sha256(name), sizeBytes: name.charCodeAt(0) }))
+    names.split('').map((name) => {
+      return { digest: sha256(name), sizeBytes: name.charCodeAt(0), diffId: sha256(name) }
+    })
   return {
     ...SAMPLE_RECORD,
     images: images.map((names) => ({ ...image, layers: layersOf(names) })),
@@ -69,7 +71,7 @@ t.test('deliveredLayers: of several archives the first one counts', async (t) =>
 t.test('deliveredLayers: a layer that is compressed in the tar counts by what it is', async (t) => {
   const [image] = recordOf('all.tar.xz', 'ab').images
   if (!image) throw new Error('no image')
-  const layers = image.layers.map((layer) => ({ ...layer, blobDigest: sha256(layer.diffId) }))
+  const layers = image.layers.map((layer) => ({ ...layer, digest: sha256(layer.diffId) }))
   const metadata = { ...recordOf('all.tar.xz', 'ab'), images: [{ ...image, layers }] }
   const delivered = deliveredLayers([metadata], ['a', 'b', 'a'].map(sha256))
   t.strictSame([...delivered.keys()], [sha256(sha256('b'))])
@@ -110,5 +112,5 @@ t.test('deliveredLayers: a compressed layer is known by the digest of its blob',
   const [image] = SAMPLE_RECORD.images
   const [layer] = image?.layers ?? []
   const found = deliveredLayers([SAMPLE_RECORD], [layer?.diffId ?? ''])
-  t.strictSame([...found.keys()], [layer?.blobDigest])
+  t.strictSame([...found.keys()], [layer?.digest])
 })

@@ -45,9 +45,7 @@ function recordOf(images: readonly string[], required = ''): ArchiveMetadata {
 }
 
 function layerOf(letter: string): ArchivedLayer {
-  const isBlob = letter === letter.toUpperCase()
-  const layer = { diffId: diffIdOf(letter), sizeBytes: sizeOf(letter) }
-  return isBlob ? { ...layer, blobDigest: sha256(letter) } : layer
+  return { digest: sha256(letter), sizeBytes: sizeOf(letter), diffId: diffIdOf(letter) }
 }
 
 function diffIdOf(letter: string): Digest {

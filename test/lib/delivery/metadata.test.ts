@@ -1,3 +1,5 @@
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 
 import { formatMetadata, parseMetadata } from '../../../lib/delivery/metadata.ts'
@@ -34,8 +36,8 @@ t.test('parseRecord: what is not always known may be absent', async (t) => {
   for (const path of [
     'images.0.reference',
     'images.0.created',
-    'images.0.imageId',
-    'images.0.layers.0.blobDigest',
+    'images.0.index',
+    'images.0.manifests.0.platform',
     'tar.contentMd5',
     'tar.modified',
   ]) {
@@ -75,6 +77,7 @@ const BAD_VALUES: [string, unknown][] = [
   ['schema', undefined],
   ['schema', '1'],
   ['schema', 0],
+
   ['images', undefined],
   ['images.0.reference', '--help'],
   ['images.0.reference', ''],
@@ -88,14 +91,22 @@ const BAD_VALUES: [string, unknown][] = [
   ['images.0.repoTags', Array.from({ length: 1001 }, () => 'a:1')],
   ['images.0.layers', Array.from({ length: 1001 }, () => SAMPLE_RECORD.images[0]?.layers[0])],
   ['images', Array.from({ length: 1001 }, () => SAMPLE_RECORD.images[0])],
-  ['images.0.imageId', 'sha256:12'],
-  ['images.0.configDigest', 'a1'.repeat(32)],
-  ['images.0.configDigest', `sha256:${'A1'.repeat(32)}`],
-  ['images.0.manifestDigests.0', '--all'],
+  ['images.0.index.digest', 'sha256:12'],
+  ['images.0.index.sizeBytes', undefined],
+  ['images.0.config', undefined],
+  ['images.0.config.digest', 'a1'.repeat(32)],
+  ['images.0.config.digest', `sha256:${'A1'.repeat(32)}`],
+  ['images.0.config.mediaType', undefined],
+  ['images.0.config.mediaType', 'text/html; charset=utf-8'],
+  ['images.0.manifests', Array.from({ length: 1001 }, () => SAMPLE_RECORD.images[0]?.manifests[0])],
+  ['images.0.manifests.0.digest', '--all'],
+  ['images.0.manifests.0.mediaType', '\u001b[31m/x'],
+  ['images.0.manifests.0.platform', 'linux/amd64;'],
   ['images.0.layers.0.diffId', `sha512:${'a1'.repeat(32)}`],
   ['images.0.layers.0.sizeBytes', -1],
   ['images.0.recompressed', false],
-  ['images.0.layers.0.blobDigest', null],
+  ['images.0.layers.0.digest', null],
+  ['images.0.layers.0.mediaType', 'tar'],
   ['archive.file', '../a.tar.xz'],
   ['archive.file', '/etc/passwd'],
   ['archive.file', 'a\\b'],
@@ -263,11 +274,57 @@ for (const path of ['a', 'a/layer.tar', '.../x', 'a..b', 'ä/..b', 'a'.repeat(10
 }
 
 t.test('parseRecord: refuses a newer schema, and tells what to use', async (t) => {
-  t.throws(() => parseMetadata('{"schema":2,"other":true}', 'a.json'), {
+  t.throws(() => parseMetadata('{"schema":3,"other":true}', 'a.json'), {
     code: 'BAD_RECORD',
-    message: 'read "a.json": schema: got 2, want at most 1',
+    message: 'read "a.json": schema: got 3, want at most 2',
     hint: 'use the tools that came with the archives',
   })
+})
+
+const OLD = join(import.meta.dirname, '../../fixtures/schema-1')
+const oldFile = (file: string): string => readFileSync(join(OLD, file), 'utf8')
+
+for (const file of globSync('*/*.json', { cwd: OLD })) {
+  t.test(`parseRecord: ${file} of schema 1 is read, and written as it was`, async (t) => {
+    const text = oldFile(file)
+    t.equal(formatMetadata(parseMetadata(text, file)), text)
+  })
+}
+
+// file of schema 1, what is known of its image
+const OLD_FILES: [string, (image: Record<string, unknown>) => object][] = [
+  ['graph-driver/example.com_tool-1.0.tar.zst.json', () => ({ manifests: [] })],
+  [
+    'containerd/example.com_tool-1.0.tar.zst.json',
+    ({ imageId }) => ({ manifests: [{ digest: imageId }], imageId }),
+  ],
+  ['recompressed/example.com_tool-1.0.tar.zst.json', () => ({ recompressed: true })],
+]
+
+for (const [file, expect] of OLD_FILES) {
+  t.test(`parseRecord: ${file} of schema 1 in the shape of today`, async (t) => {
+    const text = oldFile(file)
+    const [old] = JSON.parse(text).images
+    const { schema, images } = parseMetadata(text, file)
+    t.equal(schema, 1)
+    const [image] = images
+    t.match(image, { config: { digest: old.configDigest }, ...expect(old) })
+    t.notOk(image?.index)
+    t.strictSame(
+      image?.layers,
+      old.layers.map(({ diffId, sizeBytes, blobDigest }: Record<string, unknown>) => {
+        return { digest: blobDigest ?? diffId, sizeBytes, diffId }
+      }),
+    )
+  })
+}
+
+t.test('parseRecord: each schema has its own fields', async (t) => {
+  const old = oldFile('containerd/example.com_tool-1.0.tar.zst.json')
+  const mixed = [changed('schema', 1), JSON.stringify({ ...JSON.parse(old), schema: 2 })]
+  for (const text of mixed) {
+    t.throws(() => parseMetadata(text, 'a.json'), { code: 'BAD_RECORD', message: /images\.0\./ })
+  }
 })
 
 for (const text of ['', '{', 'null', '[]', '"x"', formatMetadata(SAMPLE_RECORD).slice(0, -3)]) {

@@ -16,11 +16,11 @@ const TOP = sha256('top')
 const OTHER = sha256('other')
 
 const image = (...diffIds: Digest[]): ArchivedImage => ({
-  configDigest: sha256(Buffer.from(diffIds.join())),
-  manifestDigests: [],
+  config: { digest: sha256(Buffer.from(diffIds.join())) },
+  manifests: [],
   repoTags: [],
   platform: 'linux/amd64',
-  layers: diffIds.map((diffId) => ({ diffId, sizeBytes: 1 })),
+  layers: diffIds.map((diffId) => ({ digest: diffId, sizeBytes: 1, diffId })),
 })
 
 t.test('imageChains: all layers of all images', async (t) => {

@@ -11,12 +11,17 @@ const LEGACY: ComparedImage = {
   repoTags: [],
   platform: 'linux/amd64',
   created: '2024-05-01T12:00:00Z',
-  configDigest: 'sha256:config',
-  manifestDigests: [],
-  layers: [toDigest('base'), toDigest('top')].map((diffId) => ({ diffId, sizeBytes: 1 })),
+  config: { digest: 'sha256:config' },
+  manifests: [],
+  layers: [toDigest('base'), toDigest('top')].map((diffId) => {
+    return { digest: diffId, sizeBytes: 1, diffId }
+  }),
   settings: 'of the config',
 }
-const MANIFESTS = { manifestDigests: [toDigest('manifest'), toDigest('manifest2')] }
+const MANIFESTS = {
+  index: { digest: toDigest('manifest') },
+  manifests: [{ digest: toDigest('manifest2') }],
+}
 const ARCHIVED: ComparedImage = { ...LEGACY, ...MANIFESTS }
 const LAYERS = ['sha256:base', 'sha256:top']
 const GRAPH_DRIVER: Engine = {

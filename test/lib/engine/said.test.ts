@@ -3,6 +3,7 @@ import t from 'tap'
 import { containerdStore } from '../../../lib/engine/containerd-store.ts'
 import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import { checkSaid, createListener, MAX_LINE_LENGTH } from '../../../lib/engine/said.ts'
+import { manifestDigests } from '../../../lib/image/descriptor.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 
 /** Hears a text in pieces of so many characters. */
@@ -56,8 +57,9 @@ t.test('createListener: neither lines nor names are kept without end', async (t)
 
 const IMAGE = {
   repoTags: ['registry.example:5000/tool:1.0', 'tool:latest'],
-  configDigest: ID,
-  manifestDigests: [sha256('index'), sha256('manifest')],
+  config: { digest: ID },
+  index: { digest: sha256('index') },
+  manifests: [{ digest: sha256('manifest') }],
 }
 const CONTAINERD = { name: 'docker', store: containerdStore(true) }
 const GRAPH = { name: 'docker', store: graphDriverStore(true) }
@@ -71,7 +73,7 @@ const EXPECTED: [typeof GRAPH, string[]][] = [
   [GRAPH, IMAGE.repoTags],
   [GRAPH, ['tool']],
   [GRAPH, [ID]],
-  [CONTAINERD, ['docker.io/library/tool:latest', ...IMAGE.manifestDigests]],
+  [CONTAINERD, ['docker.io/library/tool:latest', ...manifestDigests(IMAGE)]],
   [CONTAINERD, [`moby-dangling@${sha256('index')}`]],
   [PODMAN, ['localhost/tool:latest', 'docker.io/library/tool:latest', ID, ID.slice(7)]],
 ]
@@ -115,7 +117,7 @@ t.test('checkSaid: more than is kept is told', async (t) => {
 })
 
 t.test('checkSaid: an ID that only the store knows passes, a name does not', async (t) => {
-  const image = { ...IMAGE, repoTags: [], manifestDigests: [] }
+  const image = { config: IMAGE.config, repoTags: [], manifests: [] }
   checkSaid(saying(sha256('made there')), [image], CONTAINERD, 'a')
   t.throws(() => checkSaid(saying('a:1'), [image], CONTAINERD, 'a'), /an image without a name/)
 })

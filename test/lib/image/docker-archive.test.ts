@@ -1,14 +1,16 @@
-import { toDigest } from '../../../lib/image/digest.ts'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 
+import { blobPath, toDigest, type Digest } from '../../../lib/image/digest.ts'
 import {
   countUncompared,
-  layerDigest,
+  isCompressedLayer,
   readImages,
   type ArchivedImage,
   type ExternalLayer,
 } from '../../../lib/image/docker-archive.ts'
+import { DOCKER_TYPES, OCI_TYPES } from '../../../lib/image/oci-schemas.ts'
+import type { DigestedMember } from '../../../lib/tar/digest.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
 import { dockerArchive, type ArchiveOptions } from '../../fixtures/archive-builder.ts'
 import type { Layout } from '../../fixtures/archive-layouts.ts'
@@ -26,6 +28,10 @@ function images(options: Partial<ArchiveOptions> = {}): ArchivedImage[] {
   return imagesOf(dockerArchive({ layers: LAYERS, tags: TAGS, layout: 'oci', ...options }).archive)
 }
 
+function memberOf(archive: Buffer, blob: Digest): DigestedMember | undefined {
+  return digest(archive).tar.members?.get(blobPath(blob))
+}
+
 function imagesOf(archive: Buffer): ArchivedImage[] {
   return readImages(digest(archive).tar)
 }
@@ -39,8 +45,8 @@ for (const layout of LAYOUTS) {
       repoTags: TAGS,
       platform: 'linux/amd64',
       created: '2024-05-01T12:00:00Z',
-      configDigest: built.configDigest,
-      manifestDigests: built.manifestDigest === undefined ? [] : [built.manifestDigest],
+      config: { digest: built.configDigest },
+      manifests: built.manifestDigest === undefined ? [] : [{ digest: built.manifestDigest }],
     })
     t.strictSame(
       image?.layers.map((layer) => layer.diffId),
@@ -48,9 +54,21 @@ for (const layout of LAYOUTS) {
     )
     const isBlob = layout === 'oci-gzip' || layout === 'crane'
     t.strictSame(
-      image?.layers.map((layer) => layer.blobDigest !== undefined),
+      image?.layers.map(isCompressedLayer),
       LAYERS.map(() => isBlob),
     )
+    // What no manifest describes has docker's types.
+    const types = built.manifestDigest === undefined ? DOCKER_TYPES : OCI_TYPES
+    const compression = types === OCI_TYPES ? '+gzip' : '.gzip'
+    t.equal(image?.config.mediaType, types.config)
+    t.ok(image?.config.sizeBytes)
+    for (const { mediaType } of image?.layers ?? []) {
+      t.equal(mediaType, types.layer + (isBlob ? compression : ''))
+    }
+    for (const manifest of image?.manifests ?? []) {
+      t.match(manifest, { mediaType: OCI_TYPES.manifest, platform: 'linux/amd64' })
+      t.equal(manifest.sizeBytes, memberOf(built.archive, manifest.digest)?.sizeBytes)
+    }
     if (!isBlob) {
       t.strictSame(
         image?.layers.map((layer) => layer.sizeBytes),
@@ -212,12 +230,6 @@ t.test('readImages: a config named by sha256: must fit its name', async (t) => {
     ])
   t.match(imagesOf(archiveWith(sha256(config))), [{ platform: '', layers: [], repoTags: [] }])
   t.throws(() => imagesOf(archiveWith(sha256('other'))), { code: 'BAD_IMAGE' })
-})
-
-t.test('layerDigest: of the layer as it lies in the tar', async (t) => {
-  const layer = { diffId: sha256('layer'), sizeBytes: 1 }
-  t.equal(layerDigest(layer), layer.diffId)
-  t.equal(layerDigest({ ...layer, blobDigest: sha256('blob') }), sha256('blob'))
 })
 
 for (const layout of LAYOUTS) {

@@ -1,6 +1,7 @@
 import t from 'tap'
 
 import { BLOBS } from '../../../lib/image/digest.ts'
+import { OCI_TYPES } from '../../../lib/image/oci-schemas.ts'
 import { readManifests } from '../../../lib/image/oci-layout.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { digest } from '../../fixtures/digested-tar.ts'
@@ -21,9 +22,11 @@ const read = (...blobs: string[]) => {
 t.test('readManifests: one that stands alone', async (t) => {
   t.strictSame(read(amd64), [
     {
-      digests: [sha256(amd64)],
+      indexes: [],
+      manifest: { mediaType: OCI_TYPES.manifest, digest: sha256(amd64), sizeBytes: amd64.length },
       configDigest: config.digest,
-      layerDigests: [sha256('amd64')],
+      configType: OCI_TYPES.config,
+      layerTypes: new Map([[sha256('amd64'), OCI_TYPES.layer]]),
     },
   ])
 })
@@ -33,19 +36,23 @@ t.test('readManifests: the index that names it comes first', async (t) => {
     [amd64, index],
     [index, amd64],
   ]) {
-    t.match(read(...blobs), [{ digests: [sha256(index), sha256(amd64)] }])
+    t.match(read(...blobs), [
+      { indexes: [{ digest: sha256(index) }], manifest: { digest: sha256(amd64) } },
+    ])
   }
 })
 
 t.test('readManifests: an index may name several', async (t) => {
   t.match(read(amd64, arm64, index), [
-    { digests: [sha256(index), sha256(amd64)] },
-    { digests: [sha256(index), sha256(arm64)] },
+    { indexes: [{ digest: sha256(index) }], manifest: { digest: sha256(amd64) } },
+    { indexes: [{ digest: sha256(index) }], manifest: { digest: sha256(arm64) } },
   ])
 })
 
 t.test('readManifests: neither an index of others nor what is no manifest', async (t) => {
   const other = JSON.stringify({ manifests: [{ digest: sha256('other') }] })
-  t.match(read(amd64, other, '{}', 'a layer'), [{ digests: [sha256(amd64)] }])
+  t.match(read(amd64, other, '{}', 'a layer'), [
+    { indexes: [], manifest: { digest: sha256(amd64) } },
+  ])
   t.strictSame(read(other, '{}', 'a layer'), [])
 })

@@ -277,10 +277,10 @@ t.test('loadArchive: what fails in full is not tried again', async (t) => {
 })
 
 const IMAGE: ArchivedImage = {
-  configDigest: sha256(Buffer.from('before')),
+  config: { digest: sha256(Buffer.from('before')) },
   repoTags: ['before:1'],
   platform: 'linux/amd64',
-  manifestDigests: [],
+  manifests: [],
   layers: [],
 }
 
@@ -305,7 +305,9 @@ for (const [will, want] of TURNS) {
       const before = [
         {
           ...IMAGE,
-          layers: will.map((layer) => ({ diffId: sha256(layer), sizeBytes: layer.length })),
+          layers: will.map((layer) => {
+            return { digest: sha256(layer), sizeBytes: layer.length, diffId: sha256(layer) }
+          }),
         },
       ]
       const onSent = (images: unknown): void => void sent.push(images)

@@ -59,10 +59,10 @@ function queueOf(
 }
 
 const IMAGE: ArchivedImage = {
-  configDigest: 'sha256:0',
+  config: { digest: 'sha256:0' },
   repoTags: ['a:1'],
   platform: 'linux/amd64',
-  manifestDigests: [],
+  manifests: [],
   layers: [],
 }
 

@@ -18,8 +18,8 @@ import type { ArchivedImage } from '../../../../lib/image/docker-archive.ts'
 import { useScripts } from '../../../fixtures/programs-on-path.ts'
 
 const image = (id: string, ...repoTags: string[]): ArchivedImage => {
-  const configDigest = toDigest(id)
-  return { configDigest, repoTags, platform: 'linux/amd64', manifestDigests: [], layers: [] }
+  const config = { digest: toDigest(id) }
+  return { config, repoTags, platform: 'linux/amd64', manifests: [], layers: [] }
 }
 
 // what the images are, whether they are apart from image 1, tagged a:1
@@ -40,7 +40,7 @@ for (const [name, images, want] of IMAGES) {
 }
 
 const CONTAINERD = { ...GRAPH, store: containerdStore(true) }
-const LAYER = { diffId: toDigest('layer'), sizeBytes: 1 }
+const LAYER = { digest: toDigest('layer'), sizeBytes: 1, diffId: toDigest('layer') }
 
 // what the engine has by that tag, the error
 const LOADED: [string, typeof GRAPH, string, RegExp | undefined][] = [

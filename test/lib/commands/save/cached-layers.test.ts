@@ -3,6 +3,7 @@ import t from 'tap'
 
 import { Catalog } from '../../../../lib/delivery/catalog.ts'
 import { formatMetadata, type ArchiveMetadata } from '../../../../lib/delivery/metadata.ts'
+import { DOCKER_TYPES } from '../../../../lib/image/oci-schemas.ts'
 import { parseReference } from '../../../../lib/image/reference.ts'
 import { findDelivered } from '../../../../lib/commands/save/cached-layers.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
@@ -22,7 +23,14 @@ function recordOf(file: string, holds: boolean): ArchiveMetadata {
   const [image] = SAMPLE_RECORD.images
   const [segment] = SAMPLE_RECORD.segments
   if (!image || !segment) throw new Error('the sample has no image, or no segment')
-  const layers = [{ diffId: LAYER, sizeBytes: segment.tarSizeBytes }]
+  const layers = [
+    {
+      mediaType: DOCKER_TYPES.layer,
+      digest: LAYER,
+      sizeBytes: segment.tarSizeBytes,
+      diffId: LAYER,
+    },
+  ]
   return {
     ...SAMPLE_RECORD,
     images: [{ ...image, layers }],

@@ -72,7 +72,7 @@ for (const name of ['tar.xz', 'tar.zst', 'increment.tar.xz', 'increment.tar.zst'
   const FOREIGN = [
     ['missing', {}, 'NAME_CLASH'],
     ['damaged', { [`${STEM}.${name}.json`]: '{}' }, 'BAD_RECORD'],
-    ['of a newer tool', { [`${STEM}.${name}.json`]: '{"schema":2}' }, 'BAD_RECORD'],
+    ['of a newer tool', { [`${STEM}.${name}.json`]: '{"schema":3}' }, 'BAD_RECORD'],
   ] as const
   for (const [what, files, code] of FOREIGN) {
     t.test(`checkReplaced: ${name} whose metadata is ${what} stays unless by force`, async (t) => {

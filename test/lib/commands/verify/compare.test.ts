@@ -35,7 +35,7 @@ t.test('compareImages: with the engine, byte for byte or by its digests', async 
   const [image] = images
   const other = {
     ...OTHER_LAYOUT,
-    images: image ? [{ ...image, configDigest: toDigest('other') }] : [],
+    images: image ? [{ ...image, config: { digest: toDigest('other') } }] : [],
   }
   t.throws(() => compareImages(READ, other, undefined), {
     code: 'MISMATCH',

@@ -4,6 +4,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
 import { readImages } from '../../../../lib/image/docker-archive.ts'
+import { manifestDigests } from '../../../../lib/image/descriptor.ts'
 import { BLOBS } from '../../../../lib/image/digest.ts'
 import { learnLayout, plainTar } from '../../../../lib/image/uncompress/tar.ts'
 import { dockerArchive } from '../../../fixtures/archive-builder.ts'
@@ -69,13 +70,15 @@ for (const chunkBytes of [1, 511, 513, 10_000]) {
     const built = dockerArchive({ layers, tags: ['a/tool:1.0'], layout: 'oci-gzip' })
     const plain = (await makePlain(built.archive, chunkBytes)) ?? Buffer.alloc(0)
     const [image] = readImages(digest(plain).tar)
-    const want = { configDigest: built.configDigest, repoTags: ['a/tool:1.0'] }
+    const want = { config: { digest: built.configDigest }, repoTags: ['a/tool:1.0'] }
     t.match(image, want)
     t.strictSame(
       image?.layers,
-      built.diffIds.map((diffId, at) => ({ diffId, sizeBytes: layers[at]?.length })),
+      built.diffIds.map((diffId, at) => {
+        return { mediaType: OCI_LAYER, digest: diffId, sizeBytes: layers[at]?.length, diffId }
+      }),
     )
-    t.not(image?.manifestDigests[0], built.manifestDigest)
+    t.not(image?.manifests[0]?.digest, built.manifestDigest)
     t.equal(await makePlain(plain), undefined, 'nothing is left to be done')
   })
 }
@@ -101,7 +104,7 @@ t.test('plainTar: both media types, gzip and zstd, beside what is plain', async 
     const layers = [gzipped(first), { ...zstd, mediaType: type }, plainly(fileOf('third'))]
     const plain = (await makePlain(ofOne(ociImage(layers)))) ?? Buffer.alloc(0)
     const [image] = readImages(digest(plain).tar)
-    const manifest = contentOf(plain, image?.manifestDigests[0]?.replace('sha256:', BLOBS) ?? '')
+    const manifest = contentOf(plain, image?.manifests[0]?.digest.replace('sha256:', BLOBS) ?? '')
     t.strictSame(
       manifest.layers,
       [first, second, fileOf('third')].map((layer, at) =>
@@ -127,7 +130,7 @@ t.test('plainTar: what speaks of the compressed form goes', async (t) => {
   }
   const plain = await makePlain(ofOne(ociImage([{ ...gzipped(first), more }])))
   const [image] = readImages(digest(plain ?? tar([])).tar)
-  const path = image?.manifestDigests[0]?.replace('sha256:', BLOBS) ?? ''
+  const path = image?.manifests[0]?.digest.replace('sha256:', BLOBS) ?? ''
   t.strictSame(contentOf(plain ?? tar([]), path).layers, [
     { ...describe(first, OCI_LAYER), annotations: { mine: 'kept' } },
   ])
@@ -183,7 +186,7 @@ t.test('plainTar: indexes over it, and what they name besides', async (t) => {
   const blobs = [...image.blobs, half.manifest, ...attestation.blobs, index, outer]
   const plain = (await makePlain(ociTar(image, [named], blobs))) ?? Buffer.alloc(0)
   const [got] = readImages(digest(plain).tar)
-  const [indexDigest = '', manifestDigest = ''] = got?.manifestDigests ?? []
+  const [indexDigest = '', manifestDigest = ''] = got ? manifestDigests(got) : []
   const newIndex = contentOf(plain, indexDigest.replace('sha256:', BLOBS)).manifests
   t.equal(newIndex[0].digest, manifestDigest)
   t.strictSame(newIndex[0].platform, { architecture: 'amd64' })
