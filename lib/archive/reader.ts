@@ -1,52 +1,38 @@
-// Archive in, tar out: the file is hashed, decompressed and the tar digested
+// A whole archive, to its end: the file is hashed, decoded and the tar digested
 // as it goes past. What the bytes were is known, and verified, at their end.
-import { createHash } from 'node:crypto'
-import { pipeline } from 'node:stream/promises'
-
-import type { Segment } from '../delivery/metadata.ts'
-import { allWork, withChildren, type Task } from '../io/child.ts'
 import { codecOf } from '../codec/formats.ts'
 import { MAGIC_BYTES } from '../codec/magic.ts'
-import type { Decompressors } from '../codec/programs.ts'
-import { startDecompressor } from '../codec/decompress.ts'
-import { readImages, type ArchivedImage, type ExternalLayer } from '../image/docker-archive.ts'
-import { sendTar } from '../io/withhold-tail.ts'
-import { ToolError } from '../core/errors.ts'
-import { readStart, streamFile, wholeFile, type FileRange } from '../io/file-range.ts'
-import { createLayerVerifier } from './layer-verifier.ts'
-import type { ProgressListener } from '../core/outcome.ts'
-import { digestSegments } from './segment-digest.ts'
-import { TarDigester, type TarDigest } from '../tar/digest.ts'
 import { readStreams } from '../codec/xz/file.ts'
+import { ToolError } from '../core/errors.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
+import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
+import type { Task } from '../io/child.ts'
+import { readStart, wholeFile, type FileRange } from '../io/file-range.ts'
+import { TarDigester, type TarDigest } from '../tar/digest.ts'
+import { createLayerVerifier, type LayerVerifier } from './layer-verifier.ts'
+import { readThrough, type ReadingOptions, type TarScan } from './pipeline.ts'
+import { digestArchive, type DigestedArchive } from './segment-digest.ts'
 
 /** What an archive was found to be. */
-export interface ReadArchive {
-  readonly archive: { readonly sizeBytes: number; readonly sha256: string }
-  /** The sha256 of the segments that were asked for. */
-  readonly segments: readonly string[]
+export interface ReadArchive extends DigestedArchive {
   readonly tar: TarDigest
   /** The images in it, each whole; none where its tar is not a saved image. */
   readonly images: readonly ArchivedImage[]
 }
 
 /** What {@link readArchive} needs. */
-export interface ReadOptions {
+export interface ReadOptions extends ReadingOptions {
   /** Path of the archive. */
   readonly archive: string
-  readonly decompressors: Decompressors
-  readonly threads: number | undefined
+  /**
+   * What it should be: its segments, which are hashed; the size of its tar, where one that
+   * has more bytes ends; and the layers that an increment leaves to other archives.
+   */
+  readonly metadata: Pick<ArchiveMetadata, 'segments' | 'tar' | 'requires'> | undefined
   /** Whether the content md5 is wanted. */
   readonly md5: boolean
-  /** As many bytes as its tar should have: one that has more ends there. */
-  readonly tarBytes?: number | undefined
-  /** The segments that it should have. */
-  readonly segments?: readonly Segment[] | undefined
-  /** Layers that an increment leaves to other archives; they are not looked at. */
-  readonly requires?: readonly ExternalLayer[] | undefined
   /** Whether compressed layers are decompressed and compared, too. */
   readonly verifyLayers?: boolean
-  readonly onProgress: ProgressListener
-  readonly signal: AbortSignal
 }
 
 /** Where a tar goes to, and what must hold before it gets the end of it. */
@@ -64,74 +50,59 @@ export interface Sink {
  *   where its tar has more bytes than it should
  */
 export async function readArchive(options: ReadOptions, sink?: Sink): Promise<ReadArchive> {
-  const { archive, decompressors, threads, tarBytes: maxBytes = Infinity } = options
+  const { archive, metadata, decompressors } = options
   const range = await wholeFile(archive)
   // From a pipe it does not compare the blocks of a stream with its index, and what
   // follows the last stream it does not look at; metadata would tell.
-  const isUnverifiedByPixz =
-    !options.segments && decompressors.xz.name === 'pixz' && (await isXz(range))
-  const decompressor = await startDecompressor([range], { decompressors, threads })
-  const child = sink?.start()
-  // An engine may be gone when it has the end of the tar.
+  const isUnverifiedByPixz = !metadata && decompressors.xz.name === 'pixz' && (await isXz(range))
   const verifier = options.verifyLayers ? createLayerVerifier() : undefined
-  const digester = new TarDigester({
-    normalize: false,
-    md5: options.md5,
-    toEnd: true,
-    tap: verifier,
-  })
-  const hash = createHash('sha256')
-  const segments = digestSegments(options.segments ?? [])
-  let archiveBytes = 0
-  let tarBytes = 0
-
-  async function* hashed(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of chunks) {
-      hash.update(chunk)
-      segments.write(chunk)
-      archiveBytes += chunk.length
-      yield chunk
-    }
-  }
-  async function* tar(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of chunks) {
-      tarBytes += chunk.length
-      if (tarBytes > maxBytes) throw grown(maxBytes)
-      options.onProgress({ tarBytes, archiveBytes })
-      for (const { bytes } of digester.write(chunk)) yield bytes
-      const busy = verifier?.ready()
-      if (busy) await busy
-    }
-  }
-  const source = pipeline(streamFile(archive), hashed, decompressor.stdin)
-  const finish = async (): Promise<ReadArchive> => {
-    const decoded = await verifier?.end()
-    const digest = { ...digester.end(), ...(decoded && { decoded }) }
-    await Promise.all([source, decompressor.exited])
-    if (isUnverifiedByPixz) await readStreams(range)
-    const read = {
-      archive: { sizeBytes: archiveBytes, sha256: hash.digest('hex') },
-      segments: segments.end(),
-      tar: digest,
-      images: readImages(digest, options.requires),
-    }
-    await sink?.verify(read)
-    return read
-  }
+  const scan = new WholeScan(options, verifier)
+  const digester = digestArchive(metadata?.segments)
   let read: ReadArchive | undefined
+  // An engine may be gone when it has the end of the tar.
   const verify = async (): Promise<void> => {
-    read = await finish()
+    const tar = await scan.digest()
+    if (isUnverifiedByPixz) await readStreams(range)
+    read = { ...digester.end(), tar, images: readImages(tar, metadata?.requires) }
+    await sink?.verify(read)
   }
-  const scanned = tar(decompressor.stdout)
-  const drain = child ? sendTar(scanned, child, verify) : readAll(scanned, verify)
-  const children = child ? [decompressor, child] : [decompressor]
+  const onBytes = (chunk: Buffer): void => digester.write(chunk)
   try {
-    await withChildren(children, options.signal, allWork(source, drain))
+    await readThrough({ parts: [{ archive }], onBytes, scan, verify }, options, sink)
   } finally {
     await verifier?.stop()
   }
   if (!read) throw new Error('the archive was not read to its end')
   return read
+}
+
+/** Digests a tar, of which no more bytes may come than it should have. */
+class WholeScan implements TarScan {
+  readonly #digester: TarDigester
+  readonly #verifier: LayerVerifier | undefined
+  readonly #maxBytes: number
+  #tarBytes = 0
+
+  constructor({ md5, metadata }: ReadOptions, verifier: LayerVerifier | undefined) {
+    this.#digester = new TarDigester({ normalize: false, md5, toEnd: true, tap: verifier })
+    this.#verifier = verifier
+    this.#maxBytes = metadata?.tar.sizeBytes ?? Infinity
+  }
+
+  write(chunk: Buffer): Buffer[] {
+    this.#tarBytes += chunk.length
+    if (this.#tarBytes > this.#maxBytes) throw grown(this.#maxBytes)
+    return this.#digester.write(chunk).map(({ bytes }) => bytes)
+  }
+
+  ready(): Promise<unknown> | undefined {
+    return this.#verifier?.ready()
+  }
+
+  async digest(): Promise<TarDigest> {
+    const decoded = await this.#verifier?.end()
+    return { ...this.#digester.end(), ...(decoded && { decoded }) }
+  }
 }
 
 // Some MiB may come to terabytes: nobody waits for the end of them.
@@ -145,9 +116,4 @@ function grown(maxBytes: number): ToolError {
 
 async function isXz(range: FileRange): Promise<boolean> {
   return codecOf(await readStart(range, MAGIC_BYTES)) === 'xz'
-}
-
-async function readAll(chunks: AsyncIterable<Buffer>, verify: () => Promise<void>): Promise<void> {
-  for await (const _ of chunks) void _
-  await verify()
 }

@@ -1,7 +1,37 @@
-// The compressed bytes of an archive as they go past, hashed segment by segment.
+// The compressed bytes of an archive as they go past, hashed as a whole and segment by segment.
 import { createHash } from 'node:crypto'
 
 import type { Segment } from '../delivery/metadata.ts'
+
+/** What the bytes of an archive were. */
+export interface DigestedArchive {
+  readonly archive: { readonly sizeBytes: number; readonly sha256: string }
+  /** The sha256 of each segment, in hex. */
+  readonly segments: readonly string[]
+}
+
+/** An archive being hashed. */
+export interface ArchiveDigester {
+  write(chunk: Buffer): void
+  end(): DigestedArchive
+}
+
+/** @param segments - which of them are hashed by themselves, too; one after the other, as metadata has them */
+export function digestArchive(
+  segments: readonly Pick<Segment, 'sizeBytes'>[] = [],
+): ArchiveDigester {
+  const hash = createHash('sha256')
+  const digester = digestSegments(segments)
+  let sizeBytes = 0
+  return {
+    write(chunk) {
+      hash.update(chunk)
+      digester.write(chunk)
+      sizeBytes += chunk.length
+    },
+    end: () => ({ archive: { sizeBytes, sha256: hash.digest('hex') }, segments: digester.end() }),
+  }
+}
 
 /** Segments being hashed. */
 export interface SegmentDigester {

@@ -14,9 +14,9 @@ import { interrupted, isInterruption, toToolError } from '../core/errors.ts'
 import { readSegment, type IndexedLayer } from '../delivery/layer-index.ts'
 import type { Segment } from '../delivery/metadata.ts'
 import type { Task } from '../io/child.ts'
-import { verifyLayers } from './assembler.ts'
 import { createSemaphore, releaseCpus, reserveCpus, type Semaphore } from './cpu-slots.ts'
 import { MatchFailed } from './layer-match.ts'
+import { verifyLayers } from './layer-reader.ts'
 import { openSegment } from './segment-compressor.ts'
 
 /** How to compress. */

@@ -43,9 +43,12 @@ export function createByteReader(
   }
 }
 
-// TRUNCATED_TAR counts as a secondary error. A decompressor that died gives fewer bytes
-// too, and its own error says more.
-function sizeMismatchError(what: 'fewer' | 'more'): ToolError {
+/**
+ * @returns the error of segments that do not hold what their metadata says; TRUNCATED_TAR
+ *   counts as a secondary error: a decompressor that died gives fewer bytes too, and its
+ *   own error says more
+ */
+export function sizeMismatchError(what: 'fewer' | 'more'): ToolError {
   const message = `read segments: got ${what} bytes of tar than their metadata says`
   return new ToolError(what === 'fewer' ? 'TRUNCATED_TAR' : 'MISMATCH', message, {
     hint: COPY_UNRELATED,

@@ -1,5 +1,6 @@
 // The end of a stream is kept until all of it was found to be right: no engine
 // takes a tar for whole without its last MiB, where manifest.json and its end are.
+import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
 import type { Task } from './child.ts'
@@ -35,14 +36,16 @@ export async function* withholdTail(
 }
 
 /**
- * @param chunks - a tar
- * @param engine - takes it
+ * @param chunks - a tar, or the compressed bytes of one
+ * @param engine - takes the tar
  * @param verify - called when all of it was seen; what it throws ends the engine's client before it got the end
+ * @param into - gets the bytes, if not the engine: a decoder that writes to it
  */
 export async function sendTar(
   chunks: AsyncIterable<Buffer>,
   engine: Task,
   verify: () => Promise<void>,
+  into: Writable = engine.stdin,
 ): Promise<void> {
   let failure: { readonly error: unknown } | undefined
   async function* verified(): AsyncGenerator<Buffer> {
@@ -56,7 +59,7 @@ export async function sendTar(
       throw error
     }
   }
-  await pipeline(verified, engine.stdin).catch((error: unknown) => {
+  await pipeline(verified, into).catch((error: unknown) => {
     // A pipe that broke because the engine was ended is not what there is to tell.
     throw failure ? failure.error : error
   })

@@ -19,7 +19,8 @@ import { ToolError, interrupted } from '../../core/errors.ts'
 import type { LoadGate } from './queue.ts'
 import type { LoadPlan } from '../../delivery/layer-plan.ts'
 import { requestLoad } from '../../engine/docker-api/load.ts'
-import type { Progress, VerbContext } from '../../core/outcome.ts'
+import type { ReadProgress, ReadingOptions } from '../../archive/pipeline.ts'
+import type { VerbContext } from '../../core/outcome.ts'
 import type { ExistingLayers } from '../../engine/existing-layers.ts'
 import { assembleTar } from '../../archive/assembler.ts'
 import type { Target } from '../targets.ts'
@@ -115,88 +116,117 @@ function isEngineFailure(error: unknown): error is ToolError {
 const MAX_TRAILING_BYTES = 16 * 1024
 
 async function send(
-  { archive, label }: Target,
+  target: Target,
+  saved: WithMetadata,
+  plan: LoadPlan,
+  tools: LoadTools,
+): Promise<void> {
+  const socketPath = await findWholeSocket(saved, plan, tools.engine)
+  if (socketPath === undefined) await sendParts(target, saved.metadata, plan, tools)
+  else await sendWhole(target, saved.metadata, socketPath, tools)
+}
+
+/** @returns where the daemon listens that may get all of an archive as the decoder gives it, if it may */
+async function findWholeSocket(
   { metadata, readBetween }: WithMetadata,
   { excluded, restored }: LoadPlan,
-  { engine, decompressors, options, turn }: LoadTools,
-): Promise<void> {
-  const { threads, signal, notify } = options
-  const release = async (): Promise<void> => {
-    if (signal.aborted) throw interrupted()
-    turn?.onSent(metadata.images)
-    await turn?.wait()
-  }
-  const onProgress = (progress: Progress & { share: number }): void =>
-    notify({ type: 'progress', label, ...progress })
-  const assemble = { decompressors, threads, signal, onProgress }
-  let loading: Loading | undefined
-  const start = (): Loading => (loading = startLoad(engine, label))
-  const checkLoading = (): void => {
-    if (loading) checkSaid(loading.said(), metadata.images, engine, label)
-  }
-  // Every byte of the tar goes by, and is looked at.
-  const sendParts = async (): Promise<void> => {
-    const assembly = { archive, metadata, excluded, restored }
-    await assembleTar(assembly, { ...assemble, release }, start)
-    checkLoading()
-  }
-  if (excluded.size > 0 || restored.length > 0) return sendParts()
+  engine: Engine,
+): Promise<string | undefined> {
+  if (excluded.size > 0 || restored.length > 0) return undefined
   const finding = findSocket(engine)
   // It tells whether the metadata speaks of this archive at all.
   const { tar } = await readBetween()
   expectEqual('size of the tar', tar.sizeBytes, metadata.tar.sizeBytes)
   // An engine may be gone when it has the end, and what comes then fails.
-  if (tar.sizeBytes - tar.endBytes > MAX_TRAILING_BYTES) return sendParts()
-  const socketPath = await finding
-  if (socketPath === undefined) return sendParts()
+  return tar.sizeBytes - tar.endBytes > MAX_TRAILING_BYTES ? undefined : finding
+}
+
+// Every byte of the tar goes by, and is looked at.
+async function sendParts(
+  target: Target,
+  metadata: ArchiveMetadata,
+  { excluded, restored }: LoadPlan,
+  tools: LoadTools,
+): Promise<void> {
+  const { archive, label } = target
+  const loading = watchLoading(() => startLoad(tools.engine, label))
+  const release = (): Promise<void> => waitForTurn(metadata, tools)
+  const assembly = { archive, metadata, excluded, restored }
+  await assembleTar(assembly, { ...readingOptions(label, tools), release }, loading.start)
+  loading.check(metadata.images, tools.engine, label)
+}
+
+async function sendWhole(
+  { archive, label }: Target,
+  metadata: ArchiveMetadata,
+  socketPath: string,
+  tools: LoadTools,
+): Promise<void> {
+  const { sizeBytes: tarBytes } = metadata.tar
+  const loading = watchLoading(() => requestLoad(socketPath, label, tarBytes))
   const verify = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
     expectEqual('size of the archive', got.sizeBytes, metadata.archive.sizeBytes)
     expectEqual('sha256 of the archive', got.sha256, metadata.archive.sha256)
-    await release()
+    await waitForTurn(metadata, tools)
   }
-  const onBytes = (archiveBytes: number): void => {
-    const share = Math.min(1, archiveBytes / metadata.archive.sizeBytes)
-    onProgress({ archiveBytes, tarBytes: share * metadata.tar.sizeBytes, share })
-  }
-  const whole = { archive, decompressors, threads, signal, verify, onProgress: onBytes }
-  await sendArchive(whole, () => {
-    const request = requestLoad(socketPath, label, tar.sizeBytes)
-    loading = request
-    return request
-  })
-  checkLoading()
+  const options = readingOptions(label, tools)
+  const onProgress = (progress: ReadProgress): void =>
+    options.onProgress({ ...progress, tarBytes: progress.share * tarBytes })
+  await sendArchive({ ...options, onProgress, archive, verify }, loading.start)
+  loading.check(metadata.images, tools.engine, label)
 }
 
 async function loadWhole(
   { target: { archive, label }, delivered, checkUnknown }: LoadInput,
-  { engine, decompressors, options, turn }: LoadTools,
+  tools: LoadTools,
 ): Promise<ReadArchive> {
+  const { engine, options, turn } = tools
   // Nothing but its end tells what is in it: it cannot be begun ahead.
   await turn?.wait()
-  const { threads, signal, notify } = options
-  const { metadata, listed, archiveBytes: sizeBytes } = delivered
+  const { metadata, listed } = delivered
   const verify = async (read: ReadArchive): Promise<void> => {
     if (metadata) checkAgainstMetadata(read, metadata)
     checkListed(read.archive.sha256, listed)
     if (read.images.length === 0) throw noImage(label)
     if (!metadata) await checkUnknown(read.images)
   }
-  const onProgress = (progress: Progress): void => {
-    notify({ type: 'progress', label, ...progress, share: progress.archiveBytes / sizeBytes })
-  }
   if (!metadata) {
     const text = `"${archive}" has no metadata: internally consistent, origin unverified`
-    notify({ type: 'warning', text })
+    options.notify({ type: 'warning', text })
   }
-  const expected = { segments: metadata?.segments, tarBytes: metadata?.tar.sizeBytes }
-  const read = { archive, decompressors, threads, md5: false, ...expected, signal, onProgress }
-  let loading: Loading | undefined
-  const loaded = await readArchive(read, {
-    start: () => (loading = startLoad(engine, label)),
-    verify,
-  })
-  if (loading) checkSaid(loading.said(), loaded.images, engine, label)
+  const loading = watchLoading(() => startLoad(engine, label))
+  const read = { ...readingOptions(label, tools), archive, metadata, md5: false }
+  const loaded = await readArchive(read, { start: loading.start, verify })
+  loading.check(loaded.images, engine, label)
   return loaded
+}
+
+/** Before the engine gets the end of a tar. */
+async function waitForTurn(
+  { images }: ArchiveMetadata,
+  { options: { signal }, turn }: LoadTools,
+): Promise<void> {
+  if (signal.aborted) throw interrupted()
+  turn?.onSent(images)
+  await turn?.wait()
+}
+
+function readingOptions(label: string, { decompressors, options }: LoadTools): ReadingOptions {
+  const { threads, signal, notify } = options
+  const onProgress = (progress: ReadProgress): void =>
+    notify({ type: 'progress', label, ...progress })
+  return { decompressors, threads, signal, onProgress }
+}
+
+/** Keeps what is started, to ask it in the end what it says that it has loaded. */
+function watchLoading<T extends Loading>(begin: () => T) {
+  let loading: T | undefined
+  return {
+    start: (): T => (loading = begin()),
+    check(images: LoadedArchive['images'], engine: Engine, label: string): void {
+      if (loading) checkSaid(loading.said(), images, engine, label)
+    },
+  }
 }
 
 /** @returns the error of an archive that cannot be loaded. */

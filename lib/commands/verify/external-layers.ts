@@ -3,8 +3,9 @@ import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Decompressors } from '../../codec/programs.ts'
 import { readBaseLayers, type BaseOptions } from '../../delivery/layer-sources.ts'
 import { planLoad } from '../../delivery/layer-plan.ts'
-import type { Progress, VerbContext } from '../../core/outcome.ts'
-import { verifyLayers } from '../../archive/assembler.ts'
+import type { VerbContext } from '../../core/outcome.ts'
+import { verifyLayers } from '../../archive/layer-reader.ts'
+import type { ReadProgress } from '../../archive/pipeline.ts'
 import type { Target } from '../targets.ts'
 
 /** Where the earlier archives are, and how to read them. */
@@ -27,7 +28,7 @@ export async function verifyExternal(
   if (!metadata?.requires) return []
   const indexed = await readBaseLayers(archive, options)
   const { restored, missing } = planLoad(metadata, new Set(), indexed)
-  const onProgress = (progress: Progress & { share: number }): void =>
+  const onProgress = (progress: ReadProgress): void =>
     notify({ type: 'progress', label, ...progress })
   const layers = restored.map(({ layer }) => layer)
   if (layers.length > 0) {

@@ -12,8 +12,6 @@ import type { Target } from '../targets.ts'
 /** What is verified. */
 export interface Input {
   readonly target: Target
-  /** Size of its archive. */
-  readonly archiveBytes: number
   readonly metadata: ArchiveMetadata | undefined
   /** The engine's image, where it has it. */
   readonly engineTar: EngineTar | undefined
@@ -69,24 +67,19 @@ export async function readInputs(side: Input, tools: InputTools): Promise<ReadIn
 }
 
 function readInput(
-  { target, archiveBytes, metadata }: Input,
+  { target: { archive, label }, metadata }: Input,
   { decompressors, options: { threads, notify } }: InputTools,
   signal: AbortSignal,
 ): Promise<ReadArchive> {
   return readArchive({
-    archive: target.archive,
+    archive,
+    metadata,
     decompressors,
     threads,
     md5: true,
     // What is no image may hold anything compressed.
     verifyLayers: metadata?.images.length !== 0,
-    tarBytes: metadata?.tar.sizeBytes,
-    segments: metadata?.segments,
-    requires: metadata?.requires,
     signal,
-    onProgress: (progress) => {
-      const share = progress.archiveBytes / archiveBytes
-      notify({ type: 'progress', label: target.label, ...progress, share })
-    },
+    onProgress: (progress) => notify({ type: 'progress', label, ...progress }),
   })
 }

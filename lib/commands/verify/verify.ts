@@ -129,7 +129,7 @@ async function verifyTarget(
     engine && isNamed ? await findEngineImage(engine, target, metadata, readImages) : undefined
   if (!engineTar) checkMetadataWanted(target, metadata, options)
   if (!metadata) checkNotIncrement('verify', archive)
-  const side = { target, archiveBytes, metadata, engineTar }
+  const side = { target, metadata, engineTar }
   const { read, digest } = await readInputs(side, context)
   const { contentMd5, sizeBytes } = read.tar
   const expected = digest ? engineMd5(read, digest) : metadata?.tar.contentMd5

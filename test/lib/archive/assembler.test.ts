@@ -8,7 +8,8 @@ import { readImages } from '../../../lib/image/docker-archive.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
 import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
 import { planLoad } from '../../../lib/delivery/layer-plan.ts'
-import { assembleTar, verifyLayers, type Assembly } from '../../../lib/archive/assembler.ts'
+import { assembleTar, type Assembly } from '../../../lib/archive/assembler.ts'
+import { verifyLayers } from '../../../lib/archive/layer-reader.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
 import type { Layout } from '../../fixtures/archive-layouts.ts'
 import { COMPRESSORS, delivered, readers, write } from '../../fixtures/archive-writing.ts'
@@ -285,7 +286,7 @@ t.test('assembleTar: told to stop', async (t) => {
 })
 
 for (const compressor of COMPRESSORS) {
-  t.test(`proveLayers: ${compressor.name}: layers of other archives`, async (t) => {
+  t.test(`verifyLayers: ${compressor.name}: layers of other archives`, async (t) => {
     const { held } = await carry(t, 'podman', false)
     const options = { ...OPTIONS, decompressors: readers(compressor) }
     t.equal(held.length, 2)

@@ -150,8 +150,7 @@ for (const layout of LAYOUTS) {
           threads: 2,
           md5: true,
           onProgress: () => {},
-          segments: found.segments,
-          requires: found.requires,
+          metadata: found,
           signal: new AbortController().signal,
         })
         t.doesNotThrow(() => checkAgainstMetadata(read, found), 'it is what its metadata says')

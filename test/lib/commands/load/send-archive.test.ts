@@ -59,7 +59,7 @@ for (const compressor of [...COMPRESSORS, { name: 'builtin', version: '5.8.1' }]
       const verified: object[] = []
       const seen: number[] = []
       const verify: SendOptions['verify'] = async (archive) => void verified.push(archive)
-      const onProgress = (bytes: number): void => void seen.push(bytes)
+      const onProgress: SendOptions['onProgress'] = (to) => void seen.push(to.archiveBytes)
       await sendArchive({ ...options, decompressors, verify, onProgress }, () => load)
       t.ok((await got()).equals(BYTES))
       t.strictSame(verified, [{ sizeBytes: ARCHIVE.length, sha256: hexOf(sha256(ARCHIVE)) }])
