@@ -16,16 +16,6 @@ import type { PlainLayer } from '../image/uncompress/layers.ts'
 import { START_BYTES, type DecodedLayers, type MemberTap } from '../tar/digest.ts'
 import type { TarMember } from '../tar/parser.ts'
 
-/** Layers being decompressed beside a digest of their tar. */
-export interface LayerVerifier extends MemberTap {
-  /** @returns what to wait for before the next chunk, if anything. */
-  ready(): Promise<unknown> | undefined
-  /** @returns what came of all that may be compressed layers. */
-  end(): Promise<DecodedLayers>
-  /** Ends what is not done, and waits for its end. */
-  stop(): Promise<void>
-}
-
 interface Decoding {
   readonly input: PassThrough
   readonly done: Promise<PlainLayer | ToolError>
@@ -35,69 +25,83 @@ const KEPT_BYTES = 256 * 1024
 // More than any image has.
 const MAX_LAYERS = 10_000
 
-/** @returns what decompresses the layers of one tar */
-export function createLayerVerifier(): LayerVerifier {
-  const programs: Task[] = []
-  const decoded = new Map<string, PlainLayer | ToolError>()
-  const pending = new Set<Promise<unknown>>()
-  let path: string | undefined
-  let start: Buffer | undefined
-  const open = new Set<Decoding>()
-  let current: Decoding | undefined
+/** Decompresses the layers of one tar beside a digest of it. */
+export class LayerVerifier implements MemberTap {
+  readonly #programs: Task[] = []
+  readonly #decoded = new Map<string, PlainLayer | ToolError>()
+  readonly #pending = new Set<Promise<unknown>>()
+  readonly #open = new Set<Decoding>()
+  /** Of the member, if it may be a layer. */
+  #path: string | undefined
+  /** The first bytes of its content, until they tell how it is compressed. */
+  #start: Buffer | undefined
+  #current: Decoding | undefined
 
-  function begin(bytes: Buffer): void {
-    start = undefined
+  member({ path, type, sparse }: TarMember): void {
+    // By any name: a link with the name of a layer may lead to it.
+    const mayBeLayer = type === '0' && !sparse && this.#decoded.size < MAX_LAYERS
+    this.#path = mayBeLayer ? path : undefined
+    this.#start = mayBeLayer ? Buffer.alloc(0) : undefined
+  }
+
+  content(bytes: Buffer): void {
+    if (this.#current) this.#feed(this.#current, bytes)
+    else if (this.#start) {
+      this.#start = Buffer.concat([this.#start, bytes])
+      if (this.#start.length >= START_BYTES) this.#begin(this.#start)
+    }
+  }
+
+  memberEnd(sha256: string): void {
+    if (!this.#current) return
+    const { input, done } = this.#current
+    this.#current = undefined
+    input.end()
+    this.#wait(done.then((plain) => this.#decoded.set(toDigest(sha256), plain)))
+  }
+
+  /** @returns what to wait for before the next chunk, if anything */
+  ready(): Promise<unknown> | undefined {
+    return this.#pending.size > 0 ? Promise.all(this.#pending) : undefined
+  }
+
+  /** @returns what came of all that may be compressed layers */
+  async end(): Promise<DecodedLayers> {
+    await Promise.all(this.#pending)
+    return this.#decoded
+  }
+
+  /** Ends what is not done, and waits for its end. */
+  async stop(): Promise<void> {
+    const left = [...this.#open]
+    for (const { input } of left) input.destroy()
+    await endChildren(this.#programs)
+    await Promise.all(left.map(({ done }) => done))
+  }
+
+  #begin(bytes: Buffer): void {
+    this.#start = undefined
     const compression = compressionOf(bytes)
-    if (!compression || path === undefined) return
+    if (!compression || this.#path === undefined) return
     const input = new PassThrough({ highWaterMark: KEPT_BYTES })
     // A decoder that gives up closes it.
     input.on('error', () => {})
-    const done = decode(input, compression, path, programs)
+    const done = decode(input, compression, this.#path, this.#programs)
     const decoding = { input, done }
-    open.add(decoding)
-    void done.finally(() => open.delete(decoding))
-    current = decoding
-    feed(decoding, bytes)
+    this.#open.add(decoding)
+    void done.finally(() => this.#open.delete(decoding))
+    this.#current = decoding
+    this.#feed(decoding, bytes)
   }
-  function feed({ input, done }: Decoding, bytes: Buffer): void {
+
+  #feed({ input, done }: Decoding, bytes: Buffer): void {
     if (input.destroyed || input.write(bytes)) return
-    wait(Promise.race([done, once(input, 'drain')]))
+    this.#wait(Promise.race([done, once(input, 'drain')]))
   }
-  function wait(work: Promise<unknown>): void {
-    const waiting = work.catch(() => {}).finally(() => pending.delete(waiting))
-    pending.add(waiting)
-  }
-  return {
-    member({ path: name, type, sparse }: TarMember) {
-      // By any name: a link with the name of a layer may lead to it.
-      path = type === '0' && !sparse && decoded.size < MAX_LAYERS ? name : undefined
-      start = path === undefined ? undefined : Buffer.alloc(0)
-    },
-    content(bytes) {
-      if (current) feed(current, bytes)
-      else if (start) {
-        start = Buffer.concat([start, bytes])
-        if (start.length >= START_BYTES) begin(start)
-      }
-    },
-    memberEnd(sha256) {
-      if (!current) return
-      const { input, done } = current
-      current = undefined
-      input.end()
-      wait(done.then((plain) => decoded.set(toDigest(sha256), plain)))
-    },
-    ready: () => (pending.size > 0 ? Promise.all(pending) : undefined),
-    async end() {
-      await Promise.all(pending)
-      return decoded
-    },
-    async stop() {
-      const left = [...open]
-      for (const { input } of left) input.destroy()
-      await endChildren(programs)
-      await Promise.all(left.map(({ done }) => done))
-    },
+
+  #wait(work: Promise<unknown>): void {
+    const waiting = work.catch(() => {}).finally(() => this.#pending.delete(waiting))
+    this.#pending.add(waiting)
   }
 }
 

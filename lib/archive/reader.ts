@@ -9,7 +9,7 @@ import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
 import type { Task } from '../io/child.ts'
 import { readStart, wholeFile, type FileRange } from '../io/file-range.ts'
 import { TarDigester, type TarDigest } from '../tar/digest.ts'
-import { createLayerVerifier, type LayerVerifier } from './layer-verifier.ts'
+import { LayerVerifier } from './layer-verifier.ts'
 import { readThrough, type ReadingOptions, type TarScan } from './pipeline.ts'
 import { digestArchive, type DigestedArchive } from './segment-digest.ts'
 
@@ -55,7 +55,7 @@ export async function readArchive(options: ReadOptions, sink?: Sink): Promise<Re
   // From a pipe it does not compare the blocks of a stream with its index, and what
   // follows the last stream it does not look at; metadata would tell.
   const isUnverifiedByPixz = !metadata && decompressors.xz.name === 'pixz' && (await isXz(range))
-  const verifier = options.verifyLayers ? createLayerVerifier() : undefined
+  const verifier = options.verifyLayers ? new LayerVerifier() : undefined
   const scan = new WholeScan(options, verifier)
   const digester = digestArchive(metadata?.segments)
   let read: ReadArchive | undefined

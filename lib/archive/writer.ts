@@ -15,7 +15,7 @@ import type { DeliveredLayer } from '../delivery/delivered-layers.ts'
 import { countUncompared, type ExternalLayer } from '../image/docker-archive.ts'
 import { interrupted } from '../core/errors.ts'
 import type { IndexedLayer } from '../delivery/layer-index.ts'
-import { createLayerVerifier } from './layer-verifier.ts'
+import { LayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from '../core/outcome.ts'
 import { SegmentWriter, type CompressOptions } from './segment-writer.ts'
 import { MatchFailed } from './layer-match.ts'
@@ -148,48 +148,39 @@ function required({ member, layer }: LayerCut['skipped'][number]): ExternalLayer
   return { digest, sizeBytes, path: member.path, archive }
 }
 
+interface Compressed {
+  readonly tar: TarDigest
+  readonly cut: LayerCut
+  readonly written: Awaited<ReturnType<SegmentWriter['finish']>>
+}
+
+interface Stages {
+  readonly tar: Readable
+  readonly splitter: LayerSplitter
+  readonly writer: SegmentWriter
+  readonly verifier: LayerVerifier | undefined
+}
+
 async function compress(
   file: AtomicFile,
   denylist: ReadonlySet<string>,
   options: WriteOptions,
-): Promise<{
-  tar: TarDigest
-  cut: LayerCut
-  written: { segments: ArchiveMetadata['segments']; sizeBytes: number; sha256: string }
-}> {
-  const source = options.open()
-  const children = source.child ? [source.child] : []
+): Promise<Compressed> {
+  const { tar, child } = options.open()
+  const children = child ? [child] : []
   const writer = new SegmentWriter(file.handle, children, options)
-  const verifier = options.verifyLayers ? createLayerVerifier() : undefined
+  const verifier = options.verifyLayers ? new LayerVerifier() : undefined
   const splitter = new LayerSplitter(writer, { ...options, denylist, tap: verifier })
-  let tarBytes = 0
-
-  const feed = async () => {
-    for await (const chunk of source.tar as AsyncIterable<Buffer>) {
-      // While layers are copied there may be no child whose end tells so.
-      if (options.signal.aborted) throw interrupted()
-      tarBytes += chunk.length
-      options.onProgress({ tarBytes, archiveBytes: writer.sizeBytes })
-      await splitter.write(chunk)
-      const busy = verifier?.ready()
-      if (busy) await busy
-    }
-    options.onRead?.()
-    const decoded = await verifier?.end()
-    const { tar, cut } = await splitter.end()
-    const written = await writer.finish()
-    return { tar: { ...tar, ...(decoded && { decoded }) }, cut, written }
-  }
-  const feeding = feed().catch((error: unknown) => {
+  const feeding = feed({ tar, splitter, writer, verifier }, options).catch((error: unknown) => {
     // Without more to come they end by themselves, and are known not to be the reason.
-    for (const child of children) child.stdin.destroy()
+    for (const each of children) each.stdin.destroy()
     throw error
   })
   try {
     const work = Promise.race([feeding, writer.failed])
     return await withChildren(children, options.signal, work)
   } finally {
-    source.tar.destroy()
+    tar.destroy()
     // It may be waiting for a decoder.
     await verifier?.stop()
     await writer.end()
@@ -197,4 +188,25 @@ async function compress(
     // It may have begun one more while the others were ended.
     await endChildren(children)
   }
+}
+
+async function feed(
+  { tar: source, splitter, writer, verifier }: Stages,
+  { signal, onProgress, onRead }: WriteOptions,
+): Promise<Compressed> {
+  let tarBytes = 0
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    // While layers are copied there may be no child whose end tells so.
+    if (signal.aborted) throw interrupted()
+    tarBytes += chunk.length
+    onProgress({ tarBytes, archiveBytes: writer.sizeBytes })
+    await splitter.write(chunk)
+    const busy = verifier?.ready()
+    if (busy) await busy
+  }
+  onRead?.()
+  const decoded = await verifier?.end()
+  const { tar, cut } = await splitter.end()
+  const written = await writer.finish()
+  return { tar: { ...tar, ...(decoded && { decoded }) }, cut, written }
 }

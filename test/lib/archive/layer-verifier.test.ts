@@ -1,7 +1,7 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
-import { createLayerVerifier } from '../../../lib/archive/layer-verifier.ts'
+import { LayerVerifier } from '../../../lib/archive/layer-verifier.ts'
 import { TarDigester, type DecodedLayers } from '../../../lib/tar/digest.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 import { pathOf } from '../../fixtures/oci-tar.ts'
@@ -14,7 +14,7 @@ const LAYER = Buffer.concat([pseudoRandom('layer', 300_000), Buffer.alloc(5 * MI
 
 /** Digests a tar with a verifier, and waits as a reader does. */
 async function decode(bytes: Buffer, chunkBytes = 65_536): Promise<DecodedLayers> {
-  const verifier = createLayerVerifier()
+  const verifier = new LayerVerifier()
   const digester = new TarDigester({ normalize: false, md5: false, tap: verifier })
   for (const chunk of chunked(Buffer.from(bytes), chunkBytes)) {
     digester.write(chunk)
@@ -73,7 +73,7 @@ t.test('createLayerVerifier: many small layers, by any name', async (t) => {
 
 t.test('createLayerVerifier: one that is stopped half way', async (t) => {
   for (const what of ['gzip', 'xz']) {
-    const verifier = createLayerVerifier()
+    const verifier = new LayerVerifier()
     const digester = new TarDigester({ normalize: false, md5: false, tap: verifier })
     digester.write(Buffer.from(tar([blobOf(compressed[what] ?? LAYER)]).subarray(0, 10_000)))
     await verifier.stop()
