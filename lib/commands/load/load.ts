@@ -13,11 +13,19 @@ import {
 } from '../../codec/programs.ts'
 import { findDelivered } from '../delivered-archive.ts'
 import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 import { findEngine, type EngineName } from '../../engine/engine.ts'
-import { areIndependent, checkLoaded, lookUpImages, notePlatform, tagLoaded } from './tags.ts'
+import {
+  areIndependent,
+  checkLoaded,
+  lookUpImages,
+  notePlatform,
+  tagLoaded,
+  type ExistingImage,
+} from './tags.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
-import { createLoadQueue } from './queue.ts'
+import { LoadQueue } from './queue.ts'
 import { MAX_TOLD, findMissingOf, missingOutcomes } from '../missing-files.ts'
 import { toOutcome, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
 import { watchLayers } from '../../engine/existing-layers.ts'
@@ -59,22 +67,12 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
     findEngine(options.engine, options.signal),
     findDecompressors({ ...options, wanted }),
   ])
-  const context = {
-    engine,
-    existing: watchLayers(engine),
-    decompressors,
-    options: { ...options, delivery },
-  }
+  const existing = watchLayers(engine)
+  const context = { engine, existing, decompressors, options: { ...options, delivery } }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // The older image of a name would take the tag from the newer one.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
-  const queue = createLoadQueue(newest, options, countPrefetch(context), (target, verb, turn) =>
-    loadTarget(target, {
-      ...context,
-      options: { ...context.options, ...verb },
-      ...(turn && { turn }),
-    }),
-  )
+  const queue = createQueue(newest, context)
   const failed = new Set<string>()
   try {
     for (const target of newest) {
@@ -89,6 +87,13 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   }
 }
 
+function createQueue(targets: readonly Target[], context: Context): LoadQueue {
+  const { options } = context
+  return new LoadQueue(targets, options, countPrefetch(context), (target, verb, turn) =>
+    loadTarget(target, { ...context, options: { ...options, ...verb }, ...(turn && { turn }) }),
+  )
+}
+
 // The engine keeps what was sent of each in its directory for temporary files.
 const MAX_PREFETCH = 3
 
@@ -96,6 +101,21 @@ const MAX_PREFETCH = 3
 function countPrefetch({ engine, decompressors }: LoadTools): number {
   if (!engine.store.takesPartialTar) return 0
   return decompressors.xz.name === 'builtin' ? 1 : MAX_PREFETCH
+}
+
+/** @returns what the engine has by the names of an archive, once no archive before it changes that */
+async function lookUpKnown(
+  metadata: ArchiveMetadata | undefined,
+  { engine, existing, turn }: Context,
+): Promise<ExistingImage[]> {
+  // What another one brings may be this one, or change what its tags mean.
+  if (!metadata || !areIndependent(metadata.images, turn?.before ?? [])) await turn?.wait()
+  const [known] = await Promise.all([
+    lookUpImages(engine, metadata?.images ?? []),
+    // Meanwhile: what has to be loaded is planned by it.
+    metadata && existing.list(),
+  ])
+  return known
 }
 
 async function loadTarget(target: Target, context: Context): Promise<Result> {
@@ -106,13 +126,7 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   // Its own sum tells as much, if there is one.
   if (delivered.lost && delivered.listed === undefined) throw delivered.lost
   const sizes = { tarBytes: metadata?.tar.sizeBytes, archiveBytes }
-  // What another one brings may be this one, or change what its tags mean.
-  if (!metadata || !areIndependent(metadata.images, turn?.before ?? [])) await turn?.wait()
-  const [known] = await Promise.all([
-    lookUpImages(engine, metadata?.images ?? []),
-    // Meanwhile: what has to be loaded is planned by it.
-    metadata && existing.list(),
-  ])
+  const known = await lookUpKnown(metadata, context)
   const archived = metadata && { archive: target.archive, metadata }
   const readBetween = archived && createBetweenReader(archived, { ...context, ...options })
   const readImages = async (): Promise<readonly ArchivedImage[]> =>
@@ -134,13 +148,13 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
     told.push(...notePlatform(engine, images), ...noteOtherNames(target, { images }))
   }
   const loaded = await loadArchive({ target, delivered, readBetween, checkUnknown }, context)
-  const notes = metadata ? told : ['no metadata: internally consistent, origin unverified', ...told]
+  if (!metadata) told.unshift('no metadata: internally consistent, origin unverified')
   for (const image of loaded.images) {
-    notes.push(...(await checkLoaded(engine, image, known, readImages)))
+    told.push(...(await checkLoaded(engine, image, known, readImages)))
   }
   existing.add(loaded.images)
   const { tarBytes, skippedBytes } = loaded
-  return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes }
+  return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes: told }
 }
 
 function skipped(skippedBytes = 0): Pick<Result, 'skippedBytes'> {

@@ -18,72 +18,85 @@ export interface LoadGate extends Gate {
 export type LoadOne = (target: Target, context: VerbContext, turn?: LoadGate) => Promise<Result>
 
 /** Archives in the order that they are loaded in. */
-export interface LoadQueue {
+export class LoadQueue {
+  readonly #targets: readonly Target[]
+  readonly #context: VerbContext
+  readonly #maxPrefetch: number
+  readonly #loadOne: LoadOne
+  readonly #begun = new Map<Target, Prefetch<Result>>()
+  /** Begins the next one, once there is room for it. */
+  #postponed: (() => void) | undefined
+
+  /**
+   * @param targets - each to be loaded, or passed over, in this order
+   * @param maxPrefetch - how many may begin before their turn
+   */
+  constructor(
+    targets: readonly Target[],
+    context: VerbContext,
+    maxPrefetch: number,
+    loadOne: LoadOne,
+  ) {
+    this.#targets = targets
+    this.#context = context
+    this.#maxPrefetch = maxPrefetch
+    this.#loadOne = loadOne
+  }
+
   /** Loads one, those before it being done. */
-  readonly load: (target: Target) => Promise<Result>
+  async load(target: Target): Promise<Result> {
+    try {
+      return await this.#take(target)
+    } catch (error) {
+      const wasAlone = !(await this.#cancel())
+      if (wasAlone || !(error instanceof ToolError) || error.code !== 'NO_SPACE') throw error
+      // It may be one of the next that took the room.
+      const text = `${error.message}; it is loaded again, alone`
+      this.#context.notify({ type: 'warning', text })
+      return this.#loadOne(target, this.#context)
+    }
+  }
+
   /** Ends what was begun of the next ones, and waits for its end. */
-  readonly end: () => Promise<void>
-}
+  async end(): Promise<void> {
+    await this.#cancel()
+  }
 
-/**
- * @param targets - each to be loaded, or passed over, in this order
- * @param maxPrefetch - how many may begin before their turn
- */
-export function createLoadQueue(
-  targets: readonly Target[],
-  context: VerbContext,
-  maxPrefetch: number,
-  loadOne: LoadOne,
-): LoadQueue {
-  const begun = new Map<Target, Prefetch<Result>>()
-  let postponed: (() => void) | undefined
+  #take(target: Target): Promise<Result> {
+    const work = this.#begun.get(target)
+    this.#begun.delete(target)
+    const next = this.#postponed
+    this.#postponed = undefined
+    next?.()
+    const now = { before: [], wait: async () => {}, onSent: this.#onSentOf(target, []) }
+    return work?.take() ?? this.#loadOne(target, this.#context, now)
+  }
 
-  function begin(target: Target | undefined, before: readonly ArchivedImage[]): void {
-    if (!target || maxPrefetch === 0 || begun.has(target)) return
-    if (begun.size >= maxPrefetch) {
-      postponed = () => begin(target, before)
+  #onSentOf(target: Target, before: readonly ArchivedImage[]): LoadGate['onSent'] {
+    const next = this.#targets[this.#targets.indexOf(target) + 1]
+    return (images) => this.#begin(next, [...before, ...images])
+  }
+
+  #begin(target: Target | undefined, before: readonly ArchivedImage[]): void {
+    if (!target || this.#maxPrefetch === 0 || this.#begun.has(target)) return
+    if (this.#begun.size >= this.#maxPrefetch) {
+      this.#postponed = () => this.#begin(target, before)
       return
     }
-    const work = prefetch(context, (own, { wait }) =>
-      loadOne(target, own, { before, wait, onSent: onSentOf(target, before) }),
+    const onSent = this.#onSentOf(target, before)
+    const work = prefetch(this.#context, (own, { wait }) =>
+      this.#loadOne(target, own, { before, wait, onSent }),
     )
-    begun.set(target, work)
+    this.#begun.set(target, work)
   }
-  function onSentOf(target: Target, before: readonly ArchivedImage[]): LoadGate['onSent'] {
-    const next = targets[targets.indexOf(target) + 1]
-    return (images) => begin(next, [...before, ...images])
-  }
-  function take(target: Target): Promise<Result> {
-    const work = begun.get(target)
-    begun.delete(target)
-    const next = postponed
-    postponed = undefined
-    next?.()
-    const now = { before: [], wait: async () => {}, onSent: onSentOf(target, []) }
-    return work?.take() ?? loadOne(target, context, now)
-  }
-  async function end(): Promise<boolean> {
-    const works = [...begun.values()]
-    begun.clear()
-    postponed = undefined
+
+  /** @returns whether there was anything to end */
+  async #cancel(): Promise<boolean> {
+    const works = [...this.#begun.values()]
+    this.#begun.clear()
+    this.#postponed = undefined
     await Promise.all(works.map((work) => work.cancel()))
     return works.length > 0
-  }
-  return {
-    async load(target) {
-      try {
-        return await take(target)
-      } catch (error) {
-        const wasAlone = !(await end())
-        if (wasAlone || !(error instanceof ToolError) || error.code !== 'NO_SPACE') throw error
-        // It may be one of the next that took the room.
-        context.notify({ type: 'warning', text: `${error.message}; it is loaded again, alone` })
-        return loadOne(target, context)
-      }
-    },
-    async end() {
-      await end()
-    },
   }
 }
 

@@ -1,9 +1,4 @@
-import {
-  prefetch,
-  createLoadQueue,
-  type LoadOne,
-  type LoadQueue,
-} from '../../../../lib/commands/load/queue.ts'
+import { prefetch, type LoadOne, LoadQueue } from '../../../../lib/commands/load/queue.ts'
 import { interrupted, ToolError, type ErrorCode } from '../../../../lib/core/errors.ts'
 import type { Notice, VerbContext } from '../../../../lib/core/outcome.ts'
 import type { ArchivedImage } from '../../../../lib/image/docker-archive.ts'
@@ -42,7 +37,7 @@ function queueOf(
     if ('text' in notice) done.push(`${notice.type} ${notice.text}`)
   }
   const context = { notify, signal: new AbortController().signal }
-  const queue = createLoadQueue(targets, context, mostAhead, loadOne)
+  const queue = new LoadQueue(targets, context, mostAhead, loadOne)
   const loadAll = async (): Promise<unknown[]> => {
     const results: unknown[] = []
     for (const target of targets) {
@@ -66,7 +61,7 @@ const IMAGE: ArchivedImage = {
   layers: [],
 }
 
-t.test('createLoadQueue: the next begin while one is taken, and speak in their turn', async (t) => {
+t.test('LoadQueue: the next begin while one is taken, and speak in their turn', async (t) => {
   const { done, loadAll } = queueOf(t)
   t.strictSame(await loadAll(), ['loaded', 'loaded', 'loaded'])
   t.strictSame(done, [
@@ -82,7 +77,7 @@ t.test('createLoadQueue: the next begin while one is taken, and speak in their t
   ])
 })
 
-t.test('createLoadQueue: no more than three begin ahead', async (t) => {
+t.test('LoadQueue: no more than three begin ahead', async (t) => {
   const { done, loadAll } = queueOf(t, { count: 6 })
   await loadAll()
   const begun = done.filter((line) => /begins|ends/.test(line))
@@ -102,7 +97,7 @@ t.test('createLoadQueue: no more than three begin ahead', async (t) => {
   ])
 })
 
-t.test('createLoadQueue: one after the other, where that is wanted', async (t) => {
+t.test('LoadQueue: one after the other, where that is wanted', async (t) => {
   const { done, loadAll } = queueOf(t, { mostAhead: 0 })
   await loadAll()
   t.strictSame(
@@ -111,7 +106,7 @@ t.test('createLoadQueue: one after the other, where that is wanted', async (t) =
   )
 })
 
-t.test('createLoadQueue: after a failure the next begins anew', async (t) => {
+t.test('LoadQueue: after a failure the next begins anew', async (t) => {
   const { done, loadAll } = queueOf(t, { fails: { a: 'ENGINE_FAILED' } })
   t.strictSame(await loadAll(), ['ENGINE_FAILED', 'loaded', 'loaded'])
   t.strictSame(done.slice(0, 6), [
@@ -124,7 +119,7 @@ t.test('createLoadQueue: after a failure the next begins anew', async (t) => {
   ])
 })
 
-t.test('createLoadQueue: one that lacked room is tried again alone', async (t) => {
+t.test('LoadQueue: one that lacked room is tried again alone', async (t) => {
   const { done, loadAll } = queueOf(t, { fails: { a: 'NO_SPACE' } })
   t.strictSame(await loadAll(), ['loaded', 'loaded', 'loaded'])
   t.strictSame(done.slice(2, 7), [
@@ -136,12 +131,12 @@ t.test('createLoadQueue: one that lacked room is tried again alone', async (t) =
   ])
 })
 
-t.test('createLoadQueue: one that lacks room alone has failed', async (t) => {
+t.test('LoadQueue: one that lacks room alone has failed', async (t) => {
   const { loadAll } = queueOf(t, { fails: { c: 'NO_SPACE' } })
   t.strictSame(await loadAll(), ['loaded', 'loaded', 'NO_SPACE'])
 })
 
-t.test('createLoadQueue: at its end nothing is left', async (t) => {
+t.test('LoadQueue: at its end nothing is left', async (t) => {
   const { queue, done } = queueOf(t)
   const [first] = TARGETS
   if (first) await queue.load(first)
