@@ -1,6 +1,7 @@
-// What a directory of archives holds, read once a run and asked from memory: the names
-// in it, the metadata, the layers. A directory that this run has locked changes by this
-// run only, which tells the catalog of it; of any other, what was read first counts.
+// Holds what a run knows of a directory of archives: file names, metadata and layers. Each is
+// read once, when it is first needed, and then comes from memory. If this run has locked the
+// directory, nobody else changes it, and the run reports its own changes to the catalog. For
+// any other directory, the first reading counts.
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
@@ -11,17 +12,23 @@ import { LayerIndex, type FoundMetadata, type IndexedLayer, type Warn } from './
 import { parseMetadata, type ArchiveMetadata } from './metadata.ts'
 import { describedArchive, isArchiveName, isMetadataName, metadataName } from './name.ts'
 
-/** How a directory is read. */
+/** How to read a directory. */
 export interface CatalogOptions {
   /** Checks a metadata file, by its path and sha256, before it is parsed; throws to refuse it. */
   readonly check?: (file: string, sha256: string) => Promise<void>
-  /** How many bytes of metadata files are kept, parsed; of what is more only the sums are. */
+  /**
+   * How many bytes of metadata files stay in memory, parsed. Of further files only the sha256
+   * stays.
+   */
   readonly maxKeptBytes?: number
-  /** How many layers are indexed. */
+  /** The most layers to index. */
   readonly maxLayers?: number
 }
 
-/** A directory of archives, as this run knows it; an `archive` is a path or file name of one in it. */
+/**
+ * A directory of archives, as this run knows it. An `archive` is the path or file name of one
+ * in it.
+ */
 export class Catalog {
   readonly dir: string
   readonly #options: CatalogOptions
@@ -30,7 +37,7 @@ export class Catalog {
   #names: Promise<Set<string>> | undefined
   #pending: Promise<ReadonlySet<string>> | undefined
 
-  /** @param dir - a directory, of which nothing is read before it is asked for */
+  /** @param dir - a directory; nothing in it is read yet */
   constructor(dir: string, options: CatalogOptions = {}) {
     this.dir = dir
     this.#options = options
@@ -39,46 +46,50 @@ export class Catalog {
   }
 
   /**
-   * @returns the names of all that lies there
-   * @throws NO_DIRECTORY
+   * @returns the names of all files in the directory
+   * @throws NO_DIRECTORY if the directory does not exist
    */
   names(): Promise<ReadonlySet<string>> {
     return (this.#names ??= readNames(this.dir))
   }
 
-  /** @returns the file names of the archives there, sorted; throws as {@link Catalog.names} */
+  /** @returns the file names of the archives, sorted; throws as {@link Catalog.names} */
   async archives(): Promise<string[]> {
     return (await this.#visibleNames()).filter(isArchiveName)
   }
 
-  /** @returns the archives that a killed run put in place without their metadata, by file name */
+  /**
+   * @returns the file names of the archives that a killed run put in place without their
+   *   metadata
+   */
   pending(): Promise<ReadonlySet<string>> {
     return (this.#pending ??= readPendingNames(this.dir, this.names()))
   }
 
   /**
    * @returns the metadata of an archive, or undefined if there is none
-   * @throws BAD_RECORD, BAD_FILE, and what the check of this catalog throws
+   * @throws BAD_RECORD if the metadata is not valid; BAD_FILE if it is not a small plain file;
+   *   and what the check of this catalog throws
    */
   metadataOf(archive: string): Promise<ArchiveMetadata | undefined> {
     return this.#store.get(basename(archive))
   }
 
-  /** @returns the sha256 of its metadata file, in hex; else as {@link Catalog.metadataOf} */
+  /** @returns the sha256 of the metadata file, in hex; otherwise as {@link Catalog.metadataOf} */
   metadataSum(archive: string): Promise<string | undefined> {
     return this.#store.sumOf(basename(archive))
   }
 
   /**
-   * @param warn - told of each that cannot be used
-   * @returns all metadata that can be, in the order of their names
-   * @throws NO_DIRECTORY
+   * @param warn - is called for each metadata file that cannot be used
+   * @returns all usable metadata, in the order of the file names
+   * @throws NO_DIRECTORY if the directory does not exist
    */
   async *all(warn: Warn = () => {}): AsyncGenerator<FoundMetadata> {
     for (const name of (await this.#visibleNames()).filter(isMetadataName)) {
       const archive = join(this.dir, describedArchive(name))
       const metadata = await this.metadataOf(archive).catch((error: unknown) => {
-        // It costs a chance to spare work, and nothing else.
+        // Without this metadata the run may do some work again; nothing else is lost.
         const reason = toToolError(error)
         if (!reason) throw error
         warn(`in "${this.dir}": ${reason.message}; what it tells of is not used`, archive)
@@ -88,18 +99,18 @@ export class Catalog {
   }
 
   /**
-   * @param warn - told, at each call, of metadata and archives that cannot be used
-   * @returns the layers that can be read from the archives there
-   * @throws NO_DIRECTORY
+   * @param warn - is called, at each call, for metadata and archives that cannot be used
+   * @returns the layers that can be read from the archives
+   * @throws NO_DIRECTORY if the directory does not exist
    */
   layers(warn?: Warn): Promise<readonly IndexedLayer[]> {
     return this.#index.read(warn)
   }
 
   /**
-   * Takes over what this run wrote: an archive, and its metadata.
+   * Stores an archive that this run wrote, and its metadata.
    *
-   * @param text - of the metadata file
+   * @param text - the text of the metadata file
    */
   noteWritten(archive: string, metadata: ArchiveMetadata, text: string): void {
     this.noteUnknown(archive)
@@ -107,19 +118,22 @@ export class Catalog {
     this.#noteNames(archive, (names, name) => names.add(name))
   }
 
-  /** Takes over that this run removed an archive and its metadata. */
+  /** Forgets an archive that this run removed with its metadata. */
   noteRemoved(archive: string): void {
     this.noteUnknown(archive)
     this.#noteNames(archive, (names, name) => names.delete(name))
   }
 
-  /** Has an archive and its metadata read again: this run may fail to change both. */
+  /**
+   * Forgets what is known of an archive and its metadata, so that both are read again. The run
+   * calls this before a change that may fail halfway.
+   */
   noteUnknown(archive: string): void {
     this.#store.drop(basename(archive))
     this.#index.drop(archive)
   }
 
-  /** Has all read again: what was known may be from before the directory was locked. */
+  /** Forgets everything, so that all is read again: what is known may be older than the lock. */
   renew(): void {
     this.#names = undefined
     this.#pending = undefined
@@ -127,7 +141,7 @@ export class Catalog {
     this.#index = new LayerIndex(this, this.#options.maxLayers)
   }
 
-  // macOS puts a file `._NAME` beside each on some disks.
+  // Leaves out hidden files: on some disks, macOS adds a file `._NAME` for each file.
   async #visibleNames(): Promise<string[]> {
     return [...(await this.names())].filter((name) => !name.startsWith('.')).toSorted()
   }
@@ -162,7 +176,10 @@ async function readPendingNames(
   return new Set(all.flatMap((metadata) => metadata?.archive.file ?? []))
 }
 
-/** @returns the metadata of an archive that is being put in place, or undefined if it was not written to its end. */
+/**
+ * @returns the metadata in a pending metadata file, which a run writes before it puts an
+ *   archive in place; undefined if the file is incomplete or not valid
+ */
 export async function readPending(path: string): Promise<ArchiveMetadata | undefined> {
   try {
     const found = await readSmallFile(path, { maxBytes: MAX_METADATA_BYTES })
@@ -174,18 +191,20 @@ export async function readPending(path: string): Promise<ArchiveMetadata | undef
   }
 }
 
-/** What a metadata file held when it was read; the metadata themselves only if there was room. */
+/** A metadata file as it was read. It has the metadata only if there was room for it. */
 interface Kept {
   readonly sha256: string
   readonly sizeBytes: number
   readonly metadata?: ArchiveMetadata
 }
 
-// An image of 127 layers, the most there are, takes 110 kB: it is 600 of these.
+// The metadata of an image with 127 layers, the most there are, takes 110 kB: this is room for
+// 600 of them.
 const MAX_KEPT_BYTES = 64 * 1024 * 1024
 
-// The metadata files of a directory, by the names of their archives. What fits is kept in
-// the order in which it was read: whoever goes through all of them again finds most there.
+// The metadata files of a directory, by the names of their archives. The files that are read
+// first stay in memory, until it is full. A second pass in the same order finds most of them
+// there; if the last ones stayed instead, it would find none.
 class MetadataStore {
   readonly #dir: string
   readonly #check: NonNullable<CatalogOptions['check']>

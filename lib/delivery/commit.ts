@@ -1,6 +1,7 @@
-// What a run changes in a delivery: archives, their metadata and SHA256SUMS. Each archive
-// is replaced whole, and before its metadata and checksums: what fails leaves all
-// three as they were, and what is ended in between is finished by the next run.
+// Makes the changes of a run in a delivery: to archives, their metadata and SHA256SUMS. An
+// archive is replaced as a whole, before its metadata and checksums. A failure before that
+// leaves all three as they were. After an interruption in between, the next run finishes the
+// change.
 import { lstat, rename, rm, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
@@ -19,12 +20,12 @@ import { formatMetadata, type ArchiveMetadata } from './metadata.ts'
 import { metadataName } from './name.ts'
 
 /**
- * Puts a finished archive in place, with its metadata and checksums. Its metadata
- * waits in a temporary file until all is done: by it, the next run finishes
- * what a crash cut short.
+ * Puts a finished archive in place, with its metadata and checksums. The metadata stays in a
+ * temporary file as well until everything is in place: after a crash, the next run finishes the
+ * change with that file. A failure before the archive is in place leaves the old archive, its
+ * metadata and its checksums.
  *
- * @throws BUSY where this run has lost the directory's lock. What fails before
- *   the archive is in place leaves the old one, its metadata and its checksums.
+ * @throws BUSY if this run has lost the lock of the directory
  */
 export async function commitArchive(
   directory: Directory,
@@ -37,12 +38,13 @@ export async function commitArchive(
   const temporaries: AtomicFile[] = []
   let isReplaced = false
   try {
-    // Where there is no room for them, the old archive stays.
+    // Both files are written first: if the disk has no room for them, the old archive stays.
     const pending = await writeTemporary(dir, text, 'metadata')
     temporaries.push(pending)
     const metadataFile = await writeTemporary(dir, text)
     temporaries.push(metadataFile)
-    // Some file systems keep no order: the pending metadata has to be there first.
+    // Some file systems do not keep the order of changes, and the pending metadata has to be on
+    // disk before the archive.
     await syncDirectory(dir)
     await checkLock(dir)
     await file.commit(archive)
@@ -73,9 +75,9 @@ async function writeTemporary(dir: string, text: string, kind?: 'metadata'): Pro
 }
 
 /**
- * Puts the metadata of an archive that is in place beside it, and lists both.
+ * Writes the metadata of an archive that is in place, and lists both in SHA256SUMS.
  *
- * @throws BUSY where this run has lost the directory's lock
+ * @throws BUSY if this run has lost the lock of the directory
  */
 export async function placeMetadata(
   directory: Directory,
@@ -92,16 +94,17 @@ export async function placeMetadata(
 }
 
 /**
- * Takes an archive away, with its metadata and checksums.
+ * Removes an archive, its metadata and its checksums.
  *
- * @returns whether there was one
- * @throws BUSY where this run has lost the directory's lock
+ * @returns false if there was no archive; then nothing is changed
+ * @throws BUSY if this run has lost the lock of the directory
  */
 export async function removeArchive(directory: Directory, archive: string): Promise<boolean> {
   if (!(await lstat(archive).catch(ignoreNotFound))) return false
   const { dir } = directory
   await checkLock(dir)
-  // From there the next run puts it back if the archive is still there.
+  // If this run is killed before it removes the archive, the next run restores the metadata
+  // from this pending file.
   const aside = await temporaryPath(dir, 'metadata')
   await rename(metadataName(archive), aside).catch(ignoreNotFound)
   directory.noteUnknown(archive)
@@ -118,9 +121,10 @@ export async function removeArchive(directory: Directory, archive: string): Prom
 }
 
 /**
- * Takes out what there is of an archive: itself, its metadata, its checksums.
+ * Removes what there is of an archive: the archive, its metadata, its checksums. Any of them
+ * may be missing.
  *
- * @throws BUSY where this run has lost the directory's lock
+ * @throws BUSY if this run has lost the lock of the directory
  */
 export async function forgetArchive(directory: Directory, archive: string): Promise<void> {
   if (await removeArchive(directory, archive)) return
@@ -135,7 +139,10 @@ function removeChecksums({ sums }: Directory, archive: string): Promise<void> {
   return sums.change(new Map(both.map((name) => [name, undefined])))
 }
 
-/** Makes sure that SHA256SUMS lists an archive and its metadata: a crash may have come before that. */
+/**
+ * Lists an archive and its metadata in SHA256SUMS, unless they are there: a run may have
+ * crashed before it did so.
+ */
 export async function listChecksums(
   directory: Directory,
   archive: string,
@@ -164,7 +171,8 @@ export async function checksumsOf(
   const sum = await directory.metadataSum(archive)
   return new Map([
     [basename(archive), metadata.archive.sha256],
-    // Gone since it was read: whoever looks for it finds that it is listed.
+    // If the metadata file is gone, its sha256 is computed from its content. It stays listed,
+    // so that a check reports it as missing.
     [basename(metadataName(archive)), sum ?? sha256Of(formatMetadata(metadata))],
   ])
 }

@@ -3,16 +3,17 @@
 // that a tar without it loads there by hand as well.
 import type { ArchiveMetadata, CachedLayer } from './metadata.ts'
 
-/** A layer that was delivered. */
+/** A layer that an earlier delivery carried. */
 export interface DeliveredLayer extends CachedLayer {
-  /** File name of the archive that carried it. */
+  /** The file name of the archive that carried it. */
   readonly archive: string
 }
 
 /**
- * @param diffIds - of the image that is to be delivered now
- * @param isLost - whether an archive is there no more, or without the layer
- * @returns those of its layers that need not go over again, by digest
+ * @param all - the metadata of earlier archives
+ * @param diffIds - the layers of the image that is to be delivered now
+ * @param isLost - whether the archive of a layer is gone, or has lost the layer
+ * @returns the layers of this image that need not be delivered again, by digest
  */
 export function deliveredLayers(
   all: readonly ArchiveMetadata[],
@@ -25,7 +26,7 @@ export function deliveredLayers(
     }),
   )
   const longest = Math.max(0, ...chains.map(({ layers }) => layers.length))
-  // A layer that comes once more above them has to be there for its second place.
+  // If a layer occurs again above the common layers, it is needed for that place.
   const above = new Set(diffIds.slice(longest))
   const found = new Map<string, DeliveredLayer>()
   for (const { metadata, layers } of chains) {

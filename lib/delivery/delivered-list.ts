@@ -1,5 +1,5 @@
-// The list in a delivery: what a save followed is carried with the archives, so that a
-// load takes just that. Somebody's own file of that name is left alone.
+// Handles the image list in a delivery. A save copies its list there, so that a load takes
+// exactly these images. If a user's own file has that name, it is left alone.
 import { join } from 'node:path'
 import { rm } from 'node:fs/promises'
 
@@ -13,9 +13,9 @@ import { noteOffList } from './off-list.ts'
 import { MAX_LIST_BYTES, readSmallFile, sha256Of, type SmallFile } from '../io/small-file.ts'
 
 /**
- * @param list - what a save followed
- * @returns why it was not put into the delivery, a sentence; undefined if it was
- * @throws BUSY where this run has lost the directory's lock; NO_SPACE, NOT_WRITABLE
+ * @param list - the list that the save used
+ * @returns a sentence that says why the list was not put into the delivery; undefined if it was
+ * @throws BUSY if this run has lost the lock of the directory; NO_SPACE; NOT_WRITABLE
  */
 export async function placeList(directory: Directory, list: Buffer): Promise<string | undefined> {
   const { dir, sums } = directory
@@ -32,10 +32,10 @@ export async function placeList(directory: Directory, list: Buffer): Promise<str
 }
 
 /**
- * Takes images off the list of a delivery, if a save put it there.
+ * Removes images from the list of a delivery, if a save put the list there.
  *
- * @param references - as they stand in the list
- * @returns what became of the list, if one of them stood there
+ * @param references - the images, written as in the list
+ * @returns what happened to the list; undefined if it named none of the images
  */
 export async function takeOffList(
   directory: Directory,
@@ -47,10 +47,10 @@ export async function takeOffList(
   const lines = found.bytes.toString('utf8').split('\n')
   const kept = lines.filter((line) => !references.has(entryOf(line)))
   if (kept.length === lines.length) return undefined
-  // Somebody's own, or changed by hand: it is for a person to change.
+  // A save did not write this list, or a user has changed it: the user has to edit it.
   if (!(await isListed(directory, found))) return `${LIST_NAME} here still names it`
   const list = Buffer.from(kept.join('\n'))
-  // What somebody wrote beside the names stays.
+  // Other lines, such as comments, are kept. The file is removed only if nothing is left in it.
   const isEmpty = list.toString().trim() === ''
   if (isEmpty) {
     await checkLock(dir)
@@ -61,8 +61,8 @@ export async function takeOffList(
 }
 
 /**
- * @returns what keeps a load from taking all archives, a sentence: those that are not on
- *   the list of the delivery, or a list that is none of it; undefined if nothing does
+ * @returns a sentence that says why a load does not take all archives here: some are not on the
+ *   list, or the list is not usable or not listed in SHA256SUMS; undefined if a load takes all
  */
 export async function noteLeftOut(directory: Directory): Promise<string | undefined> {
   const path = join(directory.dir, LIST_NAME)

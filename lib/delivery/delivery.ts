@@ -1,5 +1,5 @@
-// The deliveries that a run reads, each by its manifest: where there is a SHA256SUMS,
-// only what it lists counts, and nothing is believed before its sum was checked.
+// Reads deliveries. If a delivery has a SHA256SUMS, only the files that it lists count, and
+// each metadata file or list is checked against it before use.
 import { basename, dirname, join, resolve } from 'node:path'
 
 import { Catalog } from './catalog.ts'
@@ -11,52 +11,65 @@ import { ToolError } from '../core/errors.ts'
 import { COPY_AGAIN, COPY_FOREIGN } from '../core/hints.ts'
 import { MAX_SUMS_BYTES, readSmallFile } from '../io/small-file.ts'
 
-/** What a run takes for a delivery's own. */
+/** Which files a run accepts as part of a delivery. */
 export interface DeliveryOptions {
   readonly dir: string
-  /** Directories with earlier archives: what is taken from them is verified by those that need it. */
+  /**
+   * Directories with earlier archives. `sumsSha256` does not apply to them: a layer from there
+   * is verified by the metadata of the increment that needs it.
+   */
   readonly bases: readonly string[]
-  /** The sha256 that SHA256SUMS itself has to have, in hex; anything without it. */
+  /**
+   * The sha256 that SHA256SUMS itself must have, in hex; undefined accepts any SHA256SUMS, or
+   * none.
+   */
   readonly sumsSha256: string | undefined
-  /** Whether files that SHA256SUMS does not list are taken all the same. */
+  /** Whether to accept files that SHA256SUMS does not list. */
   readonly unlisted: boolean
 }
 
-/** SHA256SUMS of a directory. */
+/** The SHA256SUMS of a directory. */
 export interface Manifest {
   readonly sums: Checksums
-  /** In {@link SUMS_ENCODING}. */
+  /** The text, in {@link SUMS_ENCODING}. */
   readonly text: string
 }
 
-/** Reads the files of deliveries, each SHA256SUMS and each metadata file once. */
+/** Reads the files of deliveries. Each SHA256SUMS and each metadata file is read once. */
 export interface Delivery {
   /**
    * @returns the manifest of a directory, or undefined if there is none
-   * @throws MISMATCH if it is not the one that was asked for, or contradicts itself; BAD_FILE
+   * @throws MISMATCH if its sha256 is not the wanted one, or it has two sums for one file;
+   *   BAD_FILE if it is not a small plain file, or has too many lines
    */
   readonly manifestOf: (dir: string) => Promise<Manifest | undefined>
   /**
-   * @returns the sha256 that the manifest has for a file; undefined if nothing tells
-   * @throws NOT_LISTED if there is a manifest that does not list it; as {@link Delivery.manifestOf}
+   * @returns the sha256 of a file by the manifest; undefined if there is no manifest, or if it
+   *   does not list the file and unlisted files are accepted
+   * @throws NOT_LISTED if the manifest does not list the file; otherwise as
+   *   {@link Delivery.manifestOf}
    */
   readonly listedSum: (file: string) => Promise<string | undefined>
   /**
-   * @returns a small file, or undefined if there is none
-   * @throws NOT_LISTED, MISMATCH or BAD_FILE
+   * @returns the content of a small file, or undefined if there is none
+   * @throws NOT_LISTED if the manifest does not list it; MISMATCH if the manifest has another
+   *   sha256 for it; BAD_FILE if it is not a small plain file
    */
   readonly readFile: (file: string, maxBytes: number) => Promise<Buffer | undefined>
-  /** @returns the catalog of a directory, whose metadata have the sums of its manifest; throws as {@link Delivery.readFile} */
+  /**
+   * @returns the catalog of a directory; it checks metadata against the manifest, and throws as
+   *   {@link Delivery.readFile}
+   */
   readonly catalogOf: (dir: string) => Catalog
   /**
    * @param archive - path of an archive
    * @returns its metadata, or undefined if there is none
-   * @throws as {@link Delivery.readFile}; BAD_RECORD
+   * @throws BAD_RECORD if the metadata is not valid; otherwise as {@link Delivery.readFile}
    */
   readonly readMetadata: (archive: string) => Promise<ArchiveMetadata | undefined>
 }
 
-/** @returns what reads deliveries as they are to be taken. */
+/** @returns a reader of deliveries with these options */
 export function createDelivery(options: DeliveryOptions): Delivery {
   const { dir: own, bases, sumsSha256, unlisted } = options
   const unbound = new Set(
@@ -131,7 +144,8 @@ async function readManifest(
   return { sums: parseChecksums(text), text }
 }
 
-// A delivery has some files for each image; each that is missed is looked for, and told.
+// A delivery has a few files for each image. The limit is there because each listed file that
+// is missing is looked for, and reported.
 const MAX_LINES = 20_000
 
 function checkLines(path: string, text: string): void {

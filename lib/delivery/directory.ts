@@ -1,5 +1,5 @@
-// A delivery that a run works in: opened once, with what lies there and its SHA256SUMS
-// in memory. What is written there goes through commit.ts, which tells both.
+// A delivery that a run works in: its catalog and its SHA256SUMS, both in memory. Changes go
+// through commit.ts, which updates both.
 import { stat } from 'node:fs/promises'
 
 import { ToolError, ignoreNotFound } from '../core/errors.ts'
@@ -10,7 +10,7 @@ import { createSumsFile, type SumsFile } from './sums-file.ts'
 export class Directory extends Catalog {
   readonly sums: SumsFile
 
-  /** @param dir - as for {@link Catalog} */
+  /** @param dir - a directory; nothing in it is read yet */
   constructor(dir: string) {
     super(dir)
     this.sums = createSumsFile(dir)
@@ -22,16 +22,17 @@ export class Directory extends Catalog {
   }
 }
 
-/** @throws NO_DIRECTORY where there is none */
+/** @throws NO_DIRECTORY if the path is not a directory */
 export async function checkDirectory(dir: string): Promise<void> {
   await identify(dir)
 }
 
 /**
- * @param own - the directory that this run writes to
- * @returns catalogs of the directories, in their order; of one that is the run's own,
- *   by whatever path, that one, which knows what the run writes
- * @throws NO_DIRECTORY
+ * @param dirs - directories, by path
+ * @param own - the catalog of the directory that this run writes to
+ * @returns the catalogs of the directories, in their order. If a path leads to the run's own
+ *   directory, its catalog is `own`, which knows what this run writes.
+ * @throws NO_DIRECTORY if a path is not a directory
  */
 export async function openCatalogs(dirs: readonly string[], own: Catalog): Promise<Catalog[]> {
   const known = new Map([[await identify(own.dir), own]])

@@ -1,6 +1,5 @@
-// What lies under the name of an archive before something is put there. An
-// archive whose metadata is missing or cannot be read may be anybody's: it is
-// not written over, nor taken away, unless that is forced.
+// Looks at an existing archive before a run replaces it. An archive without readable metadata
+// may be somebody else's file: it is neither replaced nor removed, unless the user forces it.
 import { lstat } from 'node:fs/promises'
 import { basename } from 'node:path'
 
@@ -15,18 +14,19 @@ import type { FoundMetadata } from './layer-index.ts'
 import { metadataName } from './name.ts'
 import type { ArchiveMetadata } from './metadata.ts'
 
-/** What lies there. */
+/** What exists under the name of an archive. */
 export interface ExistingArchive {
-  /** Its metadata; undefined if it has none that can be read. */
+  /** Its metadata, or undefined if it has none that can be read. */
   readonly metadata: ArchiveMetadata | undefined
-  /** Why it may not be replaced; undefined if its metadata can be read. */
+  /** Why it may not be replaced, or undefined if its metadata can be read. */
   readonly refusal: ToolError | undefined
 }
 
 /**
  * @param archive - path of an archive
- * @returns what lies there, or undefined if there is neither an archive nor metadata
- * @throws what the system says of metadata that is there and cannot be read
+ * @returns what exists under this name; undefined if there is neither an archive nor metadata,
+ *   or if the archive is a pending one
+ * @throws the system's error if the metadata exists and cannot be read
  */
 export async function examineArchive(
   catalog: Catalog,
@@ -35,7 +35,8 @@ export async function examineArchive(
   try {
     const metadata = await catalog.metadataOf(archive)
     if (metadata) return { metadata, refusal: undefined }
-    // The next run that writes finishes a pending one: it is one of ours.
+    // A pending archive is not refused: one of our runs wrote it, and the next run that writes
+    // here finishes it.
     const isThere =
       (await isFileThere(archive)) && !(await catalog.pending()).has(basename(archive))
     return isThere ? { metadata, refusal: unknownArchive(archive) } : undefined
@@ -46,9 +47,9 @@ export async function examineArchive(
 }
 
 /**
- * As {@link examineArchive}, for a name under which nothing is to be written.
+ * Like {@link examineArchive}, for a name that this run does not write to.
  *
- * @returns undefined also where the name is longer than one can be: nothing is there
+ * @returns undefined also if the name is too long for a file: then no file can have it
  */
 export async function examineBeside(
   catalog: Catalog,
@@ -63,8 +64,8 @@ export async function examineBeside(
 }
 
 /**
- * @returns the metadata of an archive; undefined if there is none, or where it is damaged
- * @throws what the system says of metadata that is there and cannot be read
+ * @returns the metadata of an archive, or undefined if there is none or it is damaged
+ * @throws the system's error if the metadata exists and cannot be read
  */
 export async function readValidMetadata(
   catalog: Catalog,
@@ -73,7 +74,10 @@ export async function readValidMetadata(
   return (await examineBeside(catalog, archive))?.metadata
 }
 
-/** @returns whether the archive of this metadata is there and need not be made again. */
+/**
+ * @returns whether the archive of this metadata exists as it was written, and need not be made
+ *   again
+ */
 export async function isUpToDate(
   directory: Directory,
   { archive, metadata }: FoundMetadata,
@@ -84,7 +88,9 @@ export async function isUpToDate(
   if (!found?.isFile() || found.size !== metadata.archive.sizeBytes) return false
   const listed = await directory.sums.listed()
   const sums = [...(await checksumsOf(directory, archive, metadata))]
-  // What is not listed may be so by a crash, or be another's; what was listed was right then.
+  // A sum in SHA256SUMS must match. A file that is not listed is no mismatch, because a run may
+  // have crashed before it listed it; but it may be somebody else's, so then the archive itself
+  // is hashed.
   const changed = sums.find(([name, sha256]) => (listed.get(name) ?? sha256) !== sha256)
   const isKnown = listed.has(basename(archive))
   if (!changed && (isKnown || (await hashFile(archive, signal)) === metadata.archive.sha256)) {

@@ -1,8 +1,8 @@
-// What was found against what the delivery says.
+// Compares a value that was found with the value that the delivery states.
 import { ToolError } from '../core/errors.ts'
 import { COPY_BOTH } from '../core/hints.ts'
 
-/** @throws MISMATCH where they differ */
+/** @throws MISMATCH if they differ */
 export function expectEqual(
   what: string,
   got: string | number,

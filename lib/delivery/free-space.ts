@@ -1,19 +1,22 @@
-// Whether a delivery can fit at all, asked before a night is spent on it.
+// Checks before a long run whether its archives can fit on the disk.
 import { statfs } from 'node:fs/promises'
 
 import { ToolError } from '../core/errors.ts'
 import { formatBytes } from '../core/format.ts'
 import type { Notice } from '../core/outcome.ts'
 
-// Of its tar, xz left 24 % of CUDA libraries and programs. What is mostly
-// trained weights stays near 90 %; nothing that is of use falls below 5 %.
+// Shares of the tar that remain after compression. xz leaves 24 % of CUDA libraries and
+// programs, and about 90 % of an image that is mostly trained weights. No useful image gets
+// below 5 %.
 const USUAL_SHARE = 0.5
 const MIN_SHARE = 0.05
 
 /**
- * @param dir - where the archives go
- * @param imageBytes - size of the images that are still to be saved
- * @throws NO_SPACE where they cannot fit; warns where it looks short
+ * Warns if the space may be too small.
+ *
+ * @param dir - the directory for the archives
+ * @param imageBytes - the size of the images that are still to be saved, in bytes
+ * @throws NO_SPACE if the archives cannot fit
  */
 export async function checkSpace(
   dir: string,

@@ -1,14 +1,15 @@
-// images_list.txt: one image reference a line. A bad line is told before
-// anything is pulled, since the run may take a night.
+// Reads images_list.txt: one image reference a line. All bad lines are reported before anything
+// is pulled, because a run may take a night.
 import { MAX_LINES, ToolError, firstLines } from '../core/errors.ts'
 import { readReference, type ImageReference } from '../image/reference.ts'
 
 /**
- * @param text - the list; blank lines, `#` comments, trailing blanks, CRLF and a BOM are accepted
+ * @param text - the list; blank lines, `#` comments, spaces at the end of a line, CRLF and a
+ *   BOM are accepted
  * @param file - its name, for errors
  * @returns the references in the order of the list, each once
- * @throws BAD_LIST naming file and line of the first lines that are no image
- *   references, and how many more there are; or where there is none at all
+ * @throws BAD_LIST if lines are not image references, with file and line of the first ones and
+ *   the number of the others; or if the list names no image
  */
 export function parseImageList(text: string, file: string): ImageReference[] {
   const references = new Map<string, ImageReference>()
@@ -23,7 +24,7 @@ export function parseImageList(text: string, file: string): ImageReference[] {
     if (entry === '') continue
     const read = readReference(entry)
     if (read instanceof ToolError) {
-      // The list may be any file: not all of it is to be seen.
+      // The list may be any file by mistake, so the error shows only its first bad lines.
       if (count++ <= MAX_LINES) problems.push(`${file}:${index + 1}: ${read.message}`)
       hint ??= read.hint
     } else references.set(entry, read)
@@ -37,7 +38,10 @@ export function parseImageList(text: string, file: string): ImageReference[] {
   return [...references.values()]
 }
 
-/** @returns what a line of a list names, without comment and blanks; empty if it names nothing */
+/**
+ * @returns the reference in a line of a list, without comment and spaces; empty if there is
+ *   none
+ */
 export function entryOf(line: string): string {
   const comment = line.search(/(?:^|\s)#/)
   return (comment === -1 ? line : line.slice(0, comment)).trim()

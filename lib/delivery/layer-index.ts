@@ -1,5 +1,5 @@
-// The layers that lie in the archives of a directory, each as a segment that can be
-// read on its own, as their metadata tell.
+// Indexes the layers in the archives of a directory, by their metadata. Each layer is a segment
+// that can be read on its own.
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 
@@ -12,23 +12,23 @@ import type { ArchiveMetadata, Segment, CachedLayer } from './metadata.ts'
 
 /** A layer in an archive. */
 export interface IndexedLayer extends CachedLayer {
-  /** Path of the archive. */
+  /** The path of the archive. */
   readonly archive: string
   readonly coding: Coding
   readonly segment: Segment
 }
 
-/** Metadata, and where its archive is or was. */
+/** The metadata of an archive, which may itself be missing. */
 export interface FoundMetadata {
   readonly metadata: ArchiveMetadata
-  /** Path of the archive. */
+  /** The path of the archive. */
   readonly archive: string
 }
 
-/** Told of what is there and cannot be used, and of the path of its archive. */
+/** Is called with what cannot be used and why, and with the path of its archive. */
 export type Warn = (text: string, archive: string) => void
 
-// Five times those of 300 archives of 127 layers, the most that an image has.
+// Five times the layers of 300 archives with 127 layers each, the most that an image has.
 const MAX_LAYERS = 200_000
 
 interface Indexed {
@@ -36,27 +36,30 @@ interface Indexed {
   readonly warnings: readonly Parameters<Warn>[]
 }
 
-/** Where an index has the metadata from. */
+/** Where an index gets its metadata. */
 export interface MetadataSource {
   readonly dir: string
   readonly all: (warn: Warn) => AsyncIterable<FoundMetadata>
 }
 
-/** The layers of a directory, in memory: each archive is looked at once. */
+/** The layers of a directory, in memory. Each archive is examined once. */
 export class LayerIndex {
   readonly #source: MetadataSource
   readonly #maxLayers: number
   #byArchive = new Map<string, Indexed>()
   #whole: Promise<Indexed> | undefined
 
-  /** @param maxLayers - those of further archives are not used, and this is told */
+  /**
+   * @param maxLayers - the most layers to index; the layers of further archives are not used,
+   *   with a warning
+   */
   constructor(source: MetadataSource, maxLayers: number = MAX_LAYERS) {
     this.#source = source
     this.#maxLayers = maxLayers
   }
 
   /**
-   * @param warn - told, at each call, of what cannot be used
+   * @param warn - is called, at each call, for what cannot be used
    * @returns the layers, in the order of the names of their archives
    */
   async read(warn: Warn = () => {}): Promise<readonly IndexedLayer[]> {
@@ -65,9 +68,9 @@ export class LayerIndex {
     return layers
   }
 
-  /** Has an archive looked at again. */
+  /** Forgets an archive, so that it is examined again. */
   drop(archive: string): void {
-    // What is being read goes into the old one, which nobody asks any more.
+    // A reading that still runs adds to the old map, which nobody uses any more.
     this.#byArchive = new Map(this.#byArchive)
     this.#byArchive.delete(basename(archive))
     this.#whole = undefined
@@ -124,8 +127,9 @@ async function isWhole(archive: string, metadata: ArchiveMetadata, warn: Warn): 
 
 /**
  * @param archive - path of the archive
- * @returns the compressed bytes of one of its segments
- * @throws MISMATCH at their end where they are not what the metadata says
+ * @param segment - one of its segments
+ * @returns the compressed bytes of this segment
+ * @throws MISMATCH after the last byte, if the bytes do not have the sha256 of the metadata
  */
 export async function* readSegment(archive: string, segment: Segment): AsyncGenerator<Buffer> {
   const { offsetBytes, sizeBytes, sha256 } = segment

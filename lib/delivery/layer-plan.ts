@@ -1,31 +1,31 @@
-// Which layers of an archive an engine has to be sent, and from where: those
-// that it has can stay behind, those that an increment lacks come from earlier
-// archives.
+// Plans a load: which layers of an archive an engine needs, and where they come from. Layers
+// that the engine has are not sent. Layers that an increment lacks come from earlier archives.
 import { chainIds } from '../image/chain-id.ts'
 import type { ArchiveMetadata } from './metadata.ts'
 import type { ExternalLayer } from '../image/docker-archive.ts'
 import type { IndexedLayer } from './layer-index.ts'
 
-/** A layer that goes into the tar from another archive. */
+/** A layer that is put into the tar from another archive. */
 export interface RestoredLayer {
   readonly layer: IndexedLayer
   readonly external: ExternalLayer
 }
 
-/** What is to be done with the layers of an archive. */
+/** What a load does with the layers of an archive. */
 export interface LoadPlan {
-  /** Those that the engine has, by their digest in the tar. */
+  /** The layers in the archive that the engine has, by their digest in the tar. */
   readonly excluded: ReadonlySet<string>
   readonly restored: readonly RestoredLayer[]
-  /** Those that are nowhere. */
+  /** The external layers that neither the engine nor another archive has. */
   readonly missing: readonly ExternalLayer[]
-  /** Size of what the engine has, in bytes of tar. */
+  /** The size of the layers that the engine has, in bytes of tar. */
   readonly skippedBytes: number
 }
 
 /**
+ * @param metadata - the metadata of the archive
  * @param existing - the chain IDs of the layers that the engine has
- * @param indexed - the layers of other archives that are at hand
+ * @param indexed - the layers of other archives at hand
  */
 export function planLoad(
   metadata: ArchiveMetadata,
@@ -53,7 +53,8 @@ export function planLoad(
   }
 }
 
-// A layer lies in a tar once, though it may have several places.
+// A tar has each layer once, though images may use it in several places. It is left out only if
+// the engine has it in all of them.
 function existingLayers({ images }: ArchiveMetadata, existing: ReadonlySet<string>): Set<string> {
   const has = new Set<string>()
   const lacks = new Set<string>()

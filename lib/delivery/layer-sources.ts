@@ -1,5 +1,5 @@
-// Where an archive may take layers from: a new one those that need not be compressed
-// again, an increment those that earlier archives carry.
+// Finds the archives that layers can be taken from. A new archive takes layers that need not be
+// compressed again; an increment takes layers that earlier archives carry.
 import { dirname } from 'node:path'
 
 import { isSameCoding, type Coding } from '../codec/formats.ts'
@@ -15,16 +15,17 @@ export interface ReuseOptions {
   /** Other directories. */
   readonly reuse: readonly Catalog[]
   readonly coding: Coding
-  /** Whether all is to be made anew. */
+  /** Whether everything is compressed anew. */
   readonly force: boolean
 }
 
 /**
- * Tells of metadata in the other directories that cannot be used: once a run, since
- * {@link findIndexed}, which is asked for each image, does not.
+ * Warns about metadata in the other directories that cannot be used. This is done once a run,
+ * because {@link findIndexed} runs for each image and does not warn.
  *
- * @param warn - told of bad metadata, and of an archive that is not of its saved size
- * @throws NO_DIRECTORY
+ * @param warn - is called for bad metadata, and for an archive that has not the size in its
+ *   metadata
+ * @throws NO_DIRECTORY if a directory does not exist
  */
 export async function checkIndexed(
   { reuse, force }: Pick<ReuseOptions, 'reuse' | 'force'>,
@@ -33,7 +34,7 @@ export async function checkIndexed(
   if (!force) await readLayers(reuse, warn)
 }
 
-/** @returns layers that are compressed as is asked for. */
+/** @returns the layers that have the wanted coding */
 export async function findIndexed(options: ReuseOptions): Promise<IndexedLayer[]> {
   const { directory, reuse, coding, force } = options
   if (force) return []
@@ -41,24 +42,24 @@ export async function findIndexed(options: ReuseOptions): Promise<IndexedLayer[]
   return indexed.filter((layer) => isSameCoding(layer.coding, coding))
 }
 
-/** Where the archives are that an increment may take layers from. */
+/** Where to find the archives that an increment may take layers from. */
 export interface BaseOptions extends Pick<VerbContext, 'notify'> {
   /** The delivery. */
   readonly dir: string
-  /** Directories with more of them. */
+  /** More directories with archives. */
   readonly bases: readonly string[]
-  /** Reads their metadata. */
+  /** Reads the metadata of the archives. */
   readonly delivery: Delivery
 }
 
-/** @returns the layers that an increment may take from archives beside it. */
+/** @returns the layers in the delivery, beside the archive and in the bases */
 export function readBaseLayers(archive: string, options: BaseOptions): Promise<IndexedLayer[]> {
   const { dir, bases, delivery, notify } = options
   const warn = (text: string): void => notify({ type: 'warning', text })
   return readLayers([dir, dirname(archive), ...bases].map(delivery.catalogOf), warn)
 }
 
-// One directory may be named in several ways; it has one catalog.
+// The same directory may be given by several paths; it has one catalog, which is read once.
 async function readLayers(catalogs: readonly Catalog[], warn?: Warn): Promise<IndexedLayer[]> {
   const layers: IndexedLayer[] = []
   for (const each of new Set(catalogs)) {

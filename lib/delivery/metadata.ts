@@ -1,5 +1,6 @@
-// The archive metadata: JSON beside an archive that adds proof and speed. It
-// came on a disk from elsewhere, so it is input to be validated.
+// Reads and writes the metadata of an archive: a JSON file beside it. With it, verify and load
+// can check more, and work faster. The file comes from another host on a disk, so it is
+// untrusted input and is validated.
 import * as v from 'valibot'
 
 import { CODECS } from '../codec/formats.ts'
@@ -18,7 +19,7 @@ export const METADATA_SCHEMA = 2
 // An image has at most 127 layers; a tar of several images has some more.
 const MAX_SEGMENTS = 10_000
 
-// As long as the name of a file may be.
+// The longest file name that common file systems allow, in bytes.
 const MAX_NAME_BYTES = 255
 
 const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not a sha256'))
@@ -33,11 +34,11 @@ const FileName = v.pipe(
   v.check((name) => Buffer.byteLength(name) <= MAX_NAME_BYTES, 'is longer than a name can be'),
   v.check((name) => !hasControls(name), 'has control characters'),
 )
-// What people are shown of an image, and engines are asked with.
+// Values that are shown to people or passed to engines.
 const Word = (pattern: RegExp) =>
   v.pipe(v.string(), v.regex(pattern, 'has characters that do not belong there'))
 const Platform = Word(PLATFORM)
-// toISOString writes years beyond 9999 with a sign.
+// The pattern also has the sign that toISOString writes before years beyond 9999.
 const Time = Word(TIME)
 const Version = Word(/^[\w.+~ -]{0,64}$/)
 const tooMany = 'are too many'
@@ -132,10 +133,13 @@ const MetadataOfSchema1 = v.object({
 })
 type Parts = Omit<v.InferOutput<typeof Metadata>, 'schema' | 'images'>
 
-/** A part of an archive that was compressed on its own; `layerDigest` is that of the layer that it is. */
+/**
+ * A part of an archive that was compressed on its own. If it is a layer, `layerDigest` is the
+ * digest of that layer.
+ */
 export type Segment = v.InferOutput<typeof Segment>
 
-/** A layer that is known to be somewhere else. */
+/** A layer that is known by its digest and size, wherever its bytes are. */
 export interface CachedLayer {
   /** Of its content as it lies in a tar. */
   readonly digest: Digest
@@ -144,7 +148,7 @@ export interface CachedLayer {
 
 /** An image as metadata knows it: what is in the tar, and what was asked for. */
 export interface SavedImage extends ArchivedImage {
-  /** As in the list. */
+  /** The reference as it is in the list. */
   readonly reference?: string
   /** As the engine gave it, in schema 1: a digest of config, manifest or index. */
   readonly imageId?: Digest
@@ -164,9 +168,9 @@ export type ArchiveMetadata = Parts & {
 }
 
 /**
- * @param text - metadata
+ * @param text - the text of a metadata file
  * @param file - its name, for errors
- * @throws BAD_RECORD where it is no metadata, or one of a newer schema
+ * @throws BAD_RECORD if the text is not metadata, or has a newer schema
  */
 export function parseMetadata(text: string, file: string): ArchiveMetadata {
   const json = parseJson(text, file)
@@ -262,7 +266,7 @@ function isPlainPath(path: string): boolean {
   return path !== '' && Buffer.byteLength(path) <= 100 && !/^\/|(^|\/)\.\.(\/|$)|\0/.test(path)
 }
 
-// It ends up on the engine's command line.
+// A reference is passed to the engine on its command line, so it must be valid.
 function isReference(text: string): boolean {
   return !(readReference(text) instanceof ToolError)
 }

@@ -1,5 +1,5 @@
-// The names of what lies in a delivery, as the original scripts chose
-// them: `/` → `_` and `:` → `-`.
+// Names the files in a delivery. The original scripts chose these names: `/` becomes `_`, and
+// `:` becomes `-`.
 import { CODECS, ENDINGS, type Codec } from '../codec/formats.ts'
 import { ToolError } from '../core/errors.ts'
 import { taggedName, type ImageReference } from '../image/reference.ts'
@@ -9,15 +9,21 @@ const RECORD_ENDING = '.json'
 /** The name of the checksum file of a delivery. */
 export const SUMS_NAME = 'SHA256SUMS'
 
-/** The name of the list: read where no image is named, and put into the delivery. */
+/**
+ * The name of the list. A run reads it if no image is given, and a save puts it into the
+ * delivery.
+ */
 export const LIST_NAME = 'images_list.txt'
 
-/** @returns the archive's file name, for instance `nvcr.io_nvidia_pytorch-24.05-py3.tar.xz`. */
+/**
+ * @returns the file name of the archive of an image, for example
+ *   `nvcr.io_nvidia_pytorch-24.05-py3.tar.xz`
+ */
 export function archiveName(reference: ImageReference, codec: Codec): string {
   return stem(reference) + ENDINGS[codec]
 }
 
-/** @returns the file names that an archive of an image can have. */
+/** @returns the file names that an archive of an image can have, one for each format */
 export function archiveNames(reference: ImageReference): string[] {
   return CODECS.map((codec) => archiveName(reference, codec))
 }
@@ -26,38 +32,41 @@ function stem(reference: ImageReference): string {
   return reference.text.replaceAll('/', '_').replaceAll(':', '-')
 }
 
-/** @returns the file name (or path) of the metadata of an archive. */
+/** @returns the file name (or path) of the metadata of an archive */
 export function metadataName(archive: string): string {
   return archive + RECORD_ENDING
 }
 
-/** @returns the archive whose metadata has that file name or path. */
+/** @returns the file name (or path) of the archive that a metadata file describes */
 export function describedArchive(metadata: string): string {
   return metadata.slice(0, -RECORD_ENDING.length)
 }
 
-/** @returns whether a file name or path is that of metadata. */
+/** @returns whether a file name or path is that of metadata */
 export function isMetadataName(name: string): boolean {
   return name.endsWith(RECORD_ENDING) && isArchiveName(describedArchive(name))
 }
 
-/** @returns the file name (or path) of the increment in place of an archive. */
+/** @returns the file name (or path) of the increment that replaces an archive */
 export function incrementName(archive: string): string {
   return archive.replace(ENDING, '.increment$&')
 }
 
-/** @returns the names of the increments, in any format, that would take the place of an archive. */
+/**
+ * @returns the file names (or paths) of the increments that replace an archive, one for each
+ *   format
+ */
 export function incrementNames(archive: string): string[] {
   const bare = archive.replace(ENDING, '')
   return CODECS.map((codec) => incrementName(bare + ENDINGS[codec]))
 }
 
-/** @returns whether a file name or path is that of an increment. */
+/** @returns whether a file name or path is that of an increment */
 export function isIncrementName(name: string): boolean {
   return /\.increment\.tar\.(?:xz|zst)$/.test(name)
 }
 
-/** @returns whether a file name or path is that of an archive. */
+/** @returns whether a file name or path is that of an archive */
 export function isArchiveName(name: string): boolean {
   return ENDING.test(name) && name.replace(ENDING, '') !== ''
 }
@@ -65,10 +74,10 @@ export function isArchiveName(name: string): boolean {
 const ENDING = /\.tar\.(?:xz|zst)$/
 
 /**
- * Two references can lead to one name (`a/b:1` and `a_b:1`): the second would
- * overwrite the first.
+ * Checks that no two references have the same archive name, as `a/b:1` and `a_b:1` do: the
+ * second archive would overwrite the first.
  *
- * @throws NAME_CLASH naming both
+ * @throws NAME_CLASH if two do; the message names both
  */
 export function checkNameClashes(references: readonly ImageReference[]): void {
   const seen = new Map<string, ImageReference>()
@@ -81,10 +90,11 @@ export function checkNameClashes(references: readonly ImageReference[]): void {
 }
 
 /**
- * Two references can lead to one tag (`a:1` and `a:1@sha256:…`), which an engine
- * has for one image at a time: what one is saved by is moved for the other.
+ * Checks that no two references have the same tag and different digests, as `a:1` and
+ * `a:1@sha256:…` do. In an engine a tag names one image at a time, so the second pull would
+ * move the tag away from the first image.
  *
- * @throws NAME_CLASH naming both
+ * @throws NAME_CLASH if two do; the message names both
  */
 export function checkTagClashes(references: readonly ImageReference[]): void {
   const seen = new Map<string, ImageReference>()

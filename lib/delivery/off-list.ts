@@ -1,11 +1,13 @@
-// Archives that a list does not name: a load by that list passes them over, and says so.
+// Finds archives that the list does not name: a load by that list does not take them, and says
+// so.
 import { archiveNames, incrementName } from './name.ts'
 import type { ImageReference } from '../image/reference.ts'
 
 /**
- * @param archives - file names of those that lie in a delivery
+ * @param archives - the file names of the archives in a delivery
  * @param references - the images of its list
- * @returns which of them a load by that list passes over, a sentence; undefined if none
+ * @returns a sentence that names the archives that a load by that list does not take; undefined
+ *   if it takes all
  */
 export function noteOffList(
   archives: readonly string[],

@@ -1,20 +1,23 @@
-// SHA256SUMS, as `sha256sum` writes and `sha256sum -c` reads it. Lines that
-// are not ours stay as they are, whatever the encoding of the names in them, unless
-// the file may be another one under this name: then only checksums are kept.
+// Reads and changes SHA256SUMS, in the format of `sha256sum` and `sha256sum -c`. Lines with
+// other content stay, in any encoding, unless the file may belong to somebody else: then only
+// checksums are kept.
 
-/** sha256 in hex by file name. */
+/** The sha256 of files, in hex, by file name. */
 export type Checksums = ReadonlyMap<string, string>
 
-/** How the file is read and written: each byte is a character. */
+/**
+ * The encoding to read and write the file with: each byte is one character, so names in any
+ * encoding survive.
+ */
 export const SUMS_ENCODING = 'latin1'
 
-// As `sha256sum --tag` and BSD write it.
+// The formats of `sha256sum --tag` and BSD, and of plain `sha256sum`.
 const TAGGED = /^(?<escaped>\\?)SHA256 \((?:\.\/)*(?<name>.+)\) = (?<sha256>[0-9a-f]{64})$/i
 const LINE = /^(?<escaped>\\?)(?<sha256>[0-9a-f]{64}) [ *](?:\.\/+)*(?<name>.+)$/i
 
 /**
- * @param text - what `sha256sum` wrote, in {@link SUMS_ENCODING}; CRLF is accepted
- * @returns the checksums of the lines that are such; others are passed over
+ * @param text - a checksum file, in {@link SUMS_ENCODING}; CRLF is accepted
+ * @returns the checksums in it; lines with other content are ignored
  * @see https://www.gnu.org/software/coreutils/manual/html_node/cksum-output-modes.html
  */
 export function parseChecksums(text: string): Map<string, string> {
@@ -22,8 +25,9 @@ export function parseChecksums(text: string): Map<string, string> {
 }
 
 /**
- * @param text - as for {@link parseChecksums}
- * @returns the names that have lines with different checksums, each once, in the order of the file
+ * @param text - a checksum file, as for {@link parseChecksums}
+ * @returns the names that have lines with different checksums, each once, in the order of the
+ *   file
  */
 export function findConflicts(text: string): string[] {
   const first = new Map<string, string>()
@@ -37,16 +41,16 @@ export function findConflicts(text: string): string[] {
   return [...conflicts.values()]
 }
 
-/** A file that is listed. */
+/** A file that SHA256SUMS lists. */
 export interface ListedFile {
   readonly name: string
-  /** The name as the file system has it: in any encoding, or none. */
+  /** The name as bytes, as the file system has it: the bytes need not be valid UTF-8. */
   readonly bytes: Buffer
 }
 
 /**
- * @param text - as for {@link parseChecksums}
- * @returns the files of its lines, each once
+ * @param text - a checksum file, as for {@link parseChecksums}
+ * @returns the files that it lists, each once
  */
 export function listFiles(text: string): ListedFile[] {
   return [...new Map(parseLines(text).map((file) => [file.bytes.toString('hex'), file])).values()]
@@ -56,18 +60,19 @@ function parseLines(text: string): Line[] {
   return text.split(/\r?\n/).flatMap((line) => parseLine(line) ?? [])
 }
 
-/** What becomes of lines that are no checksums. */
+/** What to do with lines that are not checksums. */
 export interface OtherLines {
   /**
-   * Whether they stay. They must not where the file may hold what is not meant for
-   * whoever reads the new one: one of another user, or one with a second name.
+   * Whether to keep them; default true. They must go if the file belongs to another user or has
+   * a second name: it may then hold secrets, which readers of the new file must not see.
    */
   readonly keepOthers?: boolean
 }
 
 /**
  * @param text - the file so far
- * @returns the file without the lines of those files, by the bytes of their names
+ * @param files - the files to remove, compared by the bytes of their names
+ * @returns the text without the lines of these files
  */
 export function dropFiles(
   text: string,
@@ -81,8 +86,8 @@ export function dropFiles(
 
 /**
  * @param text - the file so far
- * @param changes - new checksums by name; undefined takes a name out
- * @returns the file with the changes, the names that are new at its end
+ * @param changes - the new checksum for each name; undefined removes the name
+ * @returns the text with these changes; the changed lines are at its end
  */
 export function updateChecksums(
   text: string,
@@ -127,7 +132,7 @@ function parseLine(line: string): Line | undefined {
   return { name: bytes.toString(), bytes, sha256: hex.toLowerCase() }
 }
 
-// Carriage returns are escaped from coreutils 9.0 on.
+// coreutils escapes carriage returns since version 9.0.
 const ESCAPED: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r' }
 const UNESCAPED: Readonly<Record<string, string>> = { '\\\\': '\\', '\\n': '\n', '\\r': '\r' }
 

@@ -1,5 +1,6 @@
-// SHA256SUMS of a directory that a run writes to: read once, asked from memory. Before it
-// is replaced it is read again: what somebody else wrote into it meanwhile stays.
+// The SHA256SUMS of a directory that a run writes to. It is read once and kept in memory.
+// Before it is replaced it is read again, so that lines that somebody else added meanwhile
+// stay.
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -20,35 +21,38 @@ import {
 /** SHA256SUMS, as this run knows it. */
 export interface SumsFile {
   /**
-   * @returns the checksums that it lists, none if there is no such file
-   * @throws BAD_FILE
+   * @returns the checksums that the file lists; none if there is no file
+   * @throws BAD_FILE if it is not a small plain file
    */
   listed(): Promise<Checksums>
-  /** @returns its text, in {@link SUMS_ENCODING}, empty if there is none; throws as {@link SumsFile.listed} */
+  /**
+   * @returns the text of the file, in {@link SUMS_ENCODING}, empty if there is no file; throws
+   *   as {@link SumsFile.listed}
+   */
   text(): Promise<string>
   /**
-   * Writes it if something in it changes.
+   * Writes the file, if these changes change something in it.
    *
-   * @param changes - sha256 by file name; undefined takes a name out
+   * @param changes - the sha256 for each file name; undefined removes the name
    * @throws BUSY if this run has lost the lock of the directory
    */
   change(changes: ReadonlyMap<string, string | undefined>): Promise<void>
-  /** Takes files out of it; throws as {@link SumsFile.change} */
+  /** Removes files from the list; throws as {@link SumsFile.change} */
   remove(files: readonly ListedFile[]): Promise<void>
-  /** Has it read again. */
+  /** Forgets the file, so that it is read again. */
   renew(): void
 }
 
 interface Sums extends OtherLines {
   readonly text: string
-  /** Of the text. */
+  /** The sha256 of the text, in hex. */
   readonly sha256: string
   readonly listed: Checksums
 }
 
 const NONE = toSums(Buffer.alloc(0))
 
-/** @returns SHA256SUMS of a directory, which is read when it is first asked */
+/** @returns the SHA256SUMS of a directory; it is read when it is first needed */
 export function createSumsFile(dir: string): SumsFile {
   const path = join(dir, SUMS_NAME)
   let known: Promise<Sums> | undefined
@@ -60,7 +64,7 @@ export function createSumsFile(dir: string): SumsFile {
     const text = update(before)
     if (text === undefined) return
     await checkLock(dir)
-    // `sha256sum -c` takes a file without any line for a fault.
+    // `sha256sum -c` reports a file without any line as an error.
     if (text === '') await rm(path, { force: true })
     else await writeFileAtomic(path, Buffer.from(text, SUMS_ENCODING))
     known = Promise.resolve(toSums(Buffer.from(text, SUMS_ENCODING)))
@@ -89,7 +93,8 @@ function isListed(
 async function readSums(path: string, known = NONE): Promise<Sums> {
   const found = await readSmallFile(path, { maxBytes: MAX_SUMS_BYTES })
   if (!found) return NONE
-  // What stands in another's file, under another name of it, is not to be told to all.
+  // A file of another user may hold secrets: only its checksums go into the new file, which
+  // everybody can read.
   const keepOthers = !found.isForeign
   return found.sha256 === known.sha256
     ? { ...known, keepOthers }
