@@ -7,8 +7,8 @@ import { hasLayers, type ComparedImage, type ImageStore, type NamedImage } from 
 import type { EngineImage } from './inspect.ts'
 
 /**
- * @param isDocker - it tells an image's whole configuration, and may not have laid out
- *   what it has; nerdctl tells the config's digest
+ * @param isDocker - whether the engine is docker, which shows the whole configuration of an
+ *   image, and may have images that it has not unpacked; nerdctl shows the digest of the config
  */
 export function containerdStore(isDocker: boolean): ImageStore {
   return {
@@ -47,15 +47,16 @@ function hasDigest(image: EngineImage, archived: ComparedImage): boolean {
   return digests.has(image.manifestDigest ?? image.id)
 }
 
-// Its manifest decides where the archive has the manifest as the engine gets it.
+// If both sides have a manifest, its digest decides. That is not so for a recompressed image:
+// its manifest in the archive is not the one that the engine had.
 function hasOtherDigest(image: EngineImage, archived: ComparedImage): boolean {
   const isTold = image.manifestDigest !== undefined && archived.manifests.length > 0
   return isTold && !archived.recompressed && !hasDigest(image, archived)
 }
 
-// An archive without a manifest, as of an older engine: the layers are the same already,
-// but builders give many images the same layers and time. The platform, the time of the
-// build and the settings decide.
+// Compares two images with the same layers if no manifest can decide, for example because the
+// archive is from an older engine. Equal layers are not enough, because builders give many
+// images the same layers and time: platform, build time and settings must be equal too.
 function hasConfig(image: EngineImage, archived: ArchivedImage): boolean | undefined {
   if (!isSamePlatform(image.platform, archived.platform)) return false
   const [ownMs, archivedMs] = [image.created, archived.created].map((time) =>
@@ -66,7 +67,7 @@ function hasConfig(image: EngineImage, archived: ArchivedImage): boolean | undef
   return image.settings === archived.settings
 }
 
-// Not every engine tells a variant.
+// Some engines do not show the variant of a platform, so a missing variant fits any.
 function isSamePlatform(image: string, archived: string): boolean {
   return `${image}/`.startsWith(`${archived}/`) || `${archived}/`.startsWith(`${image}/`)
 }

@@ -1,5 +1,5 @@
-// The container engine, by its command: short questions by ask.ts, image
-// bytes through streams.
+// Runs the container engine by its command. Short answers come as text, by run-command.ts; the
+// bytes of images go through streams, by child.ts.
 import { runCommand, NOT_FOUND, type CommandResult } from '../io/run-command.ts'
 import { startChild, type Task } from '../io/child.ts'
 import { containerdStore } from './containerd-store.ts'
@@ -10,23 +10,24 @@ import { parseInfo, type EngineInfo } from './info.ts'
 import { createListener, type Loading } from './said.ts'
 import { ToolError, interrupted } from '../core/errors.ts'
 
-/** The commands that are known, most preferred first. */
+/** The commands of the supported engines, the preferred one first. */
 export const ENGINE_NAMES = ['docker', 'podman', 'nerdctl'] as const
 
 /** One of {@link ENGINE_NAMES}. */
 export type EngineName = (typeof ENGINE_NAMES)[number]
 
-/** A container engine that answers. */
+/** A container engine that answered when this run looked for it. */
 export interface Engine extends EngineInfo {
   readonly name: EngineName
-  /** Ends what it is asked. */
+  /** Ends the engine's commands. */
   readonly signal?: AbortSignal
 }
 
 /**
- * @param name - which one; without it, the first on PATH
- * @param signal - ends what it is asked, now and later
- * @throws NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED, ENGINE_FAILED or INTERRUPTED
+ * @param name - the engine to use; if undefined, the first one on PATH
+ * @param signal - ends the commands of this engine, now and later
+ * @throws NO_ENGINE if it is not on PATH; ENGINE_DOWN or ENGINE_DENIED if it cannot be reached;
+ *   ENGINE_FAILED for any other failure; INTERRUPTED
  */
 export async function findEngine(
   name: EngineName | undefined,
@@ -47,9 +48,10 @@ export async function findEngine(
 
 /**
  * @param reference - a name or an image ID
- * @param platform - which one, where the name means several; without it the engine's own
- * @returns the image, or undefined if the engine has none of that name; of
- *   another platform, where it has that one only
+ * @param platform - the wanted platform, if the name stands for several; by default the
+ *   engine's own
+ * @returns the image, or undefined if the engine has none of this name. It has another platform
+ *   if the engine has only that one.
  */
 export async function inspectImage(
   engine: Engine,
@@ -67,23 +69,23 @@ export async function inspectImage(
 type Asked = Pick<Engine, 'name' | 'signal'>
 
 /**
- * @returns what it answers, well or not
- * @throws INTERRUPTED
+ * @returns the result of an engine command, also if it failed
+ * @throws INTERRUPTED if the signal ended it
  */
 export async function runEngine(
   { name, signal }: Asked,
   args: readonly string[],
 ): Promise<CommandResult> {
   const answer = await runCommand(name, args, signal)
-  // What was said until then may be cut off.
+  // The output of a command that was ended may be incomplete.
   if (signal?.aborted) throw interrupted()
   return answer
 }
 
 /**
- * @param action - what the question is for, as in {@link engineError}
- * @returns what it says to that
- * @throws INTERRUPTED, or what {@link answerError} gives where it fails
+ * @param action - what the command is for, as in {@link engineError}
+ * @returns the stdout of the command
+ * @throws INTERRUPTED; or the error of {@link answerError} if the command fails
  */
 export async function askEngine(
   engine: Asked,
@@ -95,7 +97,7 @@ export async function askEngine(
   return answer.stdout
 }
 
-/** @returns the error of an answer that tells of a failure. */
+/** @returns the error for a command that failed */
 export function answerError(
   action: string,
   { exitCode, stdout, stderr }: CommandResult,
@@ -111,16 +113,19 @@ export async function tagImage(engine: Engine, reference: string, tag: string): 
 }
 
 /**
- * @param platform - an image's own: where its name means several, all would be saved
- * @returns what the engine has to be told of it; undefined if it cannot choose
+ * Chooses the platform for a save. Without one, an engine saves all platforms that the name
+ * stands for.
+ *
+ * @param platform - the platform of the image
+ * @returns the value for `--platform`, or undefined if the engine has no such option
  */
 export function platformToSave(engine: Engine, platform: string): string | undefined {
   return platform.includes('/') && engine.savesPlatform ? platform : undefined
 }
 
 /**
- * @param platform - the image's own
- * @returns a child whose stdout is the image's tar
+ * @param platform - the platform of the image
+ * @returns a child whose stdout is the tar of the image
  */
 export function startSave(engine: Engine, reference: string, platform: string): Task {
   const chosen = platformToSave(engine, platform)
@@ -130,7 +135,10 @@ export function startSave(engine: Engine, reference: string, platform: string): 
   })
 }
 
-/** @returns a child whose stdin takes an image's tar; it fails where the engine says that it could not lay it out. */
+/**
+ * @returns a child whose stdin takes the tar of an image. It fails also if the engine reports
+ *   that it could not unpack the image.
+ */
 export function startLoad(engine: Engine, what: string): Loading {
   const action = `load "${what}"`
   const child = startChild(engine.name, ['load'], {

@@ -1,5 +1,5 @@
-// What engines and registries say on stderr, told as one of our errors. The
-// texts are those of docker 20.10 to 29, podman and nerdctl.
+// Turns the stderr of an engine into one of our errors. The patterns match the texts of docker
+// 20.10 to 29, podman and nerdctl.
 import { endOf, withoutCredentials } from '../core/credentials.ts'
 import { ToolError, type ErrorCode } from '../core/errors.ts'
 
@@ -7,12 +7,12 @@ interface Kind {
   readonly code: ErrorCode
   readonly pattern: RegExp
   readonly hint?: string
-  /** Whether a registry says so, or what is on the way to it. */
+  /** Whether the text is from a registry, or from the network on the way to it. */
   readonly ofRegistry?: true
 }
 
-// A text may hold names out of a tar: no part of a pattern is without bounds, and of
-// a long text the end is looked at.
+// The text may hold names from a tar, which may be chosen to make matching slow. So no pattern
+// has an unbounded part, and only the end of a long text is searched.
 const MAX_SAID = 64 * 1024
 const KINDS: readonly Kind[] = [
   {
@@ -64,11 +64,10 @@ const KINDS: readonly Kind[] = [
 ]
 
 /**
- * @param action - what was tried, for instance `pull "ubuntu:22.04"`
- * @param stderr - what the engine said
- * @param registry - host of the registry, where one was asked
- * @returns the error, without passwords and tokens; ENGINE_FAILED where it is none of
- *   the known ones
+ * @param action - what failed, for example `pull "ubuntu:22.04"`
+ * @param stderr - what the engine wrote
+ * @param registry - the host of the registry, if the command uses one
+ * @returns the error, without passwords and tokens; ENGINE_FAILED if no pattern matches
  */
 export function engineError(action: string, stderr: string, registry?: string): ToolError {
   const text = endOf(stderr, MAX_SAID)
@@ -83,13 +82,13 @@ export function engineError(action: string, stderr: string, registry?: string): 
 }
 
 /**
- * A containerd store keeps an image that it could not lay out, tells so in one line
- * among others, and calls the load a success: moby 28.5.2,
- * daemon/containerd/image_exporter.go.
+ * Finds the error in the output of a load that exits with success. A containerd store keeps an
+ * image that it could not unpack, prints the error in one line among others, and reports
+ * success: moby 28.5.2, daemon/containerd/image_exporter.go.
  *
  * @param action - as for {@link engineError}
  * @param said - what `docker load` printed
- * @returns the error where a line tells of one
+ * @returns the error, or undefined if no line begins with one
  */
 export function unpackError(action: string, said: string): ToolError | undefined {
   const line = said.split('\n').find((each) => /^\s*error\b/i.test(each))

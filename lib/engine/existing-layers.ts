@@ -1,24 +1,27 @@
-// The layers that an engine has, and that it can be spared. It is asked for them
-// once a run, and what is loaded since is added. What somebody else removed or
-// added shows where an image is not taken, or lacks a layer: then it is asked again.
+// Keeps the list of layers that an engine has, so that a load does not send them again. The
+// engine is asked once, and the layers of each loaded image are added. If the engine refuses an
+// image or lacks a layer, somebody else has changed its layers: then it is asked again.
 import { chainIds } from '../image/chain-id.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import { listChains } from './lists.ts'
 import type { Engine } from './engine.ts'
 
-/** The layers of an engine whose store takes an image without those that it has; of another none. */
+/**
+ * The layers of an engine. The list is empty if its store does not accept a tar without the
+ * layers that it has.
+ */
 export interface ExistingLayers {
-  /** @returns their chain IDs. @throws as {@link listChains} does */
+  /** @returns the chain IDs of the layers; throws as {@link listChains} */
   readonly list: () => Promise<ReadonlySet<string>>
-  /** Tells of images that were loaded. */
+  /** Adds the layers of images that were loaded. */
   readonly add: (images: readonly ArchivedImage[]) => void
-  /** Tells that they are others by now: the engine is asked again. */
+  /** Forgets the list, so that the engine is asked again. */
   readonly forget: () => void
 }
 
 const NONE: ExistingLayers = { list: async () => new Set(), add() {}, forget() {} }
 
-/** @returns the layers of an engine, which is asked when they are wanted */
+/** @returns the layers of an engine, which is asked when they are first needed */
 export function watchLayers(engine: Engine): ExistingLayers {
   if (!engine.store.takesPartialTar) return NONE
   let asked: Promise<Set<string>> | undefined
@@ -28,7 +31,7 @@ export function watchLayers(engine: Engine): ExistingLayers {
   return {
     async list() {
       asked ??= listChains(engine)
-      // No answer is none to keep.
+      // A failed answer is not kept.
       asked.catch(forget)
       return asked
     },
@@ -42,7 +45,7 @@ export function watchLayers(engine: Engine): ExistingLayers {
   }
 }
 
-/** @returns the chain IDs of all layers of some images. */
+/** @returns the chain IDs of all layers of these images */
 export function imageChains(images: readonly ArchivedImage[]): string[] {
   return images.flatMap(({ layers }) => chainIds(layers.map(({ diffId }) => diffId)))
 }

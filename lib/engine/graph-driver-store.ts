@@ -1,10 +1,14 @@
-// The older store: docker's graph drivers, such as overlay2, and podman. Layers lie there
-// unpacked, and an image's ID is the digest of its config, the same everywhere.
+// The older store: docker's graph drivers, such as overlay2, and podman. It keeps layers
+// unpacked, and the ID of an image is the digest of its config, which is the same on every
+// host.
 import type { ImageStore } from './image-store.ts'
 
 const mayBeSame: ImageStore['mayBeSame'] = ({ id }, { config }) => id === config.digest
 
-/** @param takesPartialTar - docker's do, podman's does not */
+/**
+ * @param takesPartialTar - whether it loads a tar without the layers that it has: docker does,
+ *   podman does not
+ */
 export function graphDriverStore(takesPartialTar: boolean): ImageStore {
   return {
     takesPartialTar,

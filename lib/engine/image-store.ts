@@ -6,7 +6,7 @@ import type { Digest } from '../image/digest.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import type { EngineImage } from './inspect.ts'
 
-/** An image in an archive, and whether its layers were compressed before. */
+/** An image in an archive, with the note whether the engine had its layers compressed. */
 export interface ComparedImage extends ArchivedImage {
   readonly recompressed?: true
   /** A digest that the engine knew it by, in metadata of schema 1. */
@@ -18,32 +18,41 @@ export interface NamedImage extends ImageDescriptors {
   readonly repoTags: readonly string[]
 }
 
-/** Where an engine keeps its images. */
+/** The store in which an engine keeps its images. */
 export interface ImageStore {
-  /** Whether it takes a tar without the layers that it has. */
+  /** Whether it loads a tar without the layers that it has. */
   readonly takesPartialTar: boolean
   /** Whether it keeps layers as the registry has them, mostly compressed. */
   readonly keepsBlobs: boolean
-  /** Whether it may have an image that it has not laid out, so that it cannot run. */
+  /** Whether it may have an image that is not unpacked, and so cannot run. */
   readonly laysOutApart: boolean
-  /** @returns false if what the engine tells at once shows that it is another image */
+  /** @returns false if a first, cheap comparison shows that it is another image */
   readonly mayBeSame: (image: EngineImage, archived: ArchivedImage) => boolean
   /** @returns whether digests or layers show that it is another image */
   readonly isOther: (image: EngineImage, archived: ComparedImage) => boolean
-  /** @returns whether the engine's image is the archived one; undefined if it is not known */
+  /** @returns whether the engine's image is the archived one, or undefined if that is not known */
   readonly isSame: (image: EngineImage, archived: ComparedImage) => boolean | undefined
-  /** @returns the IDs that an archived image may have here; undefined if only a look at all images tells */
+  /**
+   * @returns the IDs that the archived image may have in this store, or undefined if they are
+   *   not known: then all images without a name have to be compared
+   */
   readonly idsOf: (archived: ArchivedImage) => readonly string[] | undefined
-  /** @returns the IDs that it may say it loaded; undefined if it makes manifests of its own */
+  /**
+   * @returns the IDs that the engine may print for loaded images, or undefined if it makes
+   *   manifests of its own
+   */
   readonly loadedIds: (images: readonly NamedImage[]) => ReadonlySet<string> | undefined
-  /** @returns what of another image differs, what it is and what it should be */
+  /**
+   * @returns what differs between the two images, with the value that was found and the one
+   *   that was wanted
+   */
   readonly difference: (
     image: EngineImage,
     archived: ArchivedImage,
   ) => { readonly what: string; readonly got: string; readonly want: string }
 }
 
-/** @returns whether an archived image consists of just these layers. */
+/** @returns whether an archived image has exactly these layers */
 export function hasLayers(archived: ArchivedImage, diffIds: readonly string[]): boolean {
   return archived.layers.map((layer) => layer.diffId).join() === diffIds.join()
 }

@@ -1,20 +1,20 @@
-// What `docker info` says of a daemon, and what can be asked of it for that.
+// Reads `docker info`: which store a daemon has, and which options it supports.
 import * as v from 'valibot'
 
 import { containerdStore } from './containerd-store.ts'
 import { graphDriverStore } from './graph-driver-store.ts'
 import type { ImageStore } from './image-store.ts'
 
-/** What is known of an engine. */
+/** What a run knows of an engine. */
 export interface EngineInfo {
   readonly store: ImageStore
   /** Whether `save` takes `--platform` (API 1.48). */
   readonly savesPlatform: boolean
   /** Whether one name may mean several platforms, and `image inspect` takes `--platform` (API 1.49). */
   readonly inspectsPlatform: boolean
-  /** `os/architecture` of what it runs, where it tells. */
+  /** `os/architecture` of the engine's host, if the engine shows it. */
   readonly platform?: string
-  /** Where its daemon may be on this machine, and who that is; see `findSocket`. */
+  /** Where its daemon may listen on this machine, and how to recognise it; see `findSocket`. */
   readonly daemon?: { readonly socketPath: string; readonly id: string; readonly name: string }
 }
 
@@ -35,13 +35,13 @@ const Info = v.pipe(
 )
 
 /**
- * @param text - what `docker info --format '{{json .}}'` says
- * @param host - DOCKER_HOST, if it is set
- * @returns what that tells; undefined if no daemon answered
+ * @param text - the output of `docker info --format '{{json .}}'`
+ * @param host - the value of DOCKER_HOST, if it is set
+ * @returns what the output shows, or undefined if no daemon answered
  */
 export function parseInfo(text: string, host?: string): EngineInfo | undefined {
   const parsed = v.safeParse(Info, text)
-  // Some clients call it a success that the daemon is down: docker/cli#5900.
+  // Some clients exit with success if the daemon is down: docker/cli#5900.
   if (!parsed.success || parsed.output.ServerVersion === '') return undefined
   const info = parsed.output
   const versions = [info.ServerVersion, info.ClientInfo?.Version ?? ''].map(Number.parseFloat)
@@ -56,7 +56,7 @@ export function parseInfo(text: string, host?: string): EngineInfo | undefined {
   }
 }
 
-// As the kernel calls it; images have Go's names.
+// `docker info` has the kernel's name of the architecture; images have Go's name.
 function toArchitecture(machine: string): string {
   if (machine === 'x86_64') return 'amd64'
   return machine === 'aarch64' ? 'arm64' : machine
@@ -65,7 +65,7 @@ function toArchitecture(machine: string): string {
 const SCHEME = 'unix://'
 const DEFAULT_SOCKET = '/var/run/docker.sock'
 
-// Where the client looks for it, if no other context is in use.
+// Finds the socket that the client uses. Only the default context is handled.
 function findDaemon(
   { ID: id, Name: name, ClientInfo }: v.InferOutput<typeof Info>,
   host = '',

@@ -1,13 +1,14 @@
-// Many images asked for at once: the engine's command takes longer to start than to answer.
+// Inspects many images with one command, because the engine's command takes longer to start
+// than to answer.
 import { inspectImage, runEngine, type Engine } from './engine.ts'
 import { parseInspections, type EngineImage } from './inspect.ts'
 
-// Some kB are said of each, and a command line has room for so many names.
+// An answer has some kB for each image, and the command line has room for this many names.
 const MAX_AT_ONCE = 50
 
 /**
  * @param references - names
- * @param platform - as for {@link inspectImage}, which tells the same of each
+ * @param platform - as for {@link inspectImage}, whose results this returns
  * @returns the images that the engine has, by these names
  */
 export async function inspectImages(
@@ -27,8 +28,9 @@ export async function inspectImages(
   return found
 }
 
-// Docker answers in the order of the names. Where one is not there, nothing says which
-// answer is whose; and of an index it has to be asked once more, for one platform.
+// Docker answers in the order of the names. If one image is missing, the answers can no longer
+// be matched to the names, so each name is then inspected alone. So is each index, which needs
+// a second question for one platform.
 async function inspectTogether(
   engine: Engine,
   references: readonly string[],

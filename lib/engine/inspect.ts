@@ -1,4 +1,4 @@
-// What `image inspect` of an engine says, as far as it is needed here.
+// Reads the output of `image inspect`, as far as it is needed here.
 import * as v from 'valibot'
 
 import type { Descriptor } from '../image/descriptor.ts'
@@ -6,30 +6,36 @@ import { hexOf, parseDigest, toDigest } from '../image/digest.ts'
 import { formatSettings } from '../image/settings.ts'
 import { formatPlatform } from '../image/platform.ts'
 
-/** An image as the engine knows it. */
+/** An image as the engine shows it. */
 export interface EngineImage {
-  /** `sha256:…`, as the engine's own list has it. */
+  /** `sha256:…`, as in the engine's own list. */
   readonly id: string
-  /** Of this one image, where the engine tells it: the ID may be that of an index of several platforms. */
+  /**
+   * The digest of the manifest of this image, if the engine shows it. The ID may be the digest
+   * of an index with several platforms.
+   */
   readonly manifestDigest?: string
   /** The index of several platforms that it was found by, where the engine tells. */
   readonly index?: Descriptor
   readonly repoTags: readonly string[]
   /** `os/architecture[/variant]` */
   readonly platform: string
-  /** About the size of its tar. */
+  /** About the size of its tar, in bytes. */
   readonly sizeBytes: number
   readonly diffIds: readonly string[]
-  /** As in the config; absent where the engine does not say. */
+  /** The time in the config; absent if the engine does not show it. */
   readonly created?: string
-  /** What it runs with, see {@link formatSettings}; absent where the engine does not say. */
+  /**
+   * The settings that a container of it has, see {@link formatSettings}; absent if the engine
+   * does not show them.
+   */
   readonly settings?: string
 }
 
-/** What was inspected. */
+/** The result of an inspection. */
 export interface Inspection {
   readonly image: EngineImage
-  /** Whether the name means an index of several platforms. */
+  /** Whether the name stands for an index with several platforms. */
   readonly isIndex: boolean
 }
 
@@ -46,13 +52,13 @@ const Inspected = v.object({
   RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
 })
 
-/** @returns the one image of which the JSON tells */
+/** @returns the one image in the JSON */
 export function parseInspection(json: string): Inspection {
   const [found] = v.parse(v.tuple([Inspected]), JSON.parse(json))
   return toInspection(found)
 }
 
-/** @returns the images of which the JSON tells, in its order */
+/** @returns the images in the JSON, in its order */
 export function parseInspections(json: string): Inspection[] {
   return v.parse(v.array(Inspected), JSON.parse(json)).map(toInspection)
 }
@@ -74,7 +80,7 @@ function describe(
   return { mediaType: told.mediaType, digest, sizeBytes: told.size }
 }
 
-// Docker tells it from 28.0 on, where it keeps manifests at all.
+// Docker shows the descriptor since 28.0, if its store keeps manifests.
 function isManifest({ Descriptor }: v.InferOutput<typeof Inspected>): boolean {
   return /\bmanifest\.v\d\+json$/.test(Descriptor?.mediaType ?? '')
 }

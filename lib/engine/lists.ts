@@ -1,4 +1,4 @@
-// What a container engine has: the names of its images, and their layers.
+// Lists the names and the layers of the images that an engine has.
 import * as v from 'valibot'
 
 import type { CommandResult } from '../io/run-command.ts'
@@ -6,22 +6,23 @@ import { chainIds } from '../image/chain-id.ts'
 import { answerError, askEngine, runEngine, type Engine } from './engine.ts'
 import type { ErrorCode } from '../core/errors.ts'
 
-/** @returns the names, with tags, of all images that the engine has. */
+/** @returns the names, with tags, of all images that the engine has */
 export async function listTags(engine: Engine): Promise<string[]> {
   const names = await list(engine, ['--format', '{{.Repository}}:{{.Tag}}'])
   return names.filter((name) => !name.includes('<none>'))
 }
 
-/** @returns the IDs of all images that have no name. */
+/** @returns the IDs of all images without a name */
 export async function listUntagged(engine: Engine): Promise<string[]> {
   const ids = await list(engine, ['--quiet', '--no-trunc', '--filter', 'dangling=true'])
   return [...new Set(ids)]
 }
 
 /**
- * @returns the chain IDs of the layers of all images that the engine has; where
- *   it cannot tell of one, as of one that was removed since, those of the others
- * @throws NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED, ENGINE_FAILED or INTERRUPTED
+ * @returns the chain IDs of the layers of all images that the engine has. An image that cannot
+ *   be inspected, for example because it was just removed, is left out.
+ * @throws NO_ENGINE, ENGINE_DOWN or ENGINE_DENIED if the engine does not answer; ENGINE_FAILED;
+ *   INTERRUPTED
  */
 export async function listChains(engine: Engine): Promise<Set<string>> {
   const ids = [...new Set(await list(engine, ['--all', '--quiet', '--no-trunc']))]
@@ -35,7 +36,7 @@ export async function listChains(engine: Engine): Promise<Set<string>> {
   return chains
 }
 
-// A command has 128 KiB, and an ID takes 72 bytes.
+// One ID takes 72 bytes, and a command line has room for 128 KiB.
 const IDS_AT_ONCE = 500
 
 async function inspectLayers(engine: Engine, ids: readonly string[]): Promise<string[]> {

@@ -1,18 +1,17 @@
-// Which of an engine's images is the one in an archive, whatever name it has there.
-// Identity is shown by digests, or by a comparison of the whole configuration; what
-// neither shows is not known.
+// Finds the image of an archive among an engine's images, under any name. Two images are the
+// same if their digests or their whole configurations are equal; otherwise it is not known.
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import { inspectImage, type Engine } from './engine.ts'
 import type { ComparedImage } from './image-store.ts'
 import type { EngineImage } from './inspect.ts'
 import { listUntagged } from './lists.ts'
 
-/** Reads the images of an archive from its tar, with their settings. */
+/** Reads the images of an archive, with their settings, from its tar. */
 export type ReadImages = () => Promise<readonly ArchivedImage[]>
 
 /**
- * @param readImages - asked only if nothing else tells
- * @returns whether the engine's image is the archived one; false if that is in doubt
+ * @param readImages - is called only if the engine's answers and the metadata do not decide
+ * @returns whether the engine's image is the archived one; false if that is not certain
  * @throws what `readImages` throws
  */
 export async function isSameImage(
@@ -29,10 +28,10 @@ export async function isSameImage(
 }
 
 /**
- * Looks by what the image is, whatever name it has there, or none.
+ * Looks for an image by its content. It may have any name, or none.
  *
  * @param readImages - as for {@link isSameImage}
- * @returns the engine's image, or undefined if it has none for certain
+ * @returns the engine's image, or undefined if none is certainly the same
  */
 export async function findExisting(
   engine: Engine,

@@ -1,5 +1,5 @@
-// `docker pull`, tried again where the network failed, and checked to have
-// brought the platform that was asked for.
+// Pulls an image with `docker pull`. It tries again after network errors, and checks that the
+// image has the requested platform.
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -12,20 +12,21 @@ import { ToolError, interrupted } from '../core/errors.ts'
 import { pullName, taggedName, type ImageReference } from '../image/reference.ts'
 import type { VerbContext } from '../core/outcome.ts'
 
-/** What {@link pullImage} and {@link findImage} need. */
+/** Options of {@link pullImage} and {@link findImage}. */
 export interface PullOptions extends VerbContext {
   readonly engine: Engine
   readonly platform: string | undefined
-  /** Whether the engine may draw its progress itself; else its lines are handed on. */
+  /** Whether the engine draws its progress itself; otherwise its lines become notices. */
   readonly drawProgress: boolean
 }
 
-/** Waits before the second, third and fourth try, in ms. */
+/** The waits before the second, third and fourth try, in ms. */
 const WAITS_MS = [2000, 4000, 8000]
 
 /**
- * @returns the image that was pulled
- * @throws NO_IMAGE, NOT_LOGGED_IN, REGISTRY_UNREACHABLE after the last try, WRONG_PLATFORM
+ * @returns the pulled image
+ * @throws NO_IMAGE, NOT_LOGGED_IN or WRONG_PLATFORM at once; REGISTRY_UNREACHABLE after the
+ *   last try
  */
 export async function pullImage(
   reference: ImageReference,
@@ -50,9 +51,9 @@ export async function pullImage(
 }
 
 /**
- * @param options - `known`: what it is, if the engine was asked before
- * @returns the image that is there under this reference
- * @throws NO_IMAGE, WRONG_PLATFORM
+ * @param options - `known` is the image, if the engine has already been asked for it
+ * @returns the image that the engine has under this reference
+ * @throws NO_IMAGE if there is none; WRONG_PLATFORM if it has another platform
  */
 export async function findImage(
   reference: ImageReference,
@@ -70,10 +71,10 @@ export async function findImage(
 }
 
 /**
- * An image pulled by digest has no tag, and what is saved without one loads
- * without one.
+ * Chooses the name for a save. An image that was pulled by digest has no tag, and would be
+ * loaded without one; if the reference has a tag too, the image is given this tag.
  *
- * @returns the name to save it by: its tag where one was asked for
+ * @returns the name to save the image by: with its tag, if the reference has one
  */
 export async function nameForSave(
   engine: Engine,
@@ -92,7 +93,7 @@ export async function nameForSave(
   return tagged
 }
 
-// More of one is not shown.
+// Of a longer line, only the end is shown.
 const MAX_LINE = 4096
 
 async function pullOnce(reference: ImageReference, options: PullOptions): Promise<void> {
@@ -105,7 +106,7 @@ async function pullOnce(reference: ImageReference, options: PullOptions): Promis
   child.stdin.end()
   const show = async (): Promise<void> => {
     const lines = createInterface(child.stdout)
-    // It hears of the end of its input, but not of one that was ended.
+    // readline notices the end of its input, but not that the input was destroyed.
     child.stdout.once('close', () => lines.close())
     for await (const line of lines) {
       notify({ type: 'output', text: withoutCredentials(endOf(line, MAX_LINE)) })
@@ -118,7 +119,7 @@ function isNetworkFault(error: unknown): error is ToolError {
   return error instanceof ToolError && error.code === 'REGISTRY_UNREACHABLE'
 }
 
-// linux/arm64 asks for any variant of it; linux/arm64/v8 only for that one.
+// linux/arm64 accepts any variant, linux/arm64/v8 only that one.
 function checkPlatform(
   reference: ImageReference,
   image: EngineImage,

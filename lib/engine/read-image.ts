@@ -1,5 +1,6 @@
-// An image's tar out of an engine, for whoever is done with each piece at once:
-// from the daemon's own socket where that is on this machine, else by the client.
+// Reads the tar of an image from an engine, for a caller that uses each piece at once. If the
+// daemon's socket is on this machine, the tar comes from it directly, which is faster;
+// otherwise it comes through the client.
 import { pipeline } from 'node:stream/promises'
 
 import { withChildren } from '../io/child.ts'
@@ -8,11 +9,11 @@ import { platformToSave, startSave, type Engine } from './engine.ts'
 import { requestSave, type Take } from './docker-api/save.ts'
 
 /**
- * @param name - of the image
- * @param platform - the image's own, as for {@link startSave}
- * @param take - gets the tar; what it throws ends the save
- * @param signal - ends it, too
- * @throws what the engine failed with; that the tar is whole, its end has to tell
+ * @param image - its name, and its platform as for {@link startSave}
+ * @param take - is called with each piece of the tar; an error that it throws ends the save
+ * @param signal - ends the save
+ * @throws the engine's error. A tar that is cut off is no error here: the caller has to check
+ *   its end.
  */
 export async function readSaved(
   engine: Engine,

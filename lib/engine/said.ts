@@ -1,43 +1,46 @@
-// What an engine says that it loaded, against what it was to load: of a tar that an
-// engine reads in another way than was done here, this is where it shows.
+// Compares what an engine says it loaded with what it should load. If an engine reads a tar in
+// another way than this tool does, the difference shows here.
 import type { Task } from '../io/child.ts'
 import { ToolError } from '../core/errors.ts'
 import { toDigest } from '../image/digest.ts'
 import { familiarName } from '../image/reference.ts'
 import type { ImageStore, NamedImage } from './image-store.ts'
 
-/** What an engine said of its images, up to some thousands of them. */
+/** What an engine printed about loaded images. The number of lines is limited. */
 export interface EngineSaid {
-  /** Names and IDs, as it wrote them. */
+  /** Names and IDs, as the engine wrote them. */
   readonly loaded: readonly string[]
-  /** Its first line that begins as an error. */
+  /** The first line that begins with "error". */
   readonly failure: string | undefined
-  /** Whether there was more than is kept. */
+  /** Whether the output was longer than what is kept. */
   readonly isCut: boolean
 }
 
-/** An engine that takes a tar. */
+/** An engine that is loading a tar. */
 export interface Loading extends Task {
-  /** @returns all that it said; to be asked once it has ended. */
+  /** @returns what the engine printed; call it after the engine has ended */
   readonly said: () => EngineSaid
 }
 
-/** Gets what an engine says, in pieces of any size. */
+/** Collects the output of an engine, in pieces of any size. */
 export interface EngineListener {
   readonly hear: (text: string) => void
-  /** @returns all that was heard; to be asked in the end. */
+  /** @returns what was collected; call it once, at the end */
   readonly said: () => EngineSaid
 }
 
-/** As long as a line may be: old podmans write all names into one. */
+/**
+ * The longest line that is kept, in characters. Old versions of podman write all names in one
+ * line.
+ */
 export const MAX_LINE_LENGTH = 1024 * 1024
 const MAX_LOADED = 10_000
-// Longer than any name is.
+// Longer than any image name.
 const MAX_NAME_LENGTH = 1024
 const LOADED = /^Loaded image(?: ID|\(s\))?:(.*)$/
 const FAILED = /^\s*error\b/i
 
-/** @returns what listens to `docker load`, `podman load` or `nerdctl load`. */
+/** @returns a listener for the output of `docker load`, `podman load` or `nerdctl load` */
 export function createListener(): EngineListener {
   const loaded: string[] = []
   let failure: string | undefined
@@ -60,10 +63,13 @@ export function createListener(): EngineListener {
   }
 }
 
-/** Cuts text into lines; of one that is longer than {@link MAX_LINE_LENGTH} its beginning is given. */
+/**
+ * Splits text into lines. Of a line longer than {@link MAX_LINE_LENGTH}, only the beginning is
+ * kept.
+ */
 export function createLineCutter(onLine: (line: string, isWhole: boolean) => void): {
   readonly write: (text: string) => void
-  /** What is left is a line, too. */
+  /** Ends the text; what remains is a line too. */
   readonly end: () => void
 } {
   let line = ''
@@ -91,11 +97,11 @@ export function createLineCutter(onLine: (line: string, isWhole: boolean) => voi
 }
 
 /**
- * @param said - by an engine that has loaded a tar
- * @param images - all that it was to load
+ * @param said - what the engine printed while it loaded a tar
+ * @param images - all images that it should load
  * @param engine - its name and its store
  * @param label - the archive, for errors
- * @throws MISMATCH where it loaded anything else
+ * @throws MISMATCH if the engine loaded anything else, or printed more than is kept
  */
 export function checkSaid(
   { loaded, isCut }: EngineSaid,
@@ -122,7 +128,7 @@ export function checkSaid(
   )
 }
 
-// Of an image without a name, in the forms of docker and podman.
+// An image without a name is printed by its ID, in the forms of docker and podman.
 function idIn(said: string): string | undefined {
   const hex = /^(?:(?:[^@]*@)?sha256:)?([0-9a-f]{64})$/.exec(said)?.[1]
   return hex && toDigest(hex)

@@ -1,6 +1,6 @@
-// Whether a containerd store has an image laid out, so that it can run. It keeps an
-// image, its name and all that inspection tells of it also where laying it out
-// failed, as on a full disk.
+// Checks whether a containerd store has unpacked an image, so that it can run. If unpacking
+// fails, for example on a full disk, the store still keeps the image and its name, and `image
+// inspect` shows it as usual.
 import { randomUUID } from 'node:crypto'
 import { request } from 'node:http'
 import { json } from 'node:stream/consumers'
@@ -12,12 +12,12 @@ import { answerError, runEngine, type Engine } from './engine.ts'
 import { interrupted, type ToolError } from '../core/errors.ts'
 
 /**
- * Where the daemon itself does not tell that an image is laid out, asks the engine for
- * a container of it, which lays it out if that was not done, and removes that again.
+ * Checks that an image is unpacked. If the daemon does not say so, it creates a container of
+ * the image and removes it again: that unpacks the image if needed.
  *
  * @param what - the image, for errors
- * @returns what could not be found out, a sentence
- * @throws how the engine failed to lay it out, such as NO_SPACE
+ * @returns a sentence about what could not be found out, if any
+ * @throws the engine's error if it cannot unpack the image, such as NO_SPACE
  */
 export async function checkUnpacked(
   engine: Engine,
@@ -31,8 +31,9 @@ export async function checkUnpacked(
 }
 
 /**
- * @param dryRun - whether nothing is to be made: then only the daemon's word counts
- * @returns false where an image cannot run, see {@link checkUnpacked}
+ * @param dryRun - whether nothing may be created: then only the daemon's answer counts
+ * @returns false if the image cannot run, or, in a dry run, if the daemon says that it is not
+ *   unpacked; true if nothing shows that. See {@link checkUnpacked}.
  */
 export async function isUnpacked(
   engine: Engine,
@@ -47,7 +48,8 @@ export async function isUnpacked(
   return !failure?.isOfUnpacking
 }
 
-// A store lays out what its machine can run; other images wait for who wants them.
+// A store unpacks images for its own platform. An image for another platform is unpacked only
+// when somebody uses it.
 function isLaidOutHere({ store, platform }: Engine, image: EngineImage): boolean {
   const isOwn = platform === undefined || `${image.platform}/`.startsWith(`${platform}/`)
   return store.laysOutApart && isOwn && image.diffIds.length > 0
@@ -60,8 +62,8 @@ async function tryToCreate(
 ): Promise<{ readonly error: ToolError; readonly isOfUnpacking: boolean } | undefined> {
   const name = `dgx-offline-images-check-${randomUUID()}`
   const options = ['--name', name, '--pull', 'never', '--network', 'none', '--platform', platform]
-  // Not ended by the signal: the daemon would go on, and make a container that nobody
-  // knows of. Its command is never run: an image need not have one.
+  // The signal does not end this command: the daemon would go on, and leave a container that
+  // nobody knows of. The container is never started, so its command need not exist.
   const answer = await runEngine({ name: command }, ['create', ...options, id, 'none'])
   await runEngine({ name: command }, ['rm', '--force', '--volumes', name])
   if (signal?.aborted) throw interrupted()
@@ -70,7 +72,7 @@ async function tryToCreate(
   return { error, isOfUnpacking: error.code === 'NO_SPACE' || UNPACKING.test(answer.stderr) }
 }
 
-// An engine may forbid containers, too.
+// Only these errors are about unpacking; an engine may also refuse to create any container.
 const UNPACKING = /unpack|extract|apply layer|snapshot|diff ?id|content digest/i
 
 const Inspected = v.object({
@@ -82,7 +84,8 @@ const Inspected = v.object({
   ),
 })
 
-// From API 1.48 on, and where the socket is at hand; else undefined.
+// The daemon's answer, or undefined if it has none. It needs API 1.48, and its socket on this
+// machine.
 async function isToldUnpacked(engine: Engine, image: EngineImage): Promise<boolean | undefined> {
   const { id, manifestDigest } = image
   const socketPath = manifestDigest === undefined ? undefined : await findSocket(engine)

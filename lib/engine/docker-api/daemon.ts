@@ -1,7 +1,6 @@
-// A Docker daemon whose socket is on this machine: whether it is the one that the
-// client asks, and what it says of its failures. Image bytes go to it and come from
-// it without the client. No path here names a version of the API: each daemon then
-// takes its own newest one.
+// Talks to a Docker daemon whose socket is on this machine, without the client. It checks that
+// this is the client's daemon, and reads its errors. Paths have no API version, so each daemon
+// uses its newest one.
 import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import { json } from 'node:stream/consumers'
 import * as v from 'valibot'
@@ -14,9 +13,9 @@ const KILL_TIMEOUT_MS = 5000
 const Info = v.object({ ID: v.string(), Name: v.string() })
 
 /**
- * @returns where the daemon of an engine listens; undefined if that is not on
- *   this machine, not open to this user, or another daemon, as where `docker` is a
- *   script that asks one elsewhere
+ * @returns the path of the socket of an engine's daemon. It is undefined if the daemon is not
+ *   on this machine, if this user may not open the socket, or if another daemon listens there,
+ *   for example because `docker` is a script that uses a remote one.
  */
 export async function findSocket({ daemon, signal }: Engine): Promise<string | undefined> {
   if (!daemon) return undefined
@@ -31,10 +30,11 @@ export async function findSocket({ daemon, signal }: Engine): Promise<string | u
   }
 }
 
-/** @returns the answer, once it begins. */
+/** @returns the response, once its head has come */
 export function answerTo(call: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    // One that comes with the answer, or after it, is told by what is read of that.
+    // An error that comes with the response or later has no effect here: it shows when the
+    // response is read.
     call.on('error', reject).once('response', resolve)
   })
 }
@@ -44,9 +44,9 @@ const Failure = v.pipe(
   v.string(),
   v.parseJson(),
   v.object({
-    /** Of an answer that is a failure. */
+    /** In a response with an error status. */
     message: Message,
-    /** Of a failure within an answer; the second is the older way. */
+    /** In a line of a response that began with success; `error` is the older form. */
     errorDetail: v.fallback(v.optional(v.object({ message: Message })), undefined),
     error: Message,
   }),
@@ -54,13 +54,13 @@ const Failure = v.pipe(
 
 const Stream = v.pipe(v.string(), v.parseJson(), v.object({ stream: v.string() }))
 
-/** @returns what a line of an answer has for people to read; undefined if it has nothing. */
+/** @returns the text for people in a line of a response, or undefined if there is none */
 export function textIn(said: string): string | undefined {
   const parsed = v.safeParse(Stream, said)
   return parsed.success ? parsed.output.stream : undefined
 }
 
-/** @returns the failure of which an answer tells, or a line of it; undefined if it tells of none. */
+/** @returns the error in a response or in a line of it, or undefined if there is none */
 export function failureIn(said: string): string | undefined {
   const parsed = v.safeParse(Failure, said)
   if (!parsed.success) return undefined
@@ -68,12 +68,12 @@ export function failureIn(said: string): string | undefined {
   return message ?? errorDetail?.message ?? error
 }
 
-/** @returns the failure of an answer whose status tells of one. */
+/** @returns the error for a response with an error status */
 export function refusal(status: string | number | undefined, said: string): Error {
   return new Error(failureIn(said) || said.trim() || `it answers with status ${status}`)
 }
 
-/** @returns what went wrong with a connection, in the words of the client where that has some. */
+/** @returns the description of a failed connection, in the client's words if it has some */
 export function describeFailure(error: unknown): string {
   if (isSystemError(error) && error.syscall === 'connect') {
     const why = error.code === 'ENOENT' ? 'its socket is gone' : error.code
@@ -85,7 +85,7 @@ export function describeFailure(error: unknown): string {
   return isGarbled ? notHttp(error.message) : 'the daemon ended the connection'
 }
 
-/** @returns the failure of an answer that is none. */
+/** @returns the description of a response that is not valid HTTP */
 export function notHttp(why: string): string {
   return `the answer of the daemon is not HTTP: ${why}`
 }

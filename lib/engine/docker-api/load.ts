@@ -1,6 +1,5 @@
-// An image's tar into a Docker daemon without its client: where the daemon's socket
-// is on this machine a decompressor can write to that itself, and no byte has to
-// pass through another program.
+// Sends the tar of an image to a Docker daemon without its client. A decompressor can write
+// directly to the daemon's socket, so the bytes pass through no other program.
 import { once } from 'node:events'
 import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
@@ -12,16 +11,19 @@ import { engineError, unpackError } from '../error.ts'
 import { createLineCutter, createListener, type EngineListener, type Loading } from '../said.ts'
 import { ToolError, interrupted } from '../../core/errors.ts'
 
-/** A daemon that was asked to load a tar; it ends as a child does. */
+/** A request to load a tar. It ends like a child process does. */
 export interface LoadRequest extends Loading {
-  /** The daemon's socket, once the tar is to come: to be another child's stdout. */
+  /**
+   * Resolves to the daemon's socket when the tar can be sent. The socket can be the stdout of a
+   * child.
+   */
   readonly socket: Promise<Socket>
 }
 
 /**
  * @param socketPath - where the daemon listens
  * @param what - the archive, for errors
- * @param tarBytes - size of the tar; for more than comes the daemon would wait
+ * @param tarBytes - the size of the tar; exactly this many bytes must follow
  * @see https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ImageLoad
  */
 export function requestLoad(socketPath: string, what: string, tarBytes: number): LoadRequest {
@@ -38,7 +40,7 @@ export function requestLoad(socketPath: string, what: string, tarBytes: number):
   const listener = createListener()
   const outcome = readOutcome(call, action, listener)
   const [socket, exited] = [described(connected(call)), described(outcome)]
-  // Whoever waits for one of them may not wait for the other.
+  // A caller may wait for only one of the two, so a failure of the other must not be unhandled.
   for (const each of [socket, exited]) each.catch(() => {})
   call.flushHeaders()
   return {
@@ -59,7 +61,7 @@ async function connected(call: ClientRequest): Promise<Socket> {
     call.on('error', reject).once('socket', resolve)
   })
   if (socket.connecting) await once(socket, 'connect')
-  // What is written to it elsewhere must not come before the headers.
+  // Another process may write to the socket, but only after the headers are written.
   while (socket.writableLength > 0) await nextTurn()
   if (socket.destroyed) throw new Error('the daemon ended the connection')
   return socket

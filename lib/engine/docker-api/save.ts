@@ -1,6 +1,6 @@
-// An image's tar out of a Docker daemon without its client: no byte passes through
-// another program, and all are read into one buffer, where Node's streams take a
-// new one for each piece.
+// Reads the tar of an image from a Docker daemon without its client, so the bytes pass through
+// no other program. They are all read into the same buffer; Node's streams would allocate a new
+// one for each piece.
 import { connect, type Socket } from 'node:net'
 import { finished } from 'node:stream/promises'
 
@@ -9,31 +9,32 @@ import { describeFailure, notHttp, refusal } from './daemon.ts'
 import { engineError } from '../error.ts'
 import { interrupted } from '../../core/errors.ts'
 
-/** What is to be saved. */
+/** The image to save. */
 export interface SavedImage {
   readonly name: string
-  /** `os/architecture[/variant]`, where the daemon can choose by it. */
+  /** `os/architecture[/variant]`; undefined if the daemon cannot choose by it. */
   readonly platform?: string | undefined
 }
 
-/** Takes the next bytes, which are overwritten by those that follow. */
+/** Is called with the next bytes. They are overwritten after the call. */
 export type Take = (bytes: Buffer) => void
 
 const READ_BYTES = 64 * 1024
 
 /**
- * The tar ends where the connection does: whether it is whole, only the tar tells.
+ * The tar ends when the connection ends. The caller has to check by the tar itself whether it
+ * is complete.
  *
  * @param socketPath - where the daemon listens
- * @param take - what it throws ends the request
- * @returns a daemon that was asked to save an image; it ends as a child does
+ * @param take - is called with the bytes of the tar; an error that it throws ends the request
+ * @returns the running request, which ends like a child process does
  * @see https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ImageGet
  */
 export function requestSave(socketPath: string, image: SavedImage, take: Take): Ending {
   const toError = (error: unknown): Error =>
     engineError(`save "${image.name}"`, describeFailure(error))
   const answer = createAnswer(take, toError)
-  // To 1.0 the body is not sent in chunks that each had to be unwrapped.
+  // In HTTP/1.0 the body comes as it is, not in chunks that have to be unwrapped.
   const head = `GET ${pathOf(image)} HTTP/1.0\r\nHost: docker\r\nConnection: close\r\n\r\n`
   const { socket, ended } = readSocket(socketPath, head, answer.write, toError)
   let wasKilled = false
@@ -50,7 +51,7 @@ export function requestSave(socketPath: string, image: SavedImage, take: Take): 
   }
 }
 
-// What `take` throws is passed on as it is: it may be a bug.
+// An error that `take` throws is passed on unchanged, because it may be a bug.
 function readSocket(
   path: string,
   request: string,
@@ -89,7 +90,7 @@ const HEAD = /^HTTP\/1\.\d (?<status>\d{3}).*?\r\n\r\n/s
 const HEAD_END = '\r\n\r\n'
 const MAX_SAID_BYTES = 64 * 1024
 
-// What comes is the tar where the head of the answer says so, else what went wrong.
+// Splits a response: after a head with status 200 comes the tar, otherwise the error.
 function createAnswer(
   take: Take,
   toError: (error: unknown) => Error,
@@ -101,7 +102,7 @@ function createAnswer(
   return {
     write(bytes) {
       if (isTar) return take(bytes)
-      // What was looked at before is not looked at again with each piece.
+      // Only the new bytes are searched for the end of the head, not all of them each time.
       const from = Math.max(0, said.length - HEAD_END.length)
       said = Buffer.concat([said, bytes])
       const head = !hasHead && said.includes(HEAD_END, from) ? readHead() : undefined
