@@ -12,12 +12,12 @@ import { scanLayer } from './layer-reader.ts'
 import { PartScan, type ScannedPart } from './part-scan.ts'
 import { readThrough, type ReadingOptions } from './pipeline.ts'
 
-/** What a tar is made of. */
+/** The parts of a tar. */
 export interface Assembly {
-  /** Path of the archive. */
+  /** The path of the archive. */
   readonly archive: string
   readonly metadata: ArchiveMetadata
-  /** Layers of the archive that are not read, by digest. */
+  /** Layers of the archive that are not read, by their digest. */
   readonly excluded: ReadonlySet<string>
   readonly restored: readonly RestoredLayer[]
 }
@@ -29,13 +29,13 @@ export interface AssembleOptions extends ReadingOptions {
 }
 
 /**
- * Reads what is needed of an archive, and sends it on where there is an engine:
- * the end of it once every segment and every layer that was read is what it
- * should be, and the images are those of the metadata. What follows the end of the
- * tar stays behind.
+ * Reads the needed parts of an archive, and sends the tar to an engine, if there is one. The
+ * engine gets the end of the tar only after every segment and layer is verified, and the images
+ * are those of the metadata. Bytes after the end of the tar are not sent.
  *
- * @returns the archive's own tar
- * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR, BAD_IMAGE, and how the engine failed
+ * @returns the digest of the archive's own tar
+ * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR or BAD_IMAGE if anything is not as the metadata says;
+ *   the engine's error if it failed
  */
 export async function assembleTar(
   assembly: Assembly,

@@ -1,20 +1,22 @@
-// What lies between the layers of an archive: soon read, and it tells which images
-// the archive holds, with their configs.
+// Reads what is between the layers of an archive. That is little, and has the configs of the
+// images.
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
 import { assembleTar, type AssembleOptions } from './assembler.ts'
 import type { TarDigest } from '../tar/digest.ts'
 
-/** An archive, and what is told of it. */
+/** An archive with its metadata. */
 export interface ArchiveWithMetadata {
-  /** Path of the archive. */
+  /** The path of the archive. */
   readonly archive: string
   readonly metadata: ArchiveMetadata
 }
 
 /**
- * @returns the archive's tar; its layers are taken to be what the metadata says
- * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR or BAD_IMAGE where the metadata does not speak of this archive
+ * @returns the digest of the archive's tar; the layers are not read, their digests come from
+ *   the metadata
+ * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR or BAD_IMAGE if the metadata belongs to another
+ *   archive, or the archive is damaged
  */
 async function readBetweenLayers(
   { archive, metadata }: ArchiveWithMetadata,
@@ -25,16 +27,16 @@ async function readBetweenLayers(
   return assembleTar(assembly, { ...options, onProgress: () => {} })
 }
 
-/** What lies between the layers of an archive, and the images that it tells of. */
+/** The tar without the content of its layers, and the images in it. */
 export interface BetweenLayers {
   readonly tar: TarDigest
   readonly images: readonly ArchivedImage[]
 }
 
-/** Reads what lies between the layers of one archive; as often as it is called, once. */
+/** Reads what is between the layers of one archive. Further calls return the first result. */
 export type ReadBetween = () => Promise<BetweenLayers>
 
-/** @returns what reads it as {@link readBetweenLayers} does */
+/** @returns a reader for this archive; it fails as {@link readBetweenLayers} */
 export function createBetweenReader(
   archived: ArchiveWithMetadata,
   options: Parameters<typeof readBetweenLayers>[1],

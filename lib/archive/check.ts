@@ -8,7 +8,7 @@ import type { ArchivedImage } from '../image/docker-archive.ts'
 import { ToolError } from '../core/errors.ts'
 import { hashFile } from '../io/file-range.ts'
 
-/** @throws MISMATCH where it is not what its metadata says */
+/** @throws MISMATCH if the archive is not as its metadata says */
 export function checkAgainstMetadata(read: ReadArchive, metadata: ArchiveMetadata): void {
   const { archive, tar } = metadata
   expectEqual('sha256 of the archive', read.archive.sha256, archive.sha256)
@@ -21,7 +21,7 @@ export function checkAgainstMetadata(read: ReadArchive, metadata: ArchiveMetadat
   checkSegments(read, metadata)
 }
 
-// What they say is relied on when only some of them are read.
+// A later load may read only some segments, and then relies on what the metadata says of them.
 function checkSegments(read: ReadArchive, { segments }: ArchiveMetadata): void {
   const members = new Map(
     [...(read.tar.members?.values() ?? [])].map((member) => [member.offsetBytes, member.sha256]),
@@ -37,7 +37,7 @@ function checkSegments(read: ReadArchive, { segments }: ArchiveMetadata): void {
   }
 }
 
-/** @throws MISMATCH where the images in a tar are not those of its metadata */
+/** @throws MISMATCH if the images in a tar are not those of its metadata */
 export function checkImages(
   images: readonly ArchivedImage[],
   metadata: Pick<ArchiveMetadata, 'images'>,
@@ -53,17 +53,17 @@ function describe(images: readonly ArchivedImage[]): string {
     .join()
 }
 
-/** What an archive's sha256 is compared with. */
+/** What the sha256 of an archive is compared with. */
 export interface ExpectedArchive {
   readonly metadata: ArchiveMetadata | undefined
-  /** By SHA256SUMS. */
+  /** The sha256 in SHA256SUMS, or undefined if it has none. */
   readonly listed: string | undefined
 }
 
 /**
- * Checks the sha256 of an archive, and nothing else.
+ * Checks only the sha256 of an archive.
  *
- * @throws MISMATCH, NO_RECORD where neither metadata nor SHA256SUMS tell it
+ * @throws MISMATCH if it differs; NO_RECORD if neither metadata nor SHA256SUMS has it
  */
 export async function quickCheck(
   archive: string,
@@ -84,12 +84,15 @@ export async function quickCheck(
   checkListed(sha256, listed)
 }
 
-/** @throws MISMATCH where the sha256 of an archive is not the one of SHA256SUMS */
+/** @throws MISMATCH if SHA256SUMS has another sha256 for the archive */
 export function checkListed(sha256: string, listed: string | undefined): void {
   if (listed !== undefined) expectEqual('sha256 of the archive, by SHA256SUMS', sha256, listed)
 }
 
-/** @throws NO_RECORD for an increment, which means nothing without one */
+/**
+ * @throws NO_RECORD if the archive is an increment; called without metadata, which an increment
+ *   needs
+ */
 export function checkNotIncrement(action: string, archive: string): void {
   if (!isIncrementName(archive)) return
   throw new ToolError('NO_RECORD', `${action} "${archive}": no metadata beside it`, {

@@ -1,25 +1,27 @@
-// How many processors a segment keeps busy, from its beginning to its end: those
-// that it has no block for any more are the next one's. Blocks are written in their
-// order, so one of the last may be done while that of before still hides it: its
-// processor is taken to be free.
+// Counts how many processors a segment keeps busy. Towards its end it has fewer blocks than
+// processors, and the next segment may use the free ones. Blocks are written in order, so a
+// finished block may be hidden behind an unfinished one: one more processor counts as free for
+// that.
 import { blockBytes } from '../codec/compress.ts'
 import type { Coding } from '../codec/formats.ts'
 import type { Compressor } from '../codec/programs.ts'
 import { watchXz } from '../codec/xz/progress.ts'
 
-/** The processors that a segment holds. */
+/** The processors that a segment has reserved. */
 export interface CpuReservation {
-  /** Gives back those that it may have no use for any more when that much of it is done. */
+  /** Releases the processors that the segment no longer needs when this many bytes are done. */
   readonly onDone: (doneBytes: number) => void
-  /** Gives back all. */
+  /** Releases all processors. */
   readonly end: () => void
 }
 
 /**
  * Waits until a segment may begin.
  *
- * @param layerBytes - of the layer that it is; what lies between layers is soon done
- * @param threads - how many processors there are
+ * @param layerBytes - the size of the layer in the segment, or undefined for what is between
+ *   layers, which takes little time
+ * @param threads - the number of processors
+ * @returns the reserved processors
  */
 export async function reserveCpus(
   semaphore: Semaphore,
@@ -50,7 +52,7 @@ export async function reserveCpus(
 
 /**
  * @param chunks - an .xz stream
- * @param held - told of what is done; a .zst tells nothing
+ * @param held - the reservation of its segment. A .zst stream does not show its progress.
  * @returns the same bytes
  */
 export async function* releaseCpus(
@@ -66,18 +68,18 @@ export async function* releaseCpus(
 }
 
 /**
- * Room for work of several weights. Work begins as long as there is any room, in the
- * order that it was asked for: what is heavier than the room takes more for a while,
- * so that no part of it stays empty.
+ * Limits how much work runs at once, by its weight. Waiting work begins in its order, as soon
+ * as any room is free. Heavy work may then exceed the capacity for a while, so that no
+ * processor is idle.
  */
 export interface Semaphore {
   /** Waits until there is some room. */
   take(weight: number): Promise<void>
-  /** Gives the room of some work back. */
+  /** Releases the room of some work. */
   give(weight: number): void
 }
 
-/** @param capacity - the weight that is at work when nothing else may begin */
+/** @param capacity - the weight at which no further work begins */
 export function createSemaphore(capacity: number): Semaphore {
   const waiting: { readonly weight: number; readonly begin: () => void }[] = []
   let taken = 0

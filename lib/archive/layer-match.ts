@@ -5,15 +5,15 @@ import { toDigest } from '../image/digest.ts'
 import type { CachedLayer } from '../delivery/metadata.ts'
 import type { TarMember } from '../tar/parser.ts'
 
-/** A layer of at least this size has a segment of its own. */
+/** The size from which a layer gets its own segment. */
 export const MIN_LAYER_BYTES = 1024 * 1024
 
-/** A layer was not what it seemed to be: to be tried again without trust in that. */
+/** A member was not the layer that it seemed to be: the caller tries again without that match. */
 export class MatchFailed extends Error {
-  /** Path of a member, or of an archive. */
+  /** The path of a member or of an archive. */
   readonly about: string
 
-  /** @param about - what not to trust any more */
+  /** @param about - the member or archive that is not to be trusted any more */
   constructor(about: string, message: string) {
     super(message)
     this.about = about
@@ -24,21 +24,22 @@ export class MatchFailed extends Error {
 const LAYER_PATH = /(?:^|\/)layer\.tar$|(?:^|[/:])[0-9a-f]{64}(?:\.tar(?:\.gz)?)?$/
 const NAMED = /(?:^|[/:])(?<hex>[0-9a-f]{64})(?:\.tar(?:\.gz)?)?$/
 
-/** @returns whether a member may be a layer, and is large enough to be worth a segment. */
+/** @returns whether a member may be a layer, and is large enough for its own segment */
 export function looksLikeLayer({ path, type, sizeBytes, sparse }: TarMember): boolean {
   const isNamedSo = path.length <= 100 && LAYER_PATH.test(path)
   return type === '0' && !sparse && sizeBytes >= MIN_LAYER_BYTES && isNamedSo
 }
 
-/** @returns whether a member's name tells a digest, and so which layer it should be. */
+/** @returns whether the name of a member is a digest, and so says which layer it should be */
 export function isNamedByDigest({ path }: TarMember): boolean {
   return NAMED.test(path)
 }
 
 /**
- * @param known - layers to be looked for
- * @param expected - those that a member without a telling name can be at all
- * @returns whether the member is one of them by its name, or may be by its size
+ * @param known - the layers to look for
+ * @param expected - the layers that a member without a digest in its name can be; any if
+ *   undefined
+ * @returns whether the member is one of the known layers by its name, or may be one by its size
  */
 export function isCachedLayer(
   member: TarMember,

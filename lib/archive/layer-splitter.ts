@@ -11,20 +11,20 @@ import { TarDigester, type DigestedMember, type MemberTap, type TarDigest } from
 import type { TarMember } from '../tar/parser.ts'
 import type { Treatment } from '../tar/transform.ts'
 
-/** How to cut. */
+/** How to split a tar. */
 export interface SplitOptions {
   readonly normalize: boolean
-  /** Gets all members. */
+  /** Receives all members. */
   readonly tap?: MemberTap | undefined
   readonly reuse: readonly IndexedLayer[]
   readonly excluded: ReadonlyMap<string, DeliveredLayer>
-  /** The layers of the image, where they are known before. */
+  /** The layers of the image, if they are known before the tar is read. */
   readonly expected?: ReadonlySet<string> | undefined
-  /** Paths of members and of archives that misled an earlier try. */
+  /** Paths of members and archives that caused a failed match in an earlier try. */
   readonly denylist: ReadonlySet<string>
 }
 
-/** What became of the layers that were known before. */
+/** The layers that were copied or skipped. */
 export interface LayerCut {
   readonly reused: readonly IndexedLayer[]
   readonly skipped: readonly { readonly member: TarMember; readonly layer: DeliveredLayer }[]
@@ -36,19 +36,22 @@ interface Current {
   readonly segment: OpenSegment | undefined
 }
 
-/** What is not to be trusted where no member can be told by its size. */
+/** The entry in the denylist for all matches by size alone. */
 const BY_SIZE = ''
-// More than any image has; metadata names no more than so many segments.
+// More than any image has; metadata has a limit on its segments.
 const MAX_LAYERS = 4000
 
-/** Cuts a tar at its layers while it goes past, and hands the parts to a writer. */
+/** Splits a tar at its layers while it is read, and writes the segments with a writer. */
 export class LayerSplitter {
   readonly #writer: SegmentWriter
   readonly #options: SplitOptions
   readonly #digester: TarDigester
-  /** Layers of this tar that other archives hold, by digest. */
+  /** Layers that other archives have, by digest. */
   readonly #indexed: ReadonlyMap<string, IndexedLayer>
-  /** The sizes that tell a layer: where nothing says which layers there can be, one failed match is enough. */
+  /**
+   * The layers that a match by size may find; any if undefined. After a failed match by size
+   * without such a list, none.
+   */
   readonly #expected: ReadonlySet<string> | undefined
   /** Digests of the layers so far, by the offset of their members. */
   readonly #digests = new Map<number, Digest>()
@@ -72,7 +75,10 @@ export class LayerSplitter {
     })
   }
 
-  /** @throws BAD_TAR, {@link MatchFailed} */
+  /**
+   * @throws BAD_TAR if the tar is damaged; {@link MatchFailed} if a member is not the layer
+   *   that it seemed to be
+   */
   async write(chunk: Buffer): Promise<void> {
     for (const { bytes, member } of this.#digester.write(chunk)) {
       if (!this.#current || this.#current.member !== member) {
@@ -83,7 +89,7 @@ export class LayerSplitter {
     }
   }
 
-  /** @throws TRUNCATED_TAR */
+  /** @throws TRUNCATED_TAR if the tar stops before its end; {@link MatchFailed} */
   async end(): Promise<{ tar: TarDigest; cut: LayerCut }> {
     const tar = this.#digester.end()
     await this.#close()
@@ -130,8 +136,8 @@ export class LayerSplitter {
     this.#writer.copy(layer)
   }
 
-  // A name that misled says nothing of other members; a size alone says it of all of
-  // them, unless only the layers of the image could be meant.
+  // If a name or one of the image's own layers caused the failed match, only that member goes
+  // on the denylist. If a size alone did, all matches by size are given up.
   #mismatchError(member: TarMember | undefined): MatchFailed {
     const path = String(member?.path)
     const isBySize = !this.#options.expected && member && !isNamedByDigest(member)
@@ -143,7 +149,7 @@ export class LayerSplitter {
   }
 }
 
-// The first archive that has a layer counts.
+// If several archives have a layer, the first one is used.
 function indexByDigest({ reuse, denylist }: SplitOptions): Map<string, IndexedLayer> {
   const trusted = reuse.filter((layer) => !denylist.has(layer.archive))
   return new Map(trusted.toReversed().map((layer) => [layer.digest, layer]))

@@ -84,7 +84,7 @@ export class LayerVerifier implements MemberTap {
     const compression = compressionOf(bytes)
     if (!compression || this.#path === undefined) return
     const input = new PassThrough({ highWaterMark: KEPT_BYTES })
-    // A decoder that gives up closes it.
+    // A decoder that fails closes its input; the error is in its result.
     input.on('error', () => {})
     const done = decode(input, compression, this.#path, this.#programs)
     const decoding = { input, done }
@@ -105,7 +105,8 @@ export class LayerVerifier implements MemberTap {
   }
 }
 
-// What is no layer may begin like something compressed: an error counts for layers only.
+// A member that is not a layer may begin like compressed data, so an error is only a result. It
+// counts if the member is a layer.
 async function decode(
   input: PassThrough,
   compression: Compression,

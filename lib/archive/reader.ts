@@ -16,7 +16,7 @@ import { digestArchive, type DigestedArchive } from './segment-digest.ts'
 /** What an archive was found to be. */
 export interface ReadArchive extends DigestedArchive {
   readonly tar: TarDigest
-  /** The images in it, each whole; none where its tar is not a saved image. */
+  /** The images in the tar, each verified whole; empty if the tar is not a saved image. */
   readonly images: readonly ArchivedImage[]
 }
 
@@ -35,19 +35,19 @@ export interface ReadOptions extends ReadingOptions {
   readonly verifyLayers?: boolean
 }
 
-/** Where a tar goes to, and what must hold before it gets the end of it. */
+/** The receiver of a tar, and the check before it gets the end. */
 export interface Sink {
-  /** Starts what takes it. */
+  /** Starts the receiver. */
   readonly start: () => Task
-  /** Throws where the archive is not what it should be. */
+  /** Throws if the archive is not what it should be; then the receiver does not get the end. */
   readonly verify: (read: ReadArchive) => Promise<void>
 }
 
 /**
- * Reads an archive to its end, and sends the tar on where there is a sink.
+ * Reads an archive to its end, and sends the tar to the sink, if there is one.
  *
- * @throws BAD_ARCHIVE, TRUNCATED_TAR, BAD_TAR or BAD_IMAGE where it is damaged; MISMATCH
- *   where its tar has more bytes than it should
+ * @throws BAD_ARCHIVE, TRUNCATED_TAR, BAD_TAR or BAD_IMAGE if it is damaged; MISMATCH if its
+ *   tar is larger than expected
  */
 export async function readArchive(options: ReadOptions, sink?: Sink): Promise<ReadArchive> {
   const { archive, metadata, decompressors } = options

@@ -1,5 +1,5 @@
-// One segment, from tar bytes to compressed ones. What is compressed already, as
-// layers of a containerd store are, is stored as it is: it would only cost time.
+// Compresses one segment. A layer that is already compressed, as in a containerd store, is
+// stored without compression: it would take time and save nothing.
 import { keepOutput, type Task } from '../io/child.ts'
 import type { Codec, Coding } from '../codec/formats.ts'
 import { PIXZ_AHEAD_BYTES, startCompressor } from '../codec/compress.ts'
@@ -7,13 +7,16 @@ import type { Compressor } from '../codec/programs.ts'
 import { isCompressed, storeXz, storeZstd } from '../codec/stored.ts'
 import { startTransform } from '../io/in-process-child.ts'
 
-/** A segment being compressed. */
+/** A running compression of a segment. */
 export interface SegmentCompression {
   write(bytes: Buffer): Promise<void>
   end(): Promise<void>
-  /** The compressed bytes; they end when all is well. */
+  /** The compressed bytes. They end without an error only if the compression succeeded. */
   readonly output: AsyncIterable<Buffer>
-  /** Resolves when it keeps no processor busy any more, however it ended; its output may wait to be read. */
+  /**
+   * Resolves when the compression uses no processor any more, whether or not it succeeded. Its
+   * output may still wait to be read.
+   */
   readonly done: Promise<void>
 }
 
@@ -24,14 +27,14 @@ export interface SegmentOptions {
   readonly threads: number | undefined
 }
 
-// What small layers come to: their children end, and are not waited for by others.
+// Enough for the output of a small layer: its child ends, and does not hold up others.
 const KEPT_BYTES = 4 * 1024 ** 2
-// As many as tell what is compressed.
+// The number of bytes that show how data is compressed.
 const HEAD_BYTES = 4
 
 /**
- * @param sizeBytes - of the layer that it is; undefined for what lies between layers
- * @param children - hears of the child that is started
+ * @param sizeBytes - the size of the layer in the segment; undefined for what is between layers
+ * @param children - the list to which the started child is added
  */
 export function openSegment(
   sizeBytes: number | undefined,

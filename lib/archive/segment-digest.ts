@@ -36,11 +36,11 @@ export function digestArchive(
 /** Segments being hashed. */
 export interface SegmentDigester {
   write(chunk: Buffer): void
-  /** @returns the sha256 of each segment, in hex. */
+  /** @returns the sha256 of each segment, in hex */
   end(): string[]
 }
 
-/** @param segments - one after the other, as metadata has them */
+/** @param segments - the segments in the order of the archive, without gaps */
 export function digestSegments(segments: readonly Pick<Segment, 'sizeBytes'>[]): SegmentDigester {
   const digests: string[] = []
   let hash = createHash('sha256')

@@ -26,35 +26,36 @@ export interface CompressOptions extends Compressors {
   readonly signal: AbortSignal
 }
 
-/** A segment that tar bytes are written to. */
+/** A segment that takes bytes of the tar. */
 export interface OpenSegment {
   write(bytes: Buffer): Promise<void>
   /** @param layerDigest - of the layer that it is, if it is one */
   close(layerDigest?: Digest): Promise<void>
 }
 
-// What lies between layers is soon done, but for being written in its turn.
+// What is between layers is soon compressed, and then waits to be written.
 const MAX_BETWEEN = 8
 
-/** What is known of a segment once its tar has gone past. */
+/** What is known of a segment when its part of the tar has been read. */
 interface TarPart {
   readonly tarSizeBytes: number
   readonly layerDigest?: Digest | undefined
 }
 
-/** An archive as it grows. */
+/** Writes one archive, segment by segment. */
 export class SegmentWriter {
   readonly #handle: FileHandle
   readonly #children: Task[]
   readonly #options: CompressOptions
   readonly #threads: number
-  // A layer may begin once there is a processor free for it.
+  // A layer may begin when a processor is free.
   readonly #forLayers: Semaphore
   readonly #forOthers = createSemaphore(MAX_BETWEEN)
   readonly #archive = createHash('sha256')
   readonly #segments: Segment[] = []
   readonly #failure = Promise.withResolvers<never>()
-  // Not among the children: whoever waits for those must not wait for their turn.
+  // Ends the verification of copied layers. It is not among the children, because these are
+  // awaited, and the verification starts only when it is its turn.
   readonly #stop = new AbortController()
   readonly #signal: AbortSignal
   #sizeBytes = 0
@@ -63,8 +64,8 @@ export class SegmentWriter {
   #copying: Promise<unknown> = Promise.resolve()
 
   /**
-   * @param handle - of an empty file
-   * @param children - hears of the children that are started
+   * @param handle - an empty file
+   * @param children - the list to which the started children are added
    */
   constructor(handle: FileHandle, children: Task[], options: CompressOptions) {
     this.#handle = handle
@@ -81,23 +82,25 @@ export class SegmentWriter {
     return this.#failure.promise
   }
 
-  /** Bytes written so far. */
+  /** The number of bytes written so far. */
   get sizeBytes(): number {
     return this.#sizeBytes
   }
 
   /**
-   * Begins a segment; one at a time.
+   * Begins a segment. The previous one must be closed.
    *
-   * @param layerBytes - size of the layer that it is; undefined for what lies between layers
+   * @param layerBytes - the size of the layer in the segment; undefined for what is between
+   *   layers
    */
   async begin(layerBytes: number | undefined): Promise<OpenSegment> {
     const semaphore = layerBytes === undefined ? this.#forOthers : this.#forLayers
     const taking = reserveCpus(semaphore, layerBytes, this.#threads, this.#options)
     const reserved = await Promise.race([taking, this.failed])
     const segment = openSegment(layerBytes, this.#children, this.#options)
-    // What lies between layers holds its place until it is written, and with it
-    // the small layers that are done but wait for their turn are few.
+    // A layer releases its processors when it is compressed. A segment between layers keeps its
+    // place until it is written, which also limits how many finished small layers wait to be
+    // written.
     if (layerBytes !== undefined) void segment.done.then(reserved.end)
     const closed = Promise.withResolvers<TarPart>()
     const tellsProgress = this.#options.coding.codec === 'xz'
@@ -119,7 +122,7 @@ export class SegmentWriter {
     }
   }
 
-  /** Takes a segment from another archive, once it was found to hold that layer. */
+  /** Copies a segment from another archive, after it is verified that the segment is that layer. */
   copy(layer: IndexedLayer): void {
     const verify = (): Promise<void> => {
       const verifying = verifyCopied(layer, { ...this.#options, signal: this.#signal })
@@ -130,14 +133,20 @@ export class SegmentWriter {
     this.#enqueue(copied(layer, verify, this.#signal), async () => part)
   }
 
-  /** Waits until all is written. @returns the segments in their order, and what they are together. */
+  /**
+   * Waits until all is written. @returns the segments in their order, and the size and sha256
+   * of the archive
+   */
   async finish(): Promise<{ segments: Segment[]; sizeBytes: number; sha256: string }> {
     await this.#written
     const sha256 = this.#archive.digest('hex')
     return { segments: this.#segments, sizeBytes: this.#sizeBytes, sha256 }
   }
 
-  /** Ends what is read of other archives, and waits for its end; then nothing more is written of them. */
+  /**
+   * Stops reading other archives, and waits for its end. After that, nothing more is copied
+   * from them.
+   */
   async end(): Promise<void> {
     this.#stop.abort()
     await this.#copying
@@ -172,14 +181,14 @@ export class SegmentWriter {
   }
 }
 
-// The same compressed bytes are the same layer: those that this run has written
-// or decompressed need not be again.
+// The same compressed bytes always hold the same layer. So layers that this run has written or
+// decompressed are not decompressed again.
 function verifiedKey({ digest, segment }: Pick<IndexedLayer, 'digest' | 'segment'>): string {
   return `${segment.sha256} ${digest}`
 }
 
-// Another archive's metadata may be wrong. To decompress a layer costs little
-// beside compressing it, and this archive can be made without it.
+// The metadata of another archive may be wrong, so the layer is decompressed and checked. That
+// is cheap compared with compressing it.
 async function verifyCopied(layer: IndexedLayer, options: CompressOptions): Promise<void> {
   if (options.verified.has(verifiedKey(layer))) return
   await verifyLayers([layer], { ...options, onProgress: () => {} })

@@ -1,7 +1,7 @@
-// Tar in, archive out, in one pass: scanned, digested, cut into segments at its
-// layers, compressed, hashed and written at once, then put in place together
-// with its metadata. What is known of a layer by its header is a guess, which its
-// digest has to confirm; a wrong one costs a second try, never a wrong archive.
+// Writes an archive from a tar in one pass: the tar is parsed, digested and split into
+// segments, which are compressed, hashed and written. Then the archive is put in place with its
+// metadata. A layer match by a header is confirmed by the layer's digest; a failed match costs
+// a second pass, and never gives a wrong archive.
 import { basename, dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 
@@ -22,32 +22,38 @@ import { MatchFailed } from './layer-match.ts'
 import { LayerSplitter, type LayerCut } from './layer-splitter.ts'
 import type { TarDigest } from '../tar/digest.ts'
 
-/** What {@link writeArchive} needs. */
+/** Options of {@link writeArchive}. */
 export interface WriteOptions extends CompressOptions {
-  /** Where the archive goes. */
+  /** The directory for the archive. */
   readonly directory: Directory
-  /** Path of the archive there; an increment gets its own name beside it. */
+  /** The path of the archive in it. An increment gets another name beside it. */
   readonly archive: string
-  /** @returns the tar, and the child that it comes from, if any; called once there is a file to write to. */
+  /**
+   * @returns the tar, and the child that writes it, if any; called in each try, when there is a
+   *   file to write to
+   */
   readonly open: () => { readonly tar: Readable; readonly child?: Task }
-  /** Whether times and owners in the tar are set to constants. */
+  /** Whether to set the times and owners in the tar to constants. */
   readonly normalize: boolean
-  /** Whether compressed layers are decompressed and compared, too. */
+  /** Whether to decompress compressed layers and compare them with the config. */
   readonly verifyLayers?: boolean
-  /** @returns the images in the tar; what it throws stops the archive from being made. */
+  /** @returns the images in the tar; an error that it throws stops the archive */
   readonly describe: (tar: TarDigest) => readonly SavedImage[]
-  /** When the tar was last changed, where it is a file. */
+  /** When the tar was last changed, if it is a file. */
   readonly modified?: string
-  /** Layers that need not be compressed again. */
+  /** Layers that can be copied from other archives. */
   readonly reuse: readonly IndexedLayer[]
   /** Layers to leave out, by digest. */
   readonly excluded: ReadonlyMap<string, DeliveredLayer>
-  /** The layers of the image, where they are known before. */
+  /** The layers of the image, if they are known before the tar is read. */
   readonly expected?: ReadonlySet<string>
   readonly onProgress: ProgressListener
-  /** Told when all of the tar was read, though not all is written; again where a second try is made. */
+  /**
+   * Is called when the whole tar is read, though it is not all written yet. A second try calls
+   * it again.
+   */
   readonly onRead?: () => void
-  /** Told where a second try is made, and why. */
+  /** Is called with the reason before each further try. */
   readonly onRetry: (reason: string) => void
   readonly signal: AbortSignal
 }
@@ -55,15 +61,20 @@ export interface WriteOptions extends CompressOptions {
 /** An archive that was written. */
 export interface WrittenArchive {
   readonly metadata: ArchiveMetadata
-  /** The layers that came from other archives. */
+  /** The layers that were copied from other archives. */
   readonly reused: readonly IndexedLayer[]
-  /** How many compressed layers were to be decompressed and could not be, for want of a program. */
+  /**
+   * How many compressed layers could not be compared, because a program to decompress them is
+   * missing.
+   */
   readonly uncompared: number
 }
 
 /**
- * @returns what now lies at its place
- * @throws whatever went wrong; then what was there before is still there
+ * Writes an archive, and puts it in place with its metadata.
+ *
+ * @returns the archive that is now in place
+ * @throws any error; if the archive is not yet in place then, the old one stays
  */
 export async function writeArchive(options: WriteOptions): Promise<WrittenArchive> {
   const denylist = new Set<string>()
@@ -85,9 +96,9 @@ export async function writeArchive(options: WriteOptions): Promise<WrittenArchiv
   }
 }
 
-// Each costs a read of all of the tar. Past these, or where one teaches nothing, nothing
-// is guessed any more: first no layer is copied, which costs time only, then none is
-// left out.
+// Each failed match costs one read of the whole tar. After this many, or if the same match
+// fails twice, no layer is copied any more, which costs only time. If a match fails even then,
+// no layer is left out either.
 const MAX_WRONG_GUESSES = 4
 
 function withFewerLayers(known: WriteOptions, error: MatchFailed): WriteOptions {
@@ -137,7 +148,7 @@ async function writeOnce(
   return { metadata, reused: cut.reused, uncompared }
 }
 
-// They are read from a tar where they are wanted, and are no part of the metadata.
+// Settings are read from the tar when they are needed; metadata does not have them.
 function withoutSettings(image: SavedImage): SavedImage {
   const { settings: _, ...saved } = image
   return saved
@@ -185,7 +196,7 @@ async function compress(
     await verifier?.stop()
     await writer.end()
     await feeding.catch(() => {})
-    // It may have begun one more while the others were ended.
+    // The feed may have started one more child while the others were ended.
     await endChildren(children)
   }
 }
