@@ -1,4 +1,4 @@
-// The names of the images in an archive, against the one that was asked for.
+// Compares the names of the images in an archive with the requested image.
 import { ToolError } from '../core/errors.ts'
 import { COPY_OTHER_METADATA } from '../core/hints.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
@@ -10,10 +10,10 @@ import {
 } from '../image/reference.ts'
 import type { Target } from './targets.ts'
 
-/** Images of an archive, by its metadata or its tar. */
+/** The images of an archive, from its metadata or its tar. */
 type Named = Pick<ArchiveMetadata, 'images'>
 
-/** @throws MISMATCH where an archive holds other images than the one that was named */
+/** @throws MISMATCH if the archive does not hold the requested image */
 export function checkNamed({ archive, reference }: Target, named: Named): void {
   if (!reference || isNamed(reference, named)) return
   const got = named.images.flatMap(({ reference: saved, repoTags }) => saved ?? repoTags)
@@ -22,7 +22,10 @@ export function checkNamed({ archive, reference }: Target, named: Named): void {
   })
 }
 
-/** @returns a note for each name of an archive's images that was not asked for, up to some */
+/**
+ * @returns a note about the names that the images of an archive have besides the requested one;
+ *   only the first few are named
+ */
 export function noteOtherNames({ reference }: Target, { images }: Named): string[] {
   const wanted = reference && taggedName(reference)
   if (wanted === undefined) return []
@@ -34,7 +37,7 @@ export function noteOtherNames({ reference }: Target, { images }: Named): string
 
 const MAX_NAMES = 5
 
-/** @throws MISMATCH where metadata name an image by a tag that its tar does not give it */
+/** @throws MISMATCH if the metadata has a reference whose tag the image does not have */
 export function checkReference(archive: string, { images }: Named): void {
   for (const { reference: text, repoTags } of images) {
     const wanted = text === undefined ? undefined : taggedName(parseReference(text))
@@ -50,7 +53,8 @@ export function checkReference(archive: string, { images }: Named): void {
   }
 }
 
-// podman writes out the registry that its settings choose for a short name.
+// podman completes a short name with the registry in its settings, so a short name fits any
+// registry.
 function isNameOf(wanted: string, tag: string): boolean {
   const [own, other] = [familiarName(wanted), familiarName(tag)]
   if (own === other) return true
@@ -58,7 +62,8 @@ function isNameOf(wanted: string, tag: string): boolean {
   return isShort && other.replace(/^[^/]*[.:][^/]*\/(?:library\/)?/, '') === own
 }
 
-// What compress_tars read was never asked for by a name, and may have none.
+// An archive made by compress_tars has no reference in its metadata, and its images may have no
+// tag: then any name fits.
 function isNamed(reference: ImageReference, { images }: Named): boolean {
   const [image] = images
   if (image?.reference !== undefined) return image.reference === reference.text

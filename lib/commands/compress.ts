@@ -1,5 +1,5 @@
-// Tar files that were saved already → archives beside them. The bytes stay
-// just as they are; any tar will do, and an image's facts go into the metadata.
+// Compresses existing tar files into archives in the delivery. The bytes of the tar are not
+// changed. Any tar is accepted; if it is a saved image, the metadata describes the image.
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
@@ -21,19 +21,19 @@ import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/
 import { hasControls } from '../core/visible-text.ts'
 import { openForWriting } from './writing-run.ts'
 
-/** What {@link compress} takes. */
+/** Options of {@link compress}. */
 export interface CompressOptions extends VerbContext {
-  /** Paths of tars; without any, all in the delivery that are files themselves. */
+  /** Paths of tars; if empty, all tars in the delivery that are plain files. */
   readonly names: readonly string[]
   readonly dir: string
   readonly coding: Coding
-  /** What to compress with; without it the best that is there. */
+  /** The program to compress with; by default the best one available. */
   readonly compressor: CompressorName | undefined
   readonly threads: number | undefined
-  /** Whether compressed layers are decompressed and compared with the config of their image. */
+  /** Whether to decompress compressed layers and compare them with the config of their image. */
   readonly verifyLayers: boolean
   readonly force: boolean
-  /** Other directories whose archives hold layers that need not be compressed again. */
+  /** Other directories with archives from which layers can be copied. */
   readonly reuse: readonly string[]
   readonly dryRun: boolean
 }
@@ -45,8 +45,8 @@ type OpenedOptions = Omit<CompressOptions, 'reuse'> & {
 
 /**
  * @returns one outcome for each tar
- * @throws before anything is written: USAGE, NAME_CLASH, NO_ARCHIVE where there
- *   is no tar, NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_COMPRESSOR; and INTERRUPTED
+ * @throws before anything is written: NO_ARCHIVE if there is no tar; USAGE, NAME_CLASH,
+ *   NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_COMPRESSOR; at any time INTERRUPTED
  */
 export async function* compress(options: CompressOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, ...options.reuse]) await checkDirectory(dir)
@@ -102,12 +102,12 @@ async function findTars(options: CompressOptions): Promise<string[]> {
 
 async function listTars({ dir, notify }: CompressOptions): Promise<string[]> {
   const entries = await readdir(dir, { withFileTypes: true })
-  // macOS puts a file `._NAME` beside each on some disks.
+  // Leaves out hidden files: on some disks, macOS adds a file `._NAME` for each file.
   const found = entries
     .filter(({ name }) => name.endsWith('.tar') && !name.startsWith('.'))
     .toSorted((left, right) => (left.name < right.name ? -1 : 1))
   for (const entry of found.filter((each) => !each.isFile())) {
-    // Whoever filled the directory may have it lead to any file of the machine.
+    // Whoever filled the directory could let a link lead to any file of this host.
     const why = entry.isSymbolicLink()
       ? 'it is a symbolic link; name it to compress what it leads to'
       : 'not a file'
@@ -181,15 +181,15 @@ async function statTar(tar: string): Promise<{ size: number; modified: string | 
     new ToolError(code, `compress "${tar}": ${why}`, { hint })
   if (!found) throw refuse('NO_ARCHIVE', 'file not found', 'check its name')
   if (!found.isFile()) throw refuse('NO_ARCHIVE', 'not a file', 'name the tar itself')
-  // In the name of an archive, its metadata refuse them: a backslash might lead to
-  // another directory.
+  // The name becomes the file name in the metadata, which refuses both. A backslash could lead
+  // to another directory.
   const name = basename(tar)
   if (name.includes('\\')) throw refuse('USAGE', 'its name has a backslash', 'rename it')
   if (hasControls(name)) {
     throw refuse('USAGE', 'its name has control characters', 'rename it')
   }
   const { size, mtime } = found
-  // A file system may have times that no date can hold.
+  // A file system may hold a time outside the range of a Date.
   return { size, modified: Number.isNaN(mtime.getTime()) ? undefined : mtime.toISOString() }
 }
 
@@ -215,7 +215,7 @@ function otherFormats(archive: string, { codec }: Coding): string[] {
   return CODECS.filter((other) => other !== codec).map((other) => stem + ENDINGS[other])
 }
 
-// The one in the other format would be of the tar as it was.
+// An archive in the other format is of an older state of the tar.
 async function removeOther(archive: string, options: OpenedOptions): Promise<string[]> {
   const notes: string[] = []
   for (const other of otherFormats(archive, options.coding)) {

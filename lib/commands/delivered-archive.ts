@@ -1,5 +1,5 @@
-// An archive as its delivery tells of it: metadata whose sum was checked, the sum of
-// the archive itself, and whether that is what was asked for.
+// Collects what a delivery states about an archive: the checked metadata and the sha256. It
+// also checks that this is the requested image.
 import { expectEqual } from '../delivery/expect-equal.ts'
 import { basename, dirname } from 'node:path'
 
@@ -14,19 +14,19 @@ import { checkExists, type Target } from './targets.ts'
 /** What is known of an archive before it is read. */
 export interface DeliveredArchive {
   readonly archiveBytes: number
-  /** Its metadata; undefined if it has none. */
+  /** Its metadata, or undefined if it has none. */
   readonly metadata: ArchiveMetadata | undefined
-  /** The error of metadata that SHA256SUMS lists and that are not there. */
+  /** The error if SHA256SUMS lists metadata and the file is missing. */
   readonly lost: ToolError | undefined
-  /** Its sha256 by SHA256SUMS; undefined if that does not tell. */
+  /** Its sha256 in SHA256SUMS, or undefined if it is not there. */
   readonly listed: string | undefined
-  /** What SHA256SUMS does not list, a sentence each; nothing if there is no SHA256SUMS. */
+  /** A sentence for each file that SHA256SUMS does not list; empty if there is no SHA256SUMS. */
   readonly unlisted: readonly string[]
 }
 
 /**
- * @throws NO_ARCHIVE, BAD_FILE, NOT_LISTED, BAD_RECORD; MISMATCH where
- *   manifest, metadata and what was asked for do not agree
+ * @throws NO_ARCHIVE if there is no archive; BAD_FILE, NOT_LISTED, BAD_RECORD; MISMATCH if
+ *   manifest, metadata, archive size and requested image do not agree
  */
 export async function findDelivered(target: Target, delivery: Delivery): Promise<DeliveredArchive> {
   const { archive } = target
@@ -39,7 +39,7 @@ export async function findDelivered(target: Target, delivery: Delivery): Promise
   const unlisted: string[] = []
   if (sums && listed === undefined) unlisted.push('SHA256SUMS does not list it')
   if (metadata) {
-    // Nobody waits for 40 GB to hear of it.
+    // These checks are quick, and find an error before 40 GB are read.
     expectEqual('size of the archive', archiveBytes, metadata.archive.sizeBytes)
     if (listed !== undefined) {
       expectEqual('sha256 in the metadata, by SHA256SUMS', metadata.archive.sha256, listed)

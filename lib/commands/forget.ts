@@ -1,5 +1,5 @@
-// Takes images out of a delivery properly: archives in every format, increments,
-// metadata and lines of SHA256SUMS, so that nothing is missed at the other end.
+// Removes images from a delivery: their archives in every format, increments, metadata and
+// lines in SHA256SUMS. If a line stayed, the air-gapped host would report a missing file.
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 
@@ -24,16 +24,16 @@ import { parseReference, type ImageReference } from '../image/reference.ts'
 import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
 import { openForWriting } from './writing-run.ts'
 
-/** What {@link forget} takes. */
+/** Options of {@link forget}. */
 export interface ForgetOptions extends VerbContext {
-  /** Images, archives or tars, as they were named. */
+  /** Images, archives or tars, as the user gave them. */
   readonly images: readonly string[]
-  /** What else was named; there may be nothing. */
+  /** Other arguments; there must be none. */
   readonly names: readonly string[]
-  /** The program, for those who want to write meanwhile. */
+  /** The name of this program, for the message to other runs that find the lock. */
   readonly program: string
   readonly dir: string
-  /** Whether to take out what may be another's, or what others need. */
+  /** Whether to remove also archives of unknown origin, and those that other archives need. */
   readonly force: boolean
   readonly dryRun: boolean
 }
@@ -47,13 +47,13 @@ interface Named {
 
 interface Found extends Partial<ExistingArchive> {
   readonly archive: string
-  /** undefined if there is only metadata, or a line in SHA256SUMS. */
+  /** Undefined if there is only metadata, or a line in SHA256SUMS. */
   readonly sizeBytes: number | undefined
 }
 
 interface Planned extends Named {
   readonly found: readonly Found[]
-  /** Why it stays. */
+  /** Why it stays, or undefined if it is removed. */
   refusal: ToolError | undefined
 }
 
@@ -65,8 +65,8 @@ interface Context {
 
 /**
  * @returns one outcome for each image
- * @throws before anything is removed: USAGE, BAD_REFERENCE, NO_DIRECTORY,
- *   NOT_WRITABLE, BUSY; and INTERRUPTED
+ * @throws before anything is removed: USAGE, BAD_REFERENCE, NO_DIRECTORY, NOT_WRITABLE, BUSY;
+ *   at any time INTERRUPTED
  */
 export async function* forget(options: ForgetOptions): AsyncGenerator<Outcome> {
   const { images, names, program, dir, dryRun } = options
@@ -81,14 +81,14 @@ export async function* forget(options: ForgetOptions): AsyncGenerator<Outcome> {
   }
   const named = [...new Set(images)].map((name) => findNamed(name, dir))
   await checkDirectory(dir)
-  // What is not there any more is dropped from it when the run begins.
+  // The sums are read first, because the start of a run drops the lines of missing files.
   const directory = new Directory(dir)
   const listed = await directory.sums.listed()
   const close = dryRun ? async () => {} : await openForWriting(directory, program, options)
   try {
     const context = { options, directory, listed }
     const planned = await plan(named, context)
-    // An increment goes before what it needs.
+    // An increment is removed before the archives that it needs.
     for (const each of planned.toSorted((one, other) => weightOf(one) - weightOf(other))) {
       const archive = basename(each.archives[0] ?? '')
       yield await toOutcome(each.name, archive, options, () => forgetOne(each, context))
@@ -102,7 +102,8 @@ function weightOf({ found }: Planned): number {
   return found.some(({ metadata }) => metadata?.requires) ? 0 : 1
 }
 
-// What is refused stays, and may need what else was named.
+// An image that is refused stays, and may need another one: the check is repeated until nothing
+// more is refused.
 async function plan(named: readonly Named[], context: Context): Promise<Planned[]> {
   const { directory, options } = context
   const planned: Planned[] = []
@@ -177,7 +178,7 @@ async function forgetOne(
   const result = { archive: String(notes[0]), archiveBytes, notes }
   if (dryRun) return { result: 'would be forgotten', ...result }
   for (const { archive } of found) await forgetArchive(directory, archive)
-  // Else it would be missed at the other end.
+  // If the list still named the image, the air-gapped host would report it as missing.
   const list = await takeOffList(directory, referencesOf(planned))
   if (list !== undefined) notes.push(list)
   return { result: 'forgotten', ...result }
@@ -201,7 +202,7 @@ async function find(archive: string, { directory, listed }: Context): Promise<Fo
   return { archive, sizeBytes: isThere ? (await stat(archive)).size : undefined, ...existing }
 }
 
-// Another image may have a tag that ends as the name of an increment does.
+// Another image may have a tag that ends like the name of an increment.
 function isAnothers({ archive, metadata }: Found, { reference }: Named): boolean {
   const isAside = reference !== undefined && !archiveNames(reference).includes(basename(archive))
   return isAside && isIncrementName(archive) && metadata !== undefined && !metadata.requires
@@ -222,12 +223,12 @@ function checkOurs({ archive, metadata, refusal }: Found, { name, reference }: N
   })
 }
 
-/** What else lies in the directory. */
+/** The archives of the whole directory. */
 interface Rest {
   readonly all: readonly FoundMetadata[]
-  /** Those that can be read from archives that are there. */
+  /** The layers that can be read from these archives. */
   readonly layers: readonly IndexedLayer[]
-  /** Paths of archives whose metadata cannot be read. */
+  /** Paths of archives with metadata that cannot be used. */
   readonly unknown: readonly string[]
 }
 
@@ -252,7 +253,7 @@ function findNeeding(
     const isNeeded = metadata.requires?.some(({ digest }) => lost.has(digest) && !held.has(digest))
     return isNeeded && !leaving.has(archive)
   })
-  // An increment that does not tell what it needs may need this.
+  // An increment with unreadable metadata may need these layers.
   const doubtful =
     lost.size > 0 ? unknown.filter((path) => isIncrementName(path) && !leaving.has(path)) : []
   const names = [...needing.map(({ archive }) => archive), ...doubtful].map(

@@ -1,4 +1,4 @@
-// What a delivery holds, by the metadata in it: no archive is read.
+// Lists the content of a delivery from its metadata. No archive is read.
 import { basename, join } from 'node:path'
 
 import { ToolError, toToolError } from '../core/errors.ts'
@@ -9,16 +9,16 @@ import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { lookAtFile } from '../io/small-file.ts'
 import { findMissingOf, missingOutcomes } from './missing-files.ts'
 
-/** What {@link inventory} takes. */
+/** Options of {@link inventory}. */
 export interface InventoryOptions extends VerbContext, DeliveryOptions {
   /** The delivery. */
   readonly dir: string
 }
 
 /**
- * @returns an outcome for each archive, a failed one for each file that is missing, and two for all of them together: as
- *   they lie there, and with what they share counted once
- * @throws NO_DIRECTORY, NO_ARCHIVE where there is none
+ * @returns one outcome for each archive, a failed one for each missing file, and two totals:
+ *   the sizes of all files, and the sizes with shared layers counted once
+ * @throws NO_DIRECTORY if the directory does not exist; NO_ARCHIVE if it has no archive
  */
 export async function* inventory(options: InventoryOptions): AsyncGenerator<Outcome> {
   const { dir, notify } = options
@@ -63,7 +63,7 @@ export interface ListedArchive {
 
 type Line = Pick<Outcome, 'image' | 'archive' | 'tarBytes' | 'archiveBytes' | 'holding'>
 
-/** @returns a line for each archive, then their sum, and their sum with each layer counted once. */
+/** @returns a line for each archive, then the total, and the total with each layer counted once */
 export function countShared(archives: readonly ListedArchive[]): Line[] {
   const holders = countHolders(archives)
   const shared = new Set([...holders.keys()].filter((digest) => holders.get(digest) !== 1))

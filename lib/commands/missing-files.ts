@@ -1,6 +1,5 @@
-// SHA256SUMS is the manifest of the delivery: what it lists and is not there
-// was lost on the way, or removed by somebody; so was the archive of metadata
-// that lies there alone.
+// Finds the files that are missing in a delivery: those that SHA256SUMS lists, and the archives
+// of metadata files that have none. They were lost on the way, or somebody removed them.
 import { lstat, readdir } from 'node:fs/promises'
 
 import { isArchiveName, isMetadataName, describedArchive } from '../delivery/name.ts'
@@ -11,21 +10,26 @@ import { COPY_AGAIN } from '../core/hints.ts'
 import type { Outcome, VerbContext } from '../core/outcome.ts'
 import type { TargetOptions } from './targets.ts'
 
-/** A file of the delivery that is not there, or metadata that is there alone. */
+/** A missing file of the delivery, or metadata without its archive. */
 export interface MissingFile {
   readonly name: string
-  /** File name of the archive that it is, or belongs to; else its own name. */
+  /**
+   * The file name of the archive, if the file is an archive or its metadata; otherwise the
+   * file's own name.
+   */
   readonly archive: string
   readonly error: ToolError
 }
 
 /**
- * @param sums - text of its SHA256SUMS, empty if it has none
- * @returns what a delivery lacks: the files in the order of SHA256SUMS, then the
- *   metadata without archives that it does not list
+ * @param dir - the delivery
+ * @param sums - the text of its SHA256SUMS, empty if it has none
+ * @returns what is missing: the files in the order of SHA256SUMS, then the metadata whose
+ *   archives SHA256SUMS does not list
  */
 export async function findMissing(dir: string, sums: string): Promise<MissingFile[]> {
-  // macOS puts a file `._NAME` beside each on some disks; nobody misses one.
+  // On some disks, macOS adds a file `._NAME` for each file. If one is missing, it does not
+  // matter.
   const found = await findLost(dir, sums)
   const lost = found.filter(({ name }) => !/(?:^|\/)\._[^/]*$/.test(name))
   const names = await readdir(dir)
@@ -36,7 +40,10 @@ export async function findMissing(dir: string, sums: string): Promise<MissingFil
   return [...lost.map(lostFile), ...alone.toSorted().map(loneMetadata)]
 }
 
-/** @returns what a run that was told of no images or archives misses, see {@link findMissing} */
+/**
+ * @returns what is missing for a run without named images or archives, see {@link findMissing};
+ *   empty for any other run
+ */
 export async function findMissingOf(
   { names, dir }: Pick<TargetOptions, 'names' | 'dir'>,
   delivery: Delivery,
@@ -46,8 +53,10 @@ export async function findMissingOf(
 }
 
 /**
- * @param reported - file names of the archives that a run has told of already
- * @returns a failed outcome for each file that is missing
+ * @param missing - the missing files
+ * @param reported - file names of the archives that the run has already reported as failed
+ * @returns a failed outcome for each other missing file; the last one stands for all beyond
+ *   {@link MAX_TOLD}
  */
 export function* missingOutcomes(
   missing: readonly MissingFile[],
@@ -72,24 +81,25 @@ export function* missingOutcomes(
   yield { image, archive: '', result: 'failed', elapsedMs: 0, notes: [], error }
 }
 
-/** As many are told one by one. */
+/** The most missing files that are reported one by one. */
 export const MAX_TOLD = 200
 
-/** A file of SHA256SUMS that is not there. */
+/** A file in SHA256SUMS that was not found. */
 export interface LostFile extends ListedFile {
-  /** Why nobody knows whether it is; undefined if it is certainly not. */
+  /** Why it is not known whether the file exists, or undefined if it certainly does not. */
   readonly doubt: ToolError | undefined
 }
 
 /**
- * @param sums - text of its SHA256SUMS
- * @returns the files of SHA256SUMS that are not there; what lies outside the directory does not count
+ * @param dir - the delivery
+ * @param sums - the text of its SHA256SUMS
+ * @returns the files of SHA256SUMS that were not found; files outside the directory are ignored
  */
 export async function findLost(dir: string, sums: string): Promise<LostFile[]> {
   const lost: LostFile[] = []
   for (const file of listFiles(sums)) {
     if (/^\/|(?:^|\/)\.\.(?:\/|$)|\0/.test(file.name)) continue
-    // A name may be of no encoding that is known here.
+    // The name is passed as bytes, because it may be in any encoding.
     await lstat(Buffer.concat([Buffer.from(`${dir}/`), file.bytes])).catch((error: unknown) => {
       lost.push({ ...file, doubt: isNowhere(error) ? undefined : doubtOf(file, error) })
     })

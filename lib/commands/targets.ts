@@ -1,5 +1,5 @@
-// What a run is about: the images or files that were named, else the list,
-// else whatever lies in the delivery.
+// Finds the targets of a run: the named images or files; otherwise those of the list;
+// otherwise, for a run that reads archives, all in the delivery.
 import { lstat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
@@ -24,32 +24,33 @@ import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from '../io/small-file.ts'
 
 /** Where to look. */
 export interface TargetOptions {
-  /** Images or archives, as they were named. */
+  /** Images or archives, as the user gave them. */
   readonly names: readonly string[]
-  /** The list that was asked for. */
+  /** The value of `--list`, if it is given. */
   readonly list: string | undefined
   /** The delivery. */
   readonly dir: string
 }
 
-/** An archive to be read, and the image that is expected in it, where it was named. */
+/** An archive to read, and the image that it should hold, if the user or a list named one. */
 export interface Target {
   readonly archive: string
   readonly label: string
   readonly reference?: ImageReference
-  /** Whether an increment of a newer image of that name lies beside it. */
+  /** Whether an increment with a newer image of that name is beside it. */
   readonly isSuperseded?: boolean
 }
 
-/** The images that a run is about. */
+/** The images of a save. */
 export interface Wanted {
   readonly references: readonly ImageReference[]
-  /** The list that names them; undefined if they were named one by one. */
+  /** The bytes of the list that names them, or undefined if the user named them one by one. */
   readonly list: Buffer | undefined
 }
 
 /**
- * @returns the images that were named, else those of the list, which is `images_list.txt` here if none was asked for
+ * @returns the named images; without names, those of the list, by default `images_list.txt`
+ *   here
  * @throws BAD_REFERENCE, BAD_LIST, BAD_FILE, NAME_CLASH
  */
 export async function findReferences({ names, list }: TargetOptions): Promise<Wanted> {
@@ -61,11 +62,10 @@ export async function findReferences({ names, list }: TargetOptions): Promise<Wa
 }
 
 /**
- * @returns the archives that were named, or belong to the images that were;
- *   else those of the list that was asked for or lies in the delivery;
- *   without one, all archives there
- * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH, NOT_LISTED or MISMATCH for the list of
- *   the delivery, and NO_ARCHIVE where there is nothing at all
+ * @returns the named archives, and the archives of the named images; without names, those of
+ *   the given list or of the list in the delivery; without a list, all archives there
+ * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH; NOT_LISTED or MISMATCH for the list of the
+ *   delivery; NO_ARCHIVE if there is no archive at all
  */
 export async function findTargets(
   options: TargetOptions & Pick<VerbContext, 'notify'>,
@@ -104,8 +104,9 @@ export async function findTargets(
 }
 
 /**
- * @param missing - what the delivery lacks; where something is, there may be no archive
- * @returns as {@link findTargets}, whose errors it throws
+ * @param missing - the missing files of the delivery. Each is reported, so if there are any, it
+ *   is no error that there is no archive.
+ * @returns as {@link findTargets}, whose other errors it throws
  */
 export async function findTargetsOf(
   options: Parameters<typeof findTargets>[0],
@@ -121,8 +122,8 @@ export async function findTargetsOf(
 }
 
 /**
- * @returns the archive's size in bytes
- * @throws NO_ARCHIVE where it is not there, BAD_FILE where it is not a regular file
+ * @returns the size of the archive in bytes
+ * @throws NO_ARCHIVE if it does not exist; BAD_FILE if it is not a plain file
  */
 export async function checkExists({ archive, label }: Target): Promise<number> {
   const found = await lookAtFile(archive)
@@ -132,7 +133,7 @@ export async function checkExists({ archive, label }: Target): Promise<number> {
   })
 }
 
-/** Where archives are looked for. */
+/** Where to look for archives. */
 interface Place extends Pick<VerbContext, 'notify'> {
   readonly dir: string
   readonly delivery: Delivery
@@ -144,8 +145,7 @@ async function namedTarget(name: string, place: Place): Promise<Target> {
   return imageTarget(parseReference(name), place)
 }
 
-// Where both are there, the increment came later, and what it needs of the
-// archive in full it takes from there.
+// If both exist, the increment is newer; it takes what it needs from the full archive.
 async function imageTarget(reference: ImageReference, place: Place): Promise<Target> {
   const names = archiveNames(reference)
   const there: string[] = []
@@ -153,7 +153,8 @@ async function imageTarget(reference: ImageReference, place: Place): Promise<Tar
     if (await isThere(join(place.dir, name))) there.push(name)
   }
   const listed = await onlyListed(there, place)
-  // Else an older image would be taken for the newer one.
+  // A missing increment that SHA256SUMS lists is the target: otherwise an older image would be
+  // used instead of the newer one.
   const [lost] = await onlyIncrements(await findLost(names.map(incrementName), place), place)
   const archive =
     lost ??
@@ -185,7 +186,7 @@ async function choose(
   )
 }
 
-// What the manifest does not list is no part of the delivery.
+// A file that the manifest does not list is not part of the delivery.
 async function onlyListed(names: readonly string[], { dir, delivery }: Place): Promise<string[]> {
   const listed: string[] = []
   for (const name of names) {
@@ -201,7 +202,7 @@ async function onlyListed(names: readonly string[], { dir, delivery }: Place): P
   return listed
 }
 
-// What the manifest lists, and is not there.
+// Finds the files that the manifest lists and that do not exist.
 async function findLost(names: readonly string[], { dir, delivery }: Place): Promise<string[]> {
   const sums = (await delivery.manifestOf(dir))?.sums
   const lost: string[] = []
@@ -211,22 +212,21 @@ async function findLost(names: readonly string[], { dir, delivery }: Place): Pro
   return lost
 }
 
-// A tag may end as the name of an increment does; the metadata tells, where there is
-// one. One that cannot be read counts: the archive it belongs to fails by it.
+// A tag may end like the name of an increment, so the metadata decides. If it cannot, the name
+// does; an error in the metadata is reported when the archive is read.
 async function onlyIncrements(
   names: readonly string[],
   { dir, delivery }: Place,
 ): Promise<string[]> {
   const found: string[] = []
   for (const name of names) {
-    // Where it cannot be read, the name decides; whoever reads the archive tells of it.
     const metadata = await delivery.readMetadata(join(dir, name)).catch(() => undefined)
     if (!metadata || metadata.requires) found.push(name)
   }
   return found
 }
 
-// Of one that is not there, the name that is missed.
+// The archive does not exist; this is the name under which it is reported as missing.
 async function findListed(
   names: readonly string[],
   { dir, delivery }: Place,
@@ -246,10 +246,11 @@ function quote(names: readonly string[]): string {
   return names.map((name) => `"${name}"`).join(' and ')
 }
 
-// What is no file is found to be none when it is to be read; a directory may have any name.
+// A directory may have any name, and is not an archive. Anything else that is not a plain file
+// is refused when it is read.
 async function isThere(path: string): Promise<boolean> {
   const found = await lstat(path).catch((error: unknown) => {
-    // What is named may be longer than a file's name.
+    // The user may give a text that is longer than a file name can be.
     if (!isSystemError(error) || error.code !== 'ENAMETOOLONG') return ignoreNotFound(error)
     return undefined
   })
@@ -276,7 +277,7 @@ interface ReadList {
   readonly references: readonly ImageReference[]
 }
 
-// A person named it, or keeps it here.
+// This list is the user's own choice, so links are followed, and a named list may be a pipe.
 async function readList(named: string | undefined): Promise<ReadList> {
   const file = named ?? LIST_NAME
   const readPipes = named !== undefined

@@ -1,6 +1,6 @@
-// The beginning of a run that writes to a delivery: it has to be the
-// only one there, and clears up after one that was killed. An archive that was
-// put in place without its metadata gets it from the temporary file.
+// Begins a run that writes to a delivery. It locks the directory, and cleans up after a killed
+// run. If that run put an archive in place without its metadata, the metadata is written from
+// the temporary file.
 import { lstat, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -17,12 +17,11 @@ import { findLost } from './missing-files.ts'
 import type { VerbContext } from '../core/outcome.ts'
 
 /**
- * Makes sure that this run is the only one that writes there, and finishes or
- * removes what a killed one left.
+ * Locks a delivery, and finishes or removes what a killed run left.
  *
- * @param program - who wants to write, for those who are refused meanwhile
- * @returns a function that lets others write again
- * @throws NO_DIRECTORY, BUSY or NOT_WRITABLE; INTERRUPTED
+ * @param program - the name of this program, for the message to other runs
+ * @returns a function that unlocks it
+ * @throws NO_DIRECTORY, BUSY, NOT_WRITABLE, INTERRUPTED
  */
 export async function openForWriting(
   directory: Directory,
@@ -34,9 +33,9 @@ export async function openForWriting(
   const onWait = (text: string): void => context.notify({ type: 'remark', text })
   const unlock = await lockDirectory(dir, program, { onWait })
   try {
-    // Until now another run may have written there.
+    // Until the lock was taken, another run may have written there.
     directory.renew()
-    // What is wrong with SHA256SUMS is not to be found out after hours.
+    // An unreadable SHA256SUMS is found now, not after hours.
     await sums.listed()
     await removeOldLockFiles(dir)
     const names = await readdir(dir)
@@ -51,7 +50,8 @@ export async function openForWriting(
   return unlock
 }
 
-// Whoever removed a file by hand does not miss it at the other end.
+// Drops the lines of files that somebody removed by hand: otherwise the air-gapped host would
+// report them as missing.
 async function dropLost(directory: Directory, { notify }: VerbContext): Promise<void> {
   const { dir, sums } = directory
   const found = await findLost(dir, await sums.text())
@@ -71,7 +71,7 @@ async function dropLost(directory: Directory, { notify }: VerbContext): Promise<
   }
 }
 
-// A run that was ended had its archive in place, but not yet all that belongs to it.
+// Finishes an archive that a killed run put in place without its metadata and checksums.
 async function finishCommit(
   directory: Directory,
   name: string,
@@ -97,7 +97,7 @@ async function isInPlace(
   metadata: ArchiveMetadata,
 ): Promise<boolean> {
   const found = await directory.metadataOf(archive).catch((error: unknown) => {
-    // What cannot be read is written anew.
+    // Metadata that cannot be read is written anew.
     if (!toToolError(error)) throw error
   })
   return found && formatMetadata(found) === formatMetadata(metadata)

@@ -1,6 +1,6 @@
-// One archive into the engine, by the way that its metadata allows: all of it, as
-// fast as the decompressor gives it; only the layers that the engine lacks; or,
-// where no metadata tells of segments, with every byte of its tar looked at.
+// Loads one archive into the engine. The metadata decides how: only the layers that the engine
+// lacks; or the whole tar directly from the decompressor, if it is needed whole; or, without
+// metadata that describes segments, the whole tar with every byte checked on its way.
 import { expectEqual } from '../../delivery/expect-equal.ts'
 import { checkAgainstMetadata, checkListed, checkNotIncrement } from '../../archive/check.ts'
 import { readArchive, type ReadArchive } from '../../archive/reader.ts'
@@ -25,13 +25,13 @@ import type { ExistingLayers } from '../../engine/existing-layers.ts'
 import { assembleTar } from '../../archive/assembler.ts'
 import type { Target } from '../targets.ts'
 
-/** What it is loaded with. */
+/** What a load works with. */
 export interface LoadTools {
   readonly engine: Engine
   readonly existing: ExistingLayers
   readonly decompressors: Decompressors
   readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
-  /** When the engine may be given the end of a tar; without it, at once. */
+  /** Says when the engine may get the end of a tar; if undefined, it may at once. */
   readonly turn?: LoadGate
 }
 
@@ -39,23 +39,27 @@ export interface LoadTools {
 export interface LoadedArchive {
   readonly images: readonly (ArchivedImage | SavedImage)[]
   readonly tarBytes: number
-  /** What the engine had, in bytes of tar. */
+  /** The size of the layers that the engine had, in bytes of tar. */
   readonly skippedBytes: number
 }
 
-/** What is loaded. */
+/** What to load. */
 export interface LoadInput {
   readonly target: Target
   readonly delivered: DeliveredArchive
-  /** Reads what lies between its layers; undefined for an archive without metadata. */
+  /** Reads what is between the layers; undefined for an archive without metadata. */
   readonly readBetween: ReadBetween | undefined
-  /** Awaited before the engine gets the end of an archive without metadata; throws where it may not. */
+  /**
+   * Is called before the engine gets the end of an archive without metadata; throws to refuse
+   * it.
+   */
   readonly checkUnknown: (images: readonly ArchivedImage[]) => Promise<void>
 }
 
 /**
- * @returns what the engine took
- * @throws MISMATCH, BAD_ARCHIVE, BAD_TAR, BAD_IMAGE, MISSING_LAYER: then it took nothing
+ * @returns what the engine loaded
+ * @throws MISMATCH if the engine loaded something else; MISMATCH, BAD_ARCHIVE, BAD_TAR,
+ *   BAD_IMAGE or MISSING_LAYER before the engine gets the end of the tar: then it loads nothing
  */
 export async function loadArchive(input: LoadInput, tools: LoadTools): Promise<LoadedArchive> {
   const { target, delivered, readBetween } = input
@@ -83,7 +87,8 @@ async function loadSegments(
   const { metadata } = saved
   const { target, delivered } = input
   const sendPlanned = async (plan: LoadPlan): Promise<void> => {
-    // What nobody listed may be another tar than its metadata tell: all is looked at.
+    // If SHA256SUMS does not list the archive, its metadata may describe another tar: then
+    // every byte is checked.
     const isWhole = plan.excluded.size + plan.restored.length === 0 && !metadata.requires
     if (isWhole && delivered.listed === undefined) await loadWhole(input, tools)
     else await send(target, saved, plan, tools)
@@ -107,12 +112,13 @@ async function loadSegments(
   return { ...loaded, skippedBytes: 0 }
 }
 
-// Somebody may have removed an image since the engine was asked for its layers.
+// Somebody may have removed an image after the engine listed its layers.
 function isEngineFailure(error: unknown): error is ToolError {
   return error instanceof ToolError && ['ENGINE_FAILED', 'NO_IMAGE'].includes(error.code)
 }
 
-// What tar programs fill up their last record with, and what fits into a pipe.
+// The most bytes after the end of a tar that go to the engine: tar programs pad their last
+// record with that many, and a pipe holds them if the engine does not read them.
 const MAX_TRAILING_BYTES = 16 * 1024
 
 async function send(
@@ -134,7 +140,7 @@ async function findWholeSocket(
 ): Promise<string | undefined> {
   if (excluded.size > 0 || restored.length > 0) return undefined
   const finding = findSocket(engine)
-  // It tells whether the metadata speaks of this archive at all.
+  // This also shows whether the metadata belongs to this archive.
   const { tar } = await readBetween()
   expectEqual('size of the tar', tar.sizeBytes, metadata.tar.sizeBytes)
   // An engine may be gone when it has the end, and what comes then fails.

@@ -1,5 +1,5 @@
-// Archive → engine. The engine gets the end of a tar only once every byte of
-// the archive has been verified.
+// Loads archives into the engine. The engine gets the end of a tar only after every byte of the
+// archive is verified.
 import { basename } from 'node:path'
 
 import { checkNamed, noteOtherNames } from '../archive-names.ts'
@@ -31,15 +31,15 @@ import { toOutcome, type Outcome, type Result, type VerbContext } from '../../co
 import { watchLayers } from '../../engine/existing-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
 
-/** What {@link load} takes. */
+/** Options of {@link load}. */
 export interface LoadOptions extends TargetOptions, DeliveryOptions, VerbContext {
   readonly engine: EngineName | undefined
   readonly threads: number | undefined
-  /** What to decompress with; without it the fastest that is there. */
+  /** The program to decompress with; by default the fastest one available. */
   readonly compressor: CompressorName | undefined
   /** Directories with more archives to take layers from. */
   readonly bases: readonly string[]
-  /** Whether to load what the engine has already. */
+  /** Whether to load images and layers that the engine already has. */
   readonly force: boolean
   readonly dryRun: boolean
 }
@@ -49,10 +49,10 @@ interface Context extends LoadTools {
 }
 
 /**
- * @returns one outcome for each archive, and a failed one for each file that the delivery lacks
- * @throws before anything is loaded: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
- *   NO_ARCHIVE where there is none, NO_COMPRESSOR, NO_ENGINE, ENGINE_DOWN,
- *   ENGINE_DENIED, ENGINE_FAILED; and INTERRUPTED
+ * @returns one outcome for each archive, and a failed one for each missing file of the delivery
+ * @throws before anything is loaded: NO_ARCHIVE if there is none; BAD_LIST, BAD_REFERENCE,
+ *   NO_DIRECTORY, NO_COMPRESSOR, NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED, ENGINE_FAILED; at any
+ *   time INTERRUPTED
  */
 export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
@@ -70,7 +70,7 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
   const existing = watchLayers(engine)
   const context = { engine, existing, decompressors, options: { ...options, delivery } }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
-  // The older image of a name would take the tag from the newer one.
+  // An older image would take the tag away from the newer image of the same name.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
   const queue = createQueue(newest, context)
   const failed = new Set<string>()
@@ -97,7 +97,8 @@ function createQueue(targets: readonly Target[], context: Context): LoadQueue {
 // The engine keeps what was sent of each in its directory for temporary files.
 const MAX_PREFETCH = 3
 
-// What is built in keeps its threads and their memory until an archive's end is sent.
+// The bundled codec keeps its threads and their memory until the end of the archive is sent, so
+// only one archive is prefetched with it.
 function countPrefetch({ engine, decompressors }: LoadTools): number {
   if (!engine.store.takesPartialTar) return 0
   return decompressors.xz.name === 'builtin' ? 1 : MAX_PREFETCH
@@ -123,7 +124,8 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   const delivered = await findDelivered(target, options.delivery)
   const { metadata, archiveBytes } = delivered
   if (metadata?.images.length === 0) throw noImage(target.label)
-  // Its own sum tells as much, if there is one.
+  // If SHA256SUMS has the sha256 of the archive, the archive can be verified without its
+  // metadata.
   if (delivered.lost && delivered.listed === undefined) throw delivered.lost
   const sizes = { tarBytes: metadata?.tar.sizeBytes, archiveBytes }
   const known = await lookUpKnown(metadata, context)

@@ -1,5 +1,5 @@
-// What of an archive has to be sent: planned from what the engine has, what it
-// will have, and the archives that are at hand.
+// Plans which parts of an archive are sent: it depends on the layers that the engine has, those
+// that it is about to get, and the archives at hand.
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ArchivedImage, ExternalLayer } from '../../image/docker-archive.ts'
 import { ToolError } from '../../core/errors.ts'
@@ -10,24 +10,27 @@ import { imageChains, type ExistingLayers } from '../../engine/existing-layers.t
 import { formatBytes } from '../../core/format.ts'
 import type { Target } from '../targets.ts'
 
-/** Where layers may be, beside the archive. */
+/** Where layers may be, besides the archive. */
 export interface PlanOptions extends BaseOptions {
-  /** Whether to send what the engine has. */
+  /** Whether to send layers that the engine has. */
   readonly force: boolean
 }
 
-/** Whom it is planned for. */
+/** What the plan is made from. */
 export interface PlanTools {
   readonly existing: ExistingLayers
   readonly options: PlanOptions
-  /** The images that the engine will have, too; none where its store takes no parts. */
+  /**
+   * The images that the engine will have before this one; empty if its store does not load
+   * partial tars.
+   */
   readonly before: readonly ArchivedImage[]
 }
 
 /**
- * @returns what of an archive the engine has to be sent
- * @throws MISSING_LAYER naming each layer that is nowhere, and the archive that
- *   carried it; and what the engine's answers come to
+ * @returns which layers of an archive are sent
+ * @throws MISSING_LAYER if a layer is nowhere; the message names each layer, and the archive
+ *   that carried it. Also throws the engine's errors.
  */
 export async function planArchive(
   target: Target,
@@ -41,14 +44,14 @@ export async function planArchive(
     planLoad(forced, (await existing.list()).union(coming), indexed)
   const planned = await plan()
   if (planned.missing.length === 0) return planned
-  // Somebody else may have loaded them since the engine was asked.
+  // Somebody else may have loaded the layers since the engine listed its own.
   existing.forget()
   return complete(target, await plan())
 }
 
 /**
- * @returns what an engine has to be sent that has nothing
- * @throws MISSING_LAYER as {@link planArchive} does
+ * @returns the plan for an engine that has no layers
+ * @throws MISSING_LAYER as {@link planArchive}
  */
 export async function planWhole(
   target: Target,

@@ -1,20 +1,23 @@
-// Archives are loaded one after the other, but while the engine unpacks one the
-// next few are on their way to it already. Only the ends of their tars have to
-// wait: what the engine has by then decides whether they may be taken.
+// Loads archives one after the other. While the engine unpacks one, the next few are already
+// sent to it, except for the ends of their tars. These wait, because only the images loaded
+// before them decide whether they may be loaded.
 import { interrupted, ToolError } from '../../core/errors.ts'
 import type { Notice, VerbContext, Result } from '../../core/outcome.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 import type { Target } from '../targets.ts'
 
-/** The turn of an archive. */
+/** The gate of one archive: it opens when the archives before it are loaded. */
 export interface LoadGate extends Gate {
-  /** The images that the engine will have by then. */
+  /** The images that the engine will have when the gate opens. */
   readonly before: readonly ArchivedImage[]
-  /** Told of its images when all but the end of its tar is sent. */
+  /** Is called with the images of this archive when all of its tar but the end is sent. */
   readonly onSent: (images: readonly ArchivedImage[]) => void
 }
 
-/** Loads an archive, for good in its turn; without one, at once. */
+/**
+ * Loads an archive. It does nothing that cannot be undone before the gate opens; without a gate
+ * it does not wait.
+ */
 export type LoadOne = (target: Target, context: VerbContext, turn?: LoadGate) => Promise<Result>
 
 /** Archives in the order that they are loaded in. */
@@ -100,28 +103,31 @@ export class LoadQueue {
   }
 }
 
-/** When something may be done for good. */
+/** Says when something that cannot be undone may be done. */
 export interface Gate {
-  /** Waits until it is. @throws INTERRUPTED where it does not come */
+  /** Waits until it may be done. @throws INTERRUPTED if the work is cancelled */
   readonly wait: () => Promise<void>
 }
 
-/** Work that was begun: what it says is kept until its turn, and so is the step that cannot be undone. */
+/**
+ * Work that began before its turn. Its notices are kept until its turn, and it waits with the
+ * step that cannot be undone.
+ */
 export interface Prefetch<T> {
   /**
-   * Gives it its turn.
+   * Opens the gate of the work.
    *
-   * @returns what it comes to; undefined if it failed before that, which
-   *   tells nothing: it is to be done anew
+   * @returns the result of the work; undefined if it failed before its turn. That error may
+   *   come from the earlier work, so the caller does it again.
    */
   readonly take: () => Promise<T> | undefined
-  /** Ends it, and waits for its end. */
+  /** Ends the work, and waits for its end. */
   readonly cancel: () => Promise<void>
 }
 
 /**
- * @param context - told of what the work says, from its turn on
- * @param work - does nothing for good before its turn
+ * @param context - gets the notices of the work from its turn on
+ * @param work - does nothing that cannot be undone before its turn
  */
 export function prefetch<T>(
   context: VerbContext,

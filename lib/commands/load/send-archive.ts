@@ -13,8 +13,8 @@ export interface SendOptions extends ReadingOptions {
 }
 
 /**
- * Sends the tar of an archive to a daemon, the end of it only once every byte
- * of the archive has been verified.
+ * Sends the tar of an archive to a daemon. The end of the tar is sent only after every byte of
+ * the archive is verified.
  *
  * @param connect - asks a daemon to take a tar
  * @throws what `verify` throws, BAD_ARCHIVE, and how the engine failed

@@ -1,5 +1,5 @@
-// What the engine has of the images of an archive, by their tags: before a load
-// it tells what need not be loaded, after it that it is there.
+// Looks up the images of an archive in the engine by their tags: before a load, to find what is
+// already loaded; after it, to check the result.
 import { ToolError } from '../../core/errors.ts'
 import { inspectImage, tagImage, type Engine } from '../../engine/engine.ts'
 import type { ComparedImage } from '../../engine/image-store.ts'
@@ -9,13 +9,13 @@ import { imageChains, type ExistingLayers } from '../../engine/existing-layers.t
 import { checkUnpacked, isUnpacked } from '../../engine/unpacked.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 
-/** An image of metadata, and what its tags mean in the engine so far. */
+/** An image in metadata, and the engine's images that have its tags. */
 export interface ExistingImage {
   readonly image: ComparedImage
   readonly own: ReadonlyMap<string, EngineImage>
 }
 
-/** @returns the images of metadata, with what their tags mean now. */
+/** @returns the images, each with the engine's images that now have its tags */
 export async function lookUpImages(
   engine: Engine,
   images: readonly ComparedImage[],
@@ -32,7 +32,7 @@ export async function lookUpImages(
   return known
 }
 
-/** @returns whether no image of the one kind is one of the other, or has its tag. */
+/** @returns whether the two lists have no image and no tag in common */
 export function areIndependent(
   images: readonly ArchivedImage[],
   others: readonly ArchivedImage[],
@@ -44,7 +44,7 @@ function namesOf({ config, repoTags }: ArchivedImage): string[] {
   return [config.digest, ...repoTags]
 }
 
-/** @returns a note for each platform that the engine's machine is not. */
+/** @returns a note for each platform that is not the platform of the engine's host */
 export function notePlatform(
   { platform: own = LOCAL_PLATFORM }: Engine,
   images: readonly ArchivedImage[],
@@ -55,27 +55,27 @@ export function notePlatform(
     .map((platform) => `it is for ${platform}, this machine is ${own}`)
 }
 
-// podman and nerdctl, which do not tell, run on this machine.
+// The platform for podman and nerdctl, which do not show theirs and run on this host.
 const LOCAL_PLATFORM = `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`
 
-/** What {@link tagLoaded} needs. */
+/** Options of {@link tagLoaded}. */
 export interface TagOptions {
-  /** The engine's layers. */
+  /** The layers of the engine. */
   readonly existing: ExistingLayers
   readonly dryRun: boolean
   /** Reads the images of the archive. */
   readonly readImages: ReadImages
-  /** Checks that the archive holds the images that are looked for. */
+  /** Checks that the archive holds the images of its metadata. */
   readonly verify: () => Promise<unknown>
-  /** Awaited before a tag is set. */
+  /** Is called before tags are set; they are set after it resolves. */
   readonly wait?: () => Promise<void>
 }
 
 /**
- * An image that is there under its ID but lacks its tag only gets the tag.
+ * Sets the missing tags, if the engine already has all images of an archive.
  *
- * @returns what the tags meant before; undefined if an image is not there, or
- *   cannot run: then it is to be loaded
+ * @returns notes on what the tags meant before, or in a dry run on the tags that would be set;
+ *   undefined if an image is missing or cannot run: then the archive has to be loaded
  */
 export async function tagLoaded(
   engine: Engine,
@@ -98,7 +98,8 @@ export async function tagLoaded(
   }
   await verify()
   if (dryRun) return toTag.map(({ tag }) => `${tag} would be set`)
-  // Where one of them were missing, the archive would be loaded, which may fail.
+  // Tags are set only after all images were found: otherwise the archive is loaded, which may
+  // fail.
   if (toTag.length > 0) await wait?.()
   for (const { id, tag } of toTag) await tagImage(engine, id, tag)
   return notes
@@ -117,7 +118,7 @@ async function findUntagged(
   return findExisting(engine, image, readImages)
 }
 
-// It spares a question for the image itself.
+// A cheap check, before the engine is asked for the image itself.
 async function lacksLayers(
   engine: Engine,
   image: ArchivedImage,
@@ -132,10 +133,11 @@ function wasBefore(tag: string, before: EngineImage | undefined): string[] {
 }
 
 /**
- * @param known - what its tags meant before it was loaded
+ * @param known - what the tags meant before the load
  * @param readImages - reads the images of the archive
- * @returns what there is to tell: a tag that meant another image before, an image without one
- * @throws MISMATCH where the engine has another image, or none; how it failed to lay it out
+ * @returns notes: on a tag that meant another image before, or an image without a tag
+ * @throws MISMATCH if the engine has another image, or none; the engine's error if it could not
+ *   unpack it
  */
 export async function checkLoaded(
   engine: Engine,

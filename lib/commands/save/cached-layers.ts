@@ -1,5 +1,5 @@
-// What is known of an image's layers before it is saved: which need not be
-// compressed again, and which need not go over again.
+// Finds the layers of an image that are known before it is saved: those that need not be
+// compressed again, and those that need not be delivered again.
 import { basename } from 'node:path'
 
 import { archiveNames, incrementName } from '../../delivery/name.ts'
@@ -12,15 +12,15 @@ import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ImageReference } from '../../image/reference.ts'
 import { sum } from '../sizes.ts'
 
-/** Where to look. */
+/** Where to look for layers. */
 export interface CachedLayerOptions extends ReuseOptions {
-  /** Directories with the metadata of what was delivered: its layers are left out. */
+  /** Directories with the metadata of earlier deliveries, whose layers are left out. */
   readonly since: readonly Catalog[]
-  /** Whether layers are stored uncompressed, whatever the engine has. */
+  /** Whether layers are stored uncompressed, even if the engine has them compressed. */
   readonly recompress: boolean
 }
 
-/** @returns the layers that a save need not compress, or carry, again. */
+/** @returns the layers that a save can copy, those that it leaves out, and those of the image */
 export async function findCachedLayers(
   reference: ImageReference,
   image: EngineImage,
@@ -32,8 +32,9 @@ export async function findCachedLayers(
 }
 
 /**
- * @returns the image's layers that earlier deliveries carried, by digest as they
- *   lie in a tar: one that was carried compressed is not the same bytes plain
+ * @returns the layers of the image that earlier deliveries carried, by their digest in a tar. A
+ *   layer that was carried compressed does not count if it is now stored uncompressed, because
+ *   its bytes differ.
  */
 export async function findDelivered(
   reference: ImageReference,
@@ -46,8 +47,8 @@ export async function findDelivered(
       if (sharesLayers(metadata, image)) all.push(metadata)
   }
   const carriers = new Set(all.flatMap(carriersIn))
-  // An increment may take the place of the one before it, here or where the metadata
-  // are kept, and with it goes what that one carried.
+  // A new increment may replace the previous one, here or in a directory of `since`. The layers
+  // in the previous one are then lost, so they do not count as delivered.
   const replaced = archiveNames(reference).map(incrementName)
   const unknown = new Set<string>()
   const onBad = (_: string, archive: string): void => void unknown.add(basename(archive))
@@ -56,7 +57,7 @@ export async function findDelivered(
     if (carriers.has(metadata.archive.file)) here.push(metadata)
   }
   const delivered = deliveredLayers(all, image.diffIds, (layer) => {
-    // Whether an archive with damaged metadata still has it, nobody knows.
+    // If the metadata of an archive is damaged, it is not known whether it still has the layer.
     if (replaced.includes(layer.archive) || unknown.has(layer.archive)) return true
     return here.some((other) => hasLost(other, layer))
   })
@@ -72,13 +73,13 @@ function carriersIn({ archive, requires = [] }: ArchiveMetadata): string[] {
   return [archive.file, ...requires.map((layer) => layer.archive)]
 }
 
-// An archive of that name lies here, and has been made anew without the layer.
+// @returns whether an archive of the same name is here, and was made again without the layer
 function hasLost(metadata: ArchiveMetadata, { digest, archive }: DeliveredLayer): boolean {
   if (metadata.archive.file !== archive) return false
   return metadata.segments.every((segment) => segment.layerDigest !== digest)
 }
 
-/** @returns about how many bytes of tar an image's archive has to hold. */
+/** @returns about how many bytes of tar the archive of an image will hold */
 export async function bytesToSave(
   reference: ImageReference,
   image: EngineImage,

@@ -1,5 +1,5 @@
-// Whether the delivery has an image's archive already, or something else
-// under its name.
+// Finds out whether the delivery already has the archive of an image, or something else under
+// its name.
 import { basename, join } from 'node:path'
 
 import { archiveName, archiveNames, incrementName } from '../../delivery/name.ts'
@@ -24,36 +24,39 @@ import type { ImageReference } from '../../image/reference.ts'
 import { findDelivered } from './cached-layers.ts'
 import type { VerbContext } from '../../core/outcome.ts'
 
-/** How an image is to be archived. */
+/** How to archive an image. */
 export interface ImageArchiveOptions extends VerbContext {
   /** The delivery. */
   readonly directory: Directory
   readonly coding: Coding
-  /** What to compress with; without it the best that is there. */
+  /** The program to compress with; by default the best one available. */
   readonly compressor: CompressorName | undefined
-  /** How many processors to use; all without it. */
+  /** How many processors to use; by default all. */
   readonly threads: number | undefined
   /** `os/architecture[/variant]` to pull and to save. */
   readonly platform: string | undefined
-  /** Whether layers that the engine has compressed are to be stored uncompressed. */
+  /** Whether to store layers uncompressed that the engine has compressed. */
   readonly recompress: boolean
-  /** Whether compressed layers are decompressed and compared with the image's config. */
+  /** Whether to decompress compressed layers and compare them with the config of the image. */
   readonly verifyLayers: boolean
-  /** Whether to make it again, all of it, where it is up to date. */
+  /** Whether to make the whole archive again, even if it is up to date. */
   readonly force: boolean
-  /** Other directories whose archives hold layers that need not be compressed again. */
+  /** Other directories with archives from which layers can be copied. */
   readonly reuse: readonly Catalog[]
-  /** Directories with the metadata of what was delivered: its layers are left out. */
+  /** Directories with the metadata of earlier deliveries, whose layers are left out. */
   readonly since: readonly Catalog[]
 }
 
-/** An image of the engine, and what tells it from others. */
+/** An image of an engine, and the store that can compare it. */
 export interface StoredImage {
   readonly image: EngineImage
   readonly store: ImageStore
 }
 
-/** @returns the archive that holds just this image, and is as was asked for. */
+/**
+ * @returns the archive that already holds exactly this image, made with these options;
+ *   undefined if there is none
+ */
 export async function findArchived(
   reference: ImageReference,
   stored: StoredImage,
@@ -68,8 +71,8 @@ export async function findArchived(
 }
 
 /**
- * @throws NAME_CLASH or WRONG_PLATFORM where another image would be written over,
- *   NAME_CLASH or BAD_RECORD where that cannot be known: its metadata is missing or damaged
+ * @throws NAME_CLASH or WRONG_PLATFORM if another image would be replaced; NAME_CLASH or
+ *   BAD_RECORD if that is not known, because the metadata is missing or damaged
  */
 export async function checkReplaced(
   reference: ImageReference,
@@ -85,7 +88,7 @@ export async function checkReplaced(
       const existing = await (isAside ? examineBeside : examineArchive)(directory, replaced)
       if (existing?.refusal) throw existing.refusal
       const metadata = existing?.metadata
-      // Another image may have a tag that ends so.
+      // Another image may have a tag that ends like the name of an increment.
       if (isAside && !metadata?.requires) continue
       checkSameReference(replaced, metadata, reference)
       checkSamePlatform(replaced, metadata, image)
@@ -94,11 +97,12 @@ export async function checkReplaced(
 }
 
 /**
- * One image has one archive: of two, the air-gapped host could take the older one. An increment
- * counts as newer than the archive in full, which may stay for its layers.
+ * Removes the older archives of an image: of two, the air-gapped host could use the older one.
+ * An increment counts as newer than the full archive, which stays because the increment may
+ * need its layers.
  *
- * @param archive - path of the one that stays
- * @returns what there is to tell
+ * @param archive - path of the archive that stays
+ * @returns notes on what was removed, or could not be
  */
 export async function removeReplaced(
   archive: string,
@@ -117,7 +121,7 @@ export async function removeReplaced(
     const { metadata, refusal } = existing
     const [old] = metadata?.images ?? []
     const isOwn = old?.reference === reference.text && old.platform === image.platform
-    // Another image may have a tag that ends as the name of an increment does.
+    // Another image may have a tag that ends like the name of an increment.
     const isOfItsKind = increments.includes(name) === (metadata?.requires !== undefined)
     const isKnown = old?.reference !== undefined && isOfItsKind
     if (refusal && !force) notes.push(`${name} beside it stays: its metadata cannot be read`)
@@ -128,7 +132,7 @@ export async function removeReplaced(
   return notes
 }
 
-// An archive in full will do where an increment was asked for.
+// If an increment is requested, a full archive is accepted too.
 function possibleArchives(reference: ImageReference, options: ImageArchiveOptions): string[] {
   const archive = join(options.directory.dir, archiveName(reference, options.coding.codec))
   return options.since.length === 0 ? [archive] : [archive, incrementName(archive)]
@@ -152,7 +156,7 @@ async function isArchived(
   return metadata.requires?.every(({ digest }) => delivered?.has(digest)) ?? true
 }
 
-// Where no layer lies compressed in the tar there was nothing to recompress.
+// If no layer in the tar is compressed, there was nothing to recompress.
 function isStoredSo(
   { recompressed, layers }: SavedImage,
   { recompress }: ImageArchiveOptions,
@@ -161,7 +165,7 @@ function isStoredSo(
   return !recompress || !layers.some(isCompressedLayer)
 }
 
-// `a/b:1` and `a_b:1` have one archive name, and may come in different runs.
+// `a/b:1` and `a_b:1` have the same archive name, and may be saved in different runs.
 function checkSameReference(
   archive: string,
   metadata: ArchiveMetadata | undefined,
@@ -174,7 +178,8 @@ function checkSameReference(
   })
 }
 
-// One name, two platforms: the second would silently take the first one's place.
+// An image for another platform has the same archive name, and would be replaced without a
+// word.
 function checkSamePlatform(
   archive: string,
   metadata: ArchiveMetadata | undefined,

@@ -1,5 +1,5 @@
-// The tar of an engine's image as it goes into an archive: as the engine writes
-// it, or with its compressed layers plain, for which it is saved twice.
+// Provides the tar of an image for its archive: as the engine writes it, or with its compressed
+// layers uncompressed. For the second form the engine saves the image twice.
 import { Readable } from 'node:stream'
 
 import type { SavedImage } from '../../delivery/metadata.ts'
@@ -13,33 +13,34 @@ import type { VerbContext } from '../../core/outcome.ts'
 import type { PlainLayout } from '../../image/uncompress/layout.ts'
 import { learnLayout, plainTar } from '../../image/uncompress/tar.ts'
 
-/** A tar that can be had any number of times. */
+/** A tar that can be opened any number of times. */
 export interface ImageTar {
-  /** About its size. */
+  /** About its size, in bytes. */
   readonly sizeBytes: number
-  /** @returns the tar, and the child that it comes from. */
+  /** @returns the tar, and the child that writes it */
   readonly open: () => { readonly tar: Readable; readonly child: Task }
-  /** @returns the image in it, with what it was before. */
+  /** @returns the image in the tar, with the manifest digests that it had in the engine */
   readonly complete: (image: ArchivedImage) => ArchivedImage & Pick<SavedImage, 'recompressed'>
 }
 
-/** A tar that the engine is at work on before anybody reads it. */
+/** A tar that the engine is already preparing. */
 export interface BegunTar extends ImageTar {
-  /** Ends that, where it was not opened. */
+  /** Ends the engine's work, if the tar was not opened. */
   readonly end: () => Promise<void>
 }
 
-/** What {@link findTar} needs. */
+/** Options of {@link findTar}. */
 export interface TarOptions extends VerbContext {
-  /** Whether compressed layers are to be plain. */
+  /** Whether to store compressed layers uncompressed. */
   readonly recompress: boolean
-  /** What the image is called in messages. */
+  /** The name of the image in messages. */
   readonly label: string
 }
 
 /**
- * @param name - to save the image by
- * @throws BAD_IMAGE, ENGINE_FAILED, INTERRUPTED, where it is saved once before
+ * @param name - the name to save the image by
+ * @throws BAD_IMAGE, ENGINE_FAILED or INTERRUPTED from the first of two saves, if layers are
+ *   stored uncompressed
  */
 export async function findTar(
   engine: Engine,
@@ -61,16 +62,17 @@ export async function findTar(
   }
 }
 
-// A store that has images as a registry does keeps from which ones it had them.
+// A containerd store notes in the tar from which repositories it has an image; this removes the
+// note.
 function normal(tar: AsyncIterable<Buffer>): Readable {
   return Readable.from(normalizeTar(tar), { objectMode: false })
 }
 
-/** Starts the engine at a tar: it lays out all of an image before the first byte comes. */
+/** Starts the save early: the engine prepares the whole image before it writes the first byte. */
 export function beginTar(tar: ImageTar): BegunTar {
   const { tar: stdout, child } = tar.open()
   let begun: ReturnType<ImageTar['open']> | undefined = { tar: keepOutput({ stdout }), child }
-  // What fails before anybody wants it tells nothing: it is done anew.
+  // A failure before the tar is opened is ignored: opening it starts a new save.
   child.exited.catch(() => (begun = undefined))
   return {
     ...tar,

@@ -1,4 +1,4 @@
-// One image of the engine into its archive, unless it is there already.
+// Saves one image of the engine into its archive, unless the archive is up to date.
 import { basename, join } from 'node:path'
 
 import { archiveName } from '../../delivery/name.ts'
@@ -30,16 +30,17 @@ import type { TarDigest } from '../../tar/digest.ts'
 /** What {@link saveImage} works with. */
 export interface ArchiveTools extends Compressors {
   readonly engine: Engine
-  /** The image's tar, where that was begun ahead. */
+  /** The tar of the image, if the engine is already preparing it. */
   readonly tar?: ImageTar | undefined
-  /** Told when the engine has nothing more to do for it. */
+  /** Is called when the engine has no more work for this image. */
   readonly onRead?: () => void
 }
 
 /**
  * @param image - the engine's image of that reference
- * @returns `saved`, or `up to date`
- * @throws NO_SPACE, WRONG_PLATFORM, BAD_IMAGE, ENGINE_FAILED, COMPRESSOR_FAILED, NOT_WRITABLE, INTERRUPTED
+ * @returns `saved` or `up to date`
+ * @throws NO_SPACE, WRONG_PLATFORM, BAD_IMAGE, ENGINE_FAILED, COMPRESSOR_FAILED, NOT_WRITABLE,
+ *   INTERRUPTED
  */
 export async function saveImage(
   reference: ImageReference,
@@ -67,14 +68,14 @@ export async function saveImage(
   return write(reference, image, tools, options)
 }
 
-// On a graph driver, and for podman, nothing is another than before.
+// In a graph-driver store and in podman, the image has the same ID as before.
 function recompressed({ images: [image] }: ArchiveMetadata): string[] {
   if (!image?.recompressed) return []
   const [digest] = manifestDigests(image)
   return [`its layers are stored uncompressed: a containerd store gives it the ID ${digest}`]
 }
 
-// Which of the two depends on where it is loaded.
+// The ID depends on the store into which the image is loaded.
 function untagged({ images: [image] }: ArchiveMetadata): string {
   const ids = image ? [image.config.digest, ...manifestDigests(image).slice(0, 1)] : []
   return `it has no tag: it loads by its ID only, ${ids.join(' or, in a containerd store, ')}`

@@ -1,5 +1,5 @@
-// Engine → archive, for every image that was asked for. While one image is
-// compressed the next one is pulled.
+// Saves the images of a run into archives. While one image is compressed, the next one is
+// pulled.
 import { archiveName } from '../../delivery/name.ts'
 import { archiveSizes } from '../sizes.ts'
 import { checkDirectory, openCatalogs, Directory } from '../../delivery/directory.ts'
@@ -27,15 +27,15 @@ import { formatBytes } from '../../core/format.ts'
 import { findReferences, type TargetOptions } from '../targets.ts'
 import { openForWriting } from '../writing-run.ts'
 
-/** What {@link save} takes. */
+/** Options of {@link save}. */
 export interface SaveOptions
   extends TargetOptions, Omit<ImageArchiveOptions, 'directory' | 'reuse' | 'since'> {
-  /** Other directories whose archives hold layers that need not be compressed again. */
+  /** Other directories with archives from which layers can be copied. */
   readonly reuse: readonly string[]
-  /** Directories with the metadata of what was delivered: its layers are left out. */
+  /** Directories with the metadata of earlier deliveries, whose layers are left out. */
   readonly since: readonly string[]
   readonly engine: EngineName | undefined
-  /** Whether to pull, or to take what is there. */
+  /** Whether to pull; otherwise the engine's own images are used. */
   readonly pull: boolean
   /** Whether the engine may draw its progress on the terminal. */
   readonly drawProgress: boolean
@@ -44,7 +44,10 @@ export interface SaveOptions
 
 interface Context extends ArchiveTools {
   readonly options: OpenedOptions
-  /** Images that were done when the run began, by their names: nobody is asked again what they are. */
+  /**
+   * Images whose archives were up to date when the run began, by name: the engine is not asked
+   * for them again.
+   */
   readonly done?: ReadonlyMap<string, EngineImage>
 }
 
@@ -52,9 +55,9 @@ type OpenedOptions = Omit<SaveOptions, 'reuse' | 'since'> & ImageArchiveOptions
 
 /**
  * @returns one outcome for each image, in the order of the list
- * @throws before anything is pulled: BAD_LIST, BAD_REFERENCE, NAME_CLASH,
- *   NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED,
- *   ENGINE_FAILED, NO_COMPRESSOR, NO_SPACE; and INTERRUPTED
+ * @throws before anything is pulled: BAD_LIST, BAD_REFERENCE, NAME_CLASH, NO_DIRECTORY,
+ *   NOT_WRITABLE, BUSY, NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED, ENGINE_FAILED, NO_COMPRESSOR,
+ *   NO_SPACE; at any time INTERRUPTED
  */
 export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   checkPlatformName(options.platform)
@@ -90,14 +93,14 @@ async function openAll(options: SaveOptions): Promise<OpenedOptions> {
   const others = await openCatalogs([...options.reuse, ...options.since], directory)
   const reuse = others.slice(0, options.reuse.length)
   const since = others.slice(options.reuse.length)
-  // What they tell of is compressed, or goes over, again.
+  // Layers in unusable metadata are compressed, or delivered, again.
   const warn = (text: string): void => options.notify({ type: 'warning', text })
   await checkIndexed({ ...options, reuse }, warn)
   for (const each of since) for await (const _ of each.all(warn));
   return { ...options, directory, reuse, since }
 }
 
-// What was asked for goes along: a load takes just that.
+// The list goes into the delivery, so that a load takes exactly these images.
 async function finishList(
   list: Buffer | undefined,
   directory: Directory,
@@ -157,8 +160,9 @@ async function saveOne(
   }
 }
 
-// While the end of one image is compressed the engine lays out the next one.
-// What goes wrong is told in its turn; and so is what a digest does to tags.
+// While the end of one image is compressed, the engine prepares the next one. An error is
+// ignored here, because it comes again when it is that image's turn. An image by digest does
+// not begin early: its save may move a tag, which has to be reported in its turn.
 async function beginNext(
   reference: ImageReference,
   image: Promise<EngineImage>,
@@ -184,12 +188,13 @@ async function fetchImage(
   const known = done?.get(pullName(reference))
   if (!options.pull) return findImage(reference, { engine, platform, known })
   options.notify({ type: 'step', text: `Pulling ${reference.text}...` })
-  // Later ones are pulled beside a progress line: two cannot draw at once.
+  // Later images are pulled while a progress line is shown, and two programs cannot draw at
+  // once.
   const drawProgress = options.drawProgress && isFirst
   return pullImage(reference, { ...options, engine, drawProgress })
 }
 
-// Gives the images that are done.
+// @returns the engine's images whose archives are up to date, by name
 async function checkSpaceForAll(
   references: readonly ImageReference[],
   { engine, options }: Context,
@@ -209,7 +214,7 @@ async function checkSpaceForAll(
   return done
 }
 
-// What cannot be looked at is told in its turn.
+// An image that cannot be examined is reported when it is its turn.
 async function isDone(
   reference: ImageReference,
   stored: StoredImage,

@@ -1,15 +1,15 @@
-// What was read of an archive against the image that the engine has. The same
-// content tells most; an engine of another version lays the same image out
-// differently, and then the digests of config and layers decide.
+// Compares an archive that was read with the engine's image. Equal content is the strongest
+// result. An engine of another version writes the same image into a different tar; then the
+// digests of config and layers decide.
 import type { ReadArchive } from '../../archive/reader.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import { ToolError } from '../../core/errors.ts'
 import type { EngineDigest } from './engine-image.ts'
 
 /**
- * @param engine - the engine's image, where it has it
- * @returns what the archive was checked against, a sentence
- * @throws MISMATCH where the engine has another image
+ * @param engine - the engine's image, or undefined if it is not compared
+ * @returns a sentence that says what the archive was checked against
+ * @throws MISMATCH if the engine has another image
  */
 export function compareImages(
   read: ReadArchive,
@@ -28,19 +28,22 @@ export function compareImages(
   return [`the engine lays it out differently: config digest and ${layers} layers are the same`]
 }
 
-/** @returns whether the content of both tars is the same. */
+/** @returns whether both tars have the same content */
 export function hasSameContent(read: Pick<ReadArchive, 'tar'>, engine: EngineDigest): boolean {
   const { membersSha256, replacedSha256, contentMd5 } = engine.tar
   if ([membersSha256, replacedSha256].includes(read.tar.membersSha256)) return true
   return contentMd5 !== undefined && contentMd5 === read.tar.contentMd5
 }
 
-/** @returns whether both tars hold the same images, by their configs. */
+/** @returns whether both tars hold the same images, by their configs */
 export function hasSameImages(read: Images, engine: Images): boolean {
   return configDigests(read) === configDigests(engine)
 }
 
-/** @returns the content md5 of the engine's side, which is not made anew where it is the archive's. */
+/**
+ * @returns the content md5 of the engine's tar. If the content is the same, it is the md5 of
+ *   the archive, and was not computed again.
+ */
 export function engineMd5(read: ReadArchive, engine: EngineDigest): string | undefined {
   return hasSameContent(read, engine) ? read.tar.contentMd5 : engine.tar.contentMd5
 }

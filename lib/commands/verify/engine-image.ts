@@ -1,5 +1,5 @@
-// The engine's side of a verification: the very image that an archive was made
-// of, where the engine has it, and a fresh save of it.
+// The engine's side of a verification: finds the image that an archive was made from, saves it
+// again, and digests the tar.
 import { basename } from 'node:path'
 
 import { ToolError } from '../../core/errors.ts'
@@ -24,7 +24,7 @@ import type { TarMember } from '../../tar/parser.ts'
 import type { Treatment } from '../../tar/transform.ts'
 import type { Target } from '../targets.ts'
 
-/** An engine's image to check against. */
+/** An image of the engine to compare with. */
 export interface EngineTar {
   /** The name to save it by. */
   readonly name: string
@@ -38,13 +38,12 @@ export interface EngineDigest {
 }
 
 /**
- * Where an engine's ID is that of a manifest, an image of the same layers is taken
- * for it: the config, which is read with the image, decides.
+ * Finds the engine's image for an archive. In a containerd store, an image with the same layers
+ * is accepted here; its config is compared after it is read.
  *
  * @param readArchived - reads the images of the archive
- * @returns the image that the archive should hold, or undefined if the
- *   engine does not have it
- * @throws MISMATCH naming both digests where its name means another image now
+ * @returns the image that the archive should hold, or undefined if the engine does not have it
+ * @throws MISMATCH if its name now means another image; the message has both digests
  */
 export async function findEngineImage(
   engine: Engine,
@@ -52,7 +51,7 @@ export async function findEngineImage(
   metadata: ArchiveMetadata | undefined,
   readArchived: ReadImages,
 ): Promise<EngineTar | undefined> {
-  // An engine's image is one, and would be another than several.
+  // The engine's image is a single one, and cannot equal several.
   if (metadata && metadata.images.length > 1) return undefined
   const saved = metadata?.images[0]
   const reference =
@@ -67,18 +66,16 @@ export async function findEngineImage(
   return untagged && { name: untagged.id, image: untagged }
 }
 
-/** How an engine's image is digested. */
+/** How to digest the engine's image. */
 export interface EngineDigestOptions {
-  /** Paths of members whose content does not count. */
+  /** Paths of members whose content is ignored. */
   readonly excluded: ReadonlySet<string>
-  /** Whether the content md5 is wanted. */
+  /** Whether to compute the content md5. */
   readonly md5: boolean
   readonly signal: AbortSignal
 }
 
-/**
- * @throws what {@link readSaved} and {@link readImages} throw
- */
+/** @throws the errors of {@link readSaved} and {@link readImages} */
 export async function digestEngineImage(
   engine: Engine,
   engineTar: EngineTar,
@@ -86,7 +83,8 @@ export async function digestEngineImage(
 ): Promise<EngineDigest> {
   const { name, image } = engineTar
   const treat = ({ path }: TarMember): Treatment => (excluded.has(path) ? 'skipped' : 'inline')
-  // As save writes it into an archive; others have it as it is.
+  // A save normalizes `index.json` for the archive; an archive from another program has it
+  // unchanged. Both forms are digested.
   const replace = { isWanted: isIndex, change: normalizeIndex }
   const digester = new TarDigester({ normalize: false, md5, treat, replace })
   const take = (bytes: Buffer): void => void ofEngine(name, () => digester.write(bytes))
@@ -97,7 +95,7 @@ export async function digestEngineImage(
   })
 }
 
-// What is wrong with its tar is not to be taken for a fault of the archive.
+// The message says that the error is in the engine's tar, not in the archive.
 function ofEngine<T>(name: string, digest: () => T): T {
   try {
     return digest()
@@ -113,12 +111,12 @@ function savedReference(saved: SavedImage | undefined): ImageReference | undefin
   return text === undefined ? undefined : parseReference(text)
 }
 
-// A name of the engine that leads to the archive's file name.
+// @returns a name in the engine whose archive name is that of the target
 async function guessReference(engine: Engine, target: Target): Promise<ImageReference | undefined> {
   const name = basename(target.archive)
   for (const tag of await listTags(engine)) {
     const reference = readReference(tag)
-    // An engine may take names that are none here.
+    // The engine may have names that are not valid here.
     if (reference instanceof ToolError) continue
     if (archiveNames(reference).includes(name)) return reference
   }

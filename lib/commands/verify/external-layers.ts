@@ -1,4 +1,5 @@
-// The layers that an increment leaves to earlier archives: it is whole with them.
+// Verifies the layers that an increment takes from earlier archives: without them it is not
+// complete.
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Decompressors } from '../../codec/programs.ts'
 import { readBaseLayers, type BaseOptions } from '../../delivery/layer-sources.ts'
@@ -14,9 +15,9 @@ export interface VerifyExternalOptions extends BaseOptions, VerbContext {
 }
 
 /**
- * @returns what was verified, and what was not at hand, a sentence each; nothing
- *   for an archive in full
- * @throws MISMATCH, BAD_ARCHIVE for an earlier archive
+ * @returns a sentence on what was verified, and one on the layers that were not at hand; empty
+ *   for a full archive
+ * @throws MISMATCH or BAD_ARCHIVE if an earlier archive is damaged
  */
 export async function verifyExternal(
   { archive, label }: Target,

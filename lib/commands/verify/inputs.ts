@@ -1,5 +1,5 @@
-// The two sides of a verification, read at the same time: the archive, and the
-// engine's own image where it is checked against that.
+// Reads the two inputs of a verification at the same time: the archive and, if it is compared
+// with one, the engine's image.
 import { readArchive, type ReadArchive } from '../../archive/reader.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Decompressors } from '../../codec/programs.ts'
@@ -9,42 +9,41 @@ import { digestEngineImage, type EngineDigest, type EngineTar } from './engine-i
 import type { VerbContext } from '../../core/outcome.ts'
 import type { Target } from '../targets.ts'
 
-/** What is verified. */
+/** What to verify. */
 export interface Input {
   readonly target: Target
   readonly metadata: ArchiveMetadata | undefined
-  /** The engine's image, where it has it. */
+  /** The engine's image, or undefined if the archive is not compared with one. */
   readonly engineTar: EngineTar | undefined
 }
 
-/** What both sides are read with. */
+/** How to read both inputs. */
 export interface InputTools {
   readonly engine: Engine | undefined
   readonly decompressors: Decompressors
   readonly options: VerbContext & { readonly threads: number | undefined }
-  /** Whether the engine was found to lay an image out in another way than its archive. */
+  /** Whether the engine was found to write the same image into a different tar. */
   laysOutDifferently: boolean
 }
 
-/** What both sides were found to be. */
+/** The results of both inputs. */
 export interface ReadInputs {
   readonly read: ReadArchive
-  /** Of the engine's image; undefined if the archive has several. */
+  /** The engine's image; undefined if it is not compared, or the archive has several images. */
   readonly digest: EngineDigest | undefined
 }
 
 /**
- * @returns what each is; of the engine's side, the content md5 only where that is not the archive's
- * @throws what {@link readArchive} and {@link digestEngineImage} throw
+ * @returns both results. The engine's side may lack its content md5 if the content is the same.
+ * @throws the errors of {@link readArchive} and {@link digestEngineImage}
  */
 export async function readInputs(side: Input, tools: InputTools): Promise<ReadInputs> {
   const { engine, options } = tools
   const { engineTar, metadata } = side
-  // What fails first ends the other: nobody waits for 40 GB to hear of byte 3.
+  // The first failure ends the other input at once, which may still have 40 GB to read.
   const failed = new AbortController()
   const signal = AbortSignal.any([options.signal, failed.signal])
   const excluded = new Set(metadata?.requires?.map(({ path }) => path))
-  // What compress_tars read has a tar's own bytes.
   const digestBeside = async (md5: boolean): Promise<EngineDigest | undefined> =>
     engine && engineTar && digestEngineImage(engine, engineTar, { excluded, md5, signal })
   const reading = readInput(side, tools, signal)
@@ -54,7 +53,7 @@ export async function readInputs(side: Input, tools: InputTools): Promise<ReadIn
     const digest = read.images.length > 1 ? undefined : found
     const isKnown = !digest || tools.laysOutDifferently || hasSameContent(read, digest)
     if (isKnown) return { read, digest }
-    // The md5 is for people to see: only now is it known that it has to be made.
+    // The md5 is only shown to users, so it is computed only now that it is known to differ.
     tools.laysOutDifferently = hasSameImages(read, digest)
     const text = `the content differs: the engine saves "${side.target.label}" again, for its md5`
     options.notify({ type: 'remark', text })
@@ -77,7 +76,7 @@ function readInput(
     decompressors,
     threads,
     md5: true,
-    // What is no image may hold anything compressed.
+    // A tar that is not an image may hold any compressed data.
     verifyLayers: metadata?.images.length !== 0,
     signal,
     onProgress: (progress) => notify({ type: 'progress', label, ...progress }),

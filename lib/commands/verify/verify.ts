@@ -1,5 +1,5 @@
-// Digests an archive and what it is checked against, both at the same time,
-// and compares. On the air-gapped host the archive and its metadata are enough.
+// Verifies archives: each is digested, together with the engine's image if there is one, and
+// the results are compared. On the air-gapped host the archive and its metadata are enough.
 import { checkNamed } from '../archive-names.ts'
 import { basename, dirname } from 'node:path'
 
@@ -32,17 +32,17 @@ import { verifyExternal } from './external-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
 import { readInputs, type InputTools } from './inputs.ts'
 
-/** What {@link verify} takes. */
+/** Options of {@link verify}. */
 export interface VerifyOptions extends TargetOptions, DeliveryOptions, VerbContext {
   readonly engine: EngineName | undefined
   readonly threads: number | undefined
-  /** What to decompress with; without it the fastest that is there. */
+  /** The program to decompress with; by default the fastest one available. */
   readonly compressor: CompressorName | undefined
   /** Directories with the earlier archives that increments need. */
   readonly bases: readonly string[]
-  /** What to check against; without it the engine where it has the image, else the metadata. */
+  /** What to compare with; by default the engine if it has the image, otherwise the metadata. */
   readonly against: 'engine' | 'record' | undefined
-  /** Whether to check the archive's sha256 only. */
+  /** Whether to check only the sha256 of the archive. */
   readonly quick: boolean
   readonly dryRun: boolean
 }
@@ -52,10 +52,10 @@ interface Context extends InputTools {
 }
 
 /**
- * @returns one outcome for each archive, and a failed one for each file that the delivery lacks
- * @throws before any is read: BAD_LIST, BAD_REFERENCE, NO_DIRECTORY,
- *   NO_ARCHIVE where there is none, NO_COMPRESSOR, and with `against` engine
- *   what {@link findEngine} throws; and INTERRUPTED
+ * @returns one outcome for each archive, and a failed one for each missing file of the delivery
+ * @throws before any archive is read: NO_ARCHIVE if there is none; BAD_LIST, BAD_REFERENCE,
+ *   NO_DIRECTORY, NO_COMPRESSOR; the errors of {@link findEngine} if `against` is `engine`; at
+ *   any time INTERRUPTED
  */
 export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
   for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
@@ -86,7 +86,7 @@ async function prepare(options: Context['options']): Promise<Context> {
   return { engine, decompressors, options, laysOutDifferently: false }
 }
 
-// Without an engine that answers, the metadata still verifies the archive.
+// If no engine answers, the archive is verified by its metadata.
 async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined> {
   if (options.against === 'record') return undefined
   try {
@@ -119,7 +119,7 @@ async function verifyTarget(
     return { result: 'verified', tarBytes, archiveBytes, notes }
   }
   const { engine } = context
-  // The name of an older image means a newer one by now.
+  // The name of a superseded image now means a newer one, so it is not looked up in the engine.
   const isNamed = options.against === 'engine' || !(target.isSuperseded && metadata)
   const readBetween =
     metadata && createBetweenReader({ archive, metadata }, { ...context, ...options })
@@ -148,13 +148,13 @@ async function verifyTarget(
     )
     return { result: 'verified', ...found, notes }
   } catch (error) {
-    // The two md5 are known by now, and tell people something as well.
+    // Both md5 are known by now, and are shown with the error.
     if (!(error instanceof ToolError)) throw error
     return { result: 'failed', ...found, error }
   }
 }
 
-// An earlier archive's layers are not in this one.
+// Only layers in this archive count: external ones are in earlier archives.
 function uncompared({ images, tar }: ReadArchive): string[] {
   return uncomparedNote(countUncompared(images, tar))
 }
