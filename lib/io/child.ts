@@ -1,6 +1,6 @@
-// Child processes that image bytes flow through. Each is waited for with its whole
-// process group, its exit status is checked, and the end of its stderr is part of
-// the error: a plain pipeline would call a `docker save` that died half way a success.
+// Starts the child processes that the bytes of images flow through. A child is awaited with its
+// whole process group, its exit status is checked, and the end of its stderr goes into the
+// error. A plain pipeline would take a `docker save` that died halfway for a success.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { PassThrough, pipeline, Readable, type Writable } from 'node:stream'
 
@@ -15,29 +15,38 @@ import {
 import { leadGroup } from './process-group.ts'
 import { firstFailure, isSecondaryError, markBrokenPipe, rootCause } from './root-cause.ts'
 
-/** What was started, and comes to an end. */
+/** Something that was started, and ends. */
 export interface Ending {
-  /** Settles when it has ended, with its group; rejects where it failed, INTERRUPTED where it was killed from here. */
+  /**
+   * Resolves when it has ended with its process group. Rejects if it failed; with INTERRUPTED
+   * if this process killed it.
+   */
   readonly exited: Promise<void>
-  /** Ends it with its group; the hard way at once, or where it does not heed SIGTERM. */
+  /** Ends it with its process group. SIGKILL also follows if it ignores SIGTERM. */
   kill(signal?: 'SIGTERM' | 'SIGKILL'): void
 }
 
-/** A started child process. */
+/** A started child process, or something that behaves like one. */
 export interface Task extends Ending {
   readonly stdin: Writable
   readonly stdout: Readable
 }
 
-/** How to start a child, and how to tell of its failure. */
+/** How to start a child, and how to describe its failure. */
 export interface TaskOptions {
-  /** `inherit`: straight to the terminal, through stderr; else into another child's stdin, or a socket. */
+  /**
+   * `inherit` writes to the terminal, through stderr. A stream is the stdin of another child,
+   * or a socket.
+   */
   readonly stdout?: 'pipe' | 'inherit' | Writable
-  /** Without it this process's own. */
+  /** The environment; by default that of this process. */
   readonly env?: NodeJS.ProcessEnv
-  /** What it writes to stderr without meaning it. */
+  /** Text on stderr that is not part of an error. */
   readonly ignoredStderr?: RegExp
-  /** @returns the error for the end of its stderr, or for how it ended where it said nothing. */
+  /**
+   * @returns the error for the end of its stderr; if that is empty, for a text that says how it
+   *   ended
+   */
   readonly toError: (stderr: string) => ToolError
 }
 
@@ -45,8 +54,9 @@ const STDERR_BYTES = 4096
 const KEPT_BYTES = 64 * 1024
 
 /**
- * @param command - the program, looked for on PATH
- * @param args - handed over as they are, no shell between
+ * @param command - the program, found on PATH
+ * @param args - passed unchanged; no shell is used
+ * @returns the child. If it cannot be started, `exited` rejects.
  */
 export function startChild(command: string, args: readonly string[], options: TaskOptions): Task {
   const startError = (cause: Error): ToolError =>
@@ -74,8 +84,8 @@ export function startChild(command: string, args: readonly string[], options: Ta
   const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
   const ending = Promise.withResolvers<void>()
   child.once('error', (cause) => ending.reject(startError(cause)))
-  // What is left of its group was killed where it failed: nobody takes an early end
-  // of the input for its end.
+  // If the leader failed, the rest of its group was killed just before: so no process takes the
+  // end of this input for the end of the tar.
   child.once('exit', (code) => {
     if (code !== 0 || !group.isLeft()) stdin.destroy()
   })
@@ -89,7 +99,8 @@ export function startChild(command: string, args: readonly string[], options: Ta
   child.once('close', (code, signal) => void settle(code, signal))
   const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
     await group.end(signal)
-    // Whatever holds it now is out of reach.
+    // A process outside the group may still hold the streams; it cannot be ended, so it is not
+    // awaited.
     for (const stream of [stdin, child.stdout, child.stderr]) stream?.destroy()
     if (hasEnded()) return
     child.unref()
@@ -101,10 +112,12 @@ export function startChild(command: string, args: readonly string[], options: Ta
     stdout: child.stdout ?? Readable.from([]),
     exited: ending.promise,
     kill(signal = 'SIGTERM') {
-      // It does not close before its output is taken, even where it has ended.
+      // A child does not emit `close` before its output is read or destroyed, even if it has
+      // ended.
       child.stdout?.destroy()
       if (!group.isLeft()) return
-      // One that has failed did so by itself, whatever is left of its group.
+      // A child that has already failed keeps its own error, even if a part of its group is
+      // left.
       wasKilled ||= !hasEnded() || child.exitCode === 0
       void end(signal)
     },
@@ -120,8 +133,8 @@ function spawnLeader(
   return spawn(command, args, { stdio: ['pipe', output, 'pipe'], env, detached: true })
 }
 
-// Node throws for some of the reasons, as for want of memory: whoever has started others
-// waits for this one, too.
+// Node throws for some failures, for example if memory is short. The caller may have started
+// other children and awaits all of them, so this returns a child that has failed.
 function failedChild(reason: ToolError): Task {
   const ending = Promise.withResolvers<void>()
   ending.promise.catch(() => {})
@@ -131,8 +144,8 @@ function failedChild(reason: ToolError): Task {
   return { stdin, stdout: Readable.from([]), exited: ending.promise, kill() {} }
 }
 
-// Node closes it when the leader has died, before anybody hears of that: what is left
-// of the group would take that for the end of a tar.
+// Takes stdin away from Node, which closes it when the leader dies, before the `exit` event.
+// The rest of the group would take that for the end of a tar.
 function keepInput(child: ChildProcess): Writable {
   const stdin = child.stdin ?? new PassThrough()
   child.stdin = null
@@ -140,8 +153,9 @@ function keepInput(child: ChildProcess): Writable {
 }
 
 /**
- * @param keptBytes - about how much of it may wait to be read
- * @returns the output of a child that is not read at once: Node drops what nobody has begun to read when it ends
+ * @param keptBytes - about how many bytes may wait to be read
+ * @returns the output of a child, for a caller that reads it later: Node drops output that
+ *   nobody has begun to read when the child ends
  */
 export function keepOutput({ stdout }: Pick<Task, 'stdout'>, keptBytes = KEPT_BYTES): Readable {
   const kept = new PassThrough({ highWaterMark: keptBytes })
@@ -150,14 +164,15 @@ export function keepOutput({ stdout }: Pick<Task, 'stdout'>, keptBytes = KEPT_BY
 }
 
 /**
- * Waits for the work that is done with some children, and for them. When this
- * returns or throws, none of them is left.
+ * Waits for some work, and for the children that it uses. When this returns or throws, all of
+ * them have ended.
  *
- * @param children - in the order of the bytes; the work may add more, whose ends it awaits
- * @param signal - ends them
- * @param work - what flows through them
- * @returns what the work came to
- * @throws the root of the failure: of a broken pipe, whatever broke it
+ * @param children - in the order of the bytes. The work may add more, and has to wait for their
+ *   ends itself.
+ * @param signal - ends the children
+ * @param work - uses the children
+ * @returns the result of the work
+ * @throws the root cause: if a pipe broke, the error that broke it
  */
 export async function withChildren<T>(
   children: readonly Ending[],
@@ -173,11 +188,12 @@ export async function withChildren<T>(
       const isWanted = !signal.aborted && isSecondaryError(error)
       let failure = isWanted ? await firstFailure(exits(), await rootCause(work, error)) : error
       if (isInterruption(failure)) {
-        // Of what was ended from here, only the work knows why; it may wait for another.
+        // The children were ended from here, so only the work knows why; it may still wait for
+        // another child.
         await endChildren(children)
         failure = await rootCause(work, failure)
       }
-      // What fails after a signal fails because of it.
+      // A failure after the signal is a consequence of the signal.
       throw signal.aborted ? interrupted() : failure
     })
     return result
@@ -188,11 +204,11 @@ export async function withChildren<T>(
 }
 
 /**
- * Waits for works on the two sides of a child. What one of them fails of breaks the other's
- * pipe, which may be heard of first; what is known to be the reason is told at once: the
- * other may be waiting for a slow child.
+ * Waits for the work on both sides of a child. A failure on one side breaks the pipe of the
+ * other, which may be reported first. An error that is certainly a root cause is thrown at
+ * once, because the other side may wait for a slow child.
  *
- * @throws the reason, or all where none of them may be it
+ * @throws the root cause, or all errors if none of them is certainly one
  */
 export async function allWork(...promises: readonly Promise<unknown>[]): Promise<void> {
   const reasons: unknown[] = []
@@ -207,7 +223,7 @@ export async function allWork(...promises: readonly Promise<unknown>[]): Promise
   if (reasons.length > 0) throw new AggregateError(reasons)
 }
 
-/** Ends the children that are still running, and waits for all. */
+/** Ends the children that still run, and waits for all of them. */
 export async function endChildren(children: readonly Ending[]): Promise<void> {
   children.forEach((child) => child.kill())
   await Promise.allSettled(children.map((child) => child.exited))

@@ -1,5 +1,5 @@
-// The end of a stream is kept until all of it was found to be right: no engine
-// takes a tar for whole without its last MiB, where manifest.json and its end are.
+// Withholds the end of a stream until everything is verified. The last MiB of a tar has
+// `manifest.json` and the end of the tar, and no engine accepts a tar without them.
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
@@ -9,8 +9,8 @@ const HELD_BYTES = 1024 * 1024
 
 /**
  * @param chunks - the bytes
- * @param verify - called when all were seen; what it throws keeps the last MiB back for good
- * @returns the same bytes, the last MiB of them once they are verified
+ * @param verify - is called after the last chunk; if it throws, the last MiB is never emitted
+ * @returns the same bytes; the last MiB follows after they are verified
  */
 export async function* withholdTail(
   chunks: AsyncIterable<Buffer>,
@@ -36,10 +36,12 @@ export async function* withholdTail(
 }
 
 /**
- * @param chunks - a tar, or the compressed bytes of one
- * @param engine - takes the tar
- * @param verify - called when all of it was seen; what it throws ends the engine's client before it got the end
- * @param into - gets the bytes, if not the engine: a decoder that writes to it
+ * @param chunks - the bytes of a tar, or the compressed bytes of one
+ * @param engine - receives the tar
+ * @param verify - is called after the last chunk; if it throws, the engine is ended before it
+ *   gets the end
+ * @param into - receives the bytes, by default the engine's stdin; a decoder that writes to the
+ *   engine
  */
 export async function sendTar(
   chunks: AsyncIterable<Buffer>,
@@ -53,14 +55,16 @@ export async function sendTar(
       yield* withholdTail(chunks, verify)
     } catch (error) {
       failure = { error }
-      // Ended before its input is: it must not take the tar so far for all of it.
+      // The engine is killed before its input ends, so that it cannot take the tar so far for
+      // all of it.
       engine.kill('SIGKILL')
       await engine.exited.catch(() => {})
       throw error
     }
   }
   await pipeline(verified, into).catch((error: unknown) => {
-    // A pipe that broke because the engine was ended is not what there is to tell.
+    // If the engine was killed here, the reason for that is thrown, not the broken pipe that
+    // follows.
     throw failure ? failure.error : error
   })
 }

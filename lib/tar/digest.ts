@@ -1,5 +1,5 @@
-// Everything that is verified by a tar going past once: the md5 of its content,
-// the sha256 of each member, and the JSON that says what belongs together.
+// Digests a tar in one pass: the md5 of its content, the sha256 of each member, and the JSON
+// that describes an image. Images and archives are verified with these.
 import { createHash, type Hash } from 'node:crypto'
 
 import type { ToolError } from '../core/errors.ts'
@@ -7,85 +7,106 @@ import type { TarPiece } from './pieces.ts'
 import { TarTransform, type Treatment } from './transform.ts'
 import type { TarMember } from './parser.ts'
 
-/** How many of a member's first bytes are kept: they tell how it is compressed. */
+/** How many of the first bytes of a member are kept: they show how it is compressed. */
 export const START_BYTES = 6
 
 /** One member of a tar, digested. */
 export interface DigestedMember extends TarMember {
-  /** sha256 of its content, in hex. */
+  /** The sha256 of its content, in hex. */
   readonly sha256: string
-  /** The content, where it looks like JSON and is small. */
+  /** The content, if it looks like JSON and is small. */
   readonly json?: Buffer
-  /** The first {@link START_BYTES} of the content, or all of less; absent where that was not read. */
+  /**
+   * The first {@link START_BYTES} bytes of the content, or all of a shorter one; absent if the
+   * content was not read.
+   */
   readonly start?: Buffer
 }
 
-/** Compressed members decompressed, by their `sha256:…`; an error where that failed. */
+/** The results of decompressing members, by their `sha256:…`; an error if it failed. */
 export type DecodedLayers = ReadonlyMap<
   string,
   { readonly digest: string; readonly sizeBytes: number } | ToolError
 >
 
-/** Gets the contents of the members of a tar that is digested. */
+/** Receives the contents of the members while the tar is digested. */
 export interface MemberTap {
   member(member: TarMember): void
   content(bytes: Buffer): void
-  /** @param sha256 - of the content, in hex */
+  /** @param sha256 - the sha256 of the content, in hex */
   memberEnd(sha256: string): void
 }
 
 /** What is known of a tar that was read to its end. */
 export interface TarDigest {
-  /** All bytes, including what follows the end that the tar names. */
+  /** The number of all bytes, with those after the end of the tar. */
   readonly sizeBytes: number
-  /** The size up to the end that the tar names: an index of pixz may follow it. */
+  /**
+   * The number of bytes up to the end of the tar (the second block of zeros). An index of pixz
+   * may follow it.
+   */
   readonly endBytes: number
-  /** The md5 of `tar xO`; absent where sparse members would have to be expanded. */
+  /**
+   * The md5 of the output of `tar xO`, of the emitted members; absent if it was not requested,
+   * or if the tar has sparse members, which would have to be expanded.
+   */
   readonly contentMd5?: string
-  /** Equal where the content of all members is, one after the other: made of their sha256, empty ones passed over. */
+  /**
+   * A digest of the contents of the emitted members in their order: the sha256 of their sha256.
+   * Empty members do not count.
+   */
   readonly membersSha256: string
-  /** The same with another content of the members that may have one. */
+  /**
+   * The same digest, with the other content of the members that may have one, see
+   * {@link DigestOptions.replace}.
+   */
   readonly replacedSha256?: string
-  /** The members by {@link memberKey}, the last of a path winning; undefined if there are too many for an image. */
+  /**
+   * The members by {@link memberKey}, the last one for each path; undefined if there are more
+   * than in any image.
+   */
   readonly members?: ReadonlyMap<string, DigestedMember>
-  /** Those paths at which members stand that differ: which of them counts depends on who reads the tar. */
+  /**
+   * The paths with several members that differ: which of them counts depends on the program
+   * that reads the tar.
+   */
   readonly contested?: ReadonlySet<string>
-  /** Those paths at which a link stands, or stood before a later member took its place. */
+  /** The paths that have a link, or had one before a later member replaced it. */
   readonly links?: ReadonlySet<string>
-  /** What compressed layers are uncompressed, where that was wanted. */
+  /** The digests of the decompressed layers, if they were requested. */
   readonly decoded?: DecodedLayers
 }
 
-// An image has at most 127 layers and some ten members for each: what holds
-// more is no image, and any tar must go through in bounded memory.
+// An image has at most 127 layers, and some ten members for each. A tar with more members is no
+// image; it is still digested, in bounded memory.
 const MAX_MEMBERS = 100_000
 const MAX_NAMES_LENGTH = 64 * 1024 * 1024
 const MAX_JSON_BYTES = 8 * 1024 * 1024
 const EMPTY = Buffer.alloc(0)
 const MAX_ALL_JSON_BYTES = 32 * 1024 * 1024
 
-/** What is wanted of a tar. */
+/** What to compute, and how. */
 export interface DigestOptions {
   /** Whether to set times and owners to constants. */
   readonly normalize: boolean
-  /** Whether the content md5, of what is handed on, is wanted: it takes twice the time of all sha256. */
+  /** Whether to compute the md5 of the emitted content. It takes twice the time of all sha256. */
   readonly md5: boolean
   /** See {@link ScanOptions}. */
   readonly treat?: ((member: TarMember) => Treatment) | undefined
   /** See {@link ScanOptions}. */
   readonly toEnd?: boolean
-  /** What is known of the members whose content is absent: their sha256 by their offset. */
+  /** The sha256 of the members whose content is absent from the input, by their offset. */
   readonly absent?: ReadonlyMap<number, string> | undefined
-  /** Some small members that may as well have another content, see {@link TarDigest.replacedSha256}. */
+  /** Small members that may have another content as well, see {@link TarDigest.replacedSha256}. */
   readonly replace?:
     | {
         readonly isWanted: (member: TarMember) => boolean
         readonly change: (content: Buffer) => Buffer
       }
     | undefined
-  /** Gets all members. */
+  /** Receives all members. */
   readonly tap?: MemberTap | undefined
-  /** Told of each member when all of it went past. */
+  /** Is called with each member after its content. */
   readonly onMember?: ((member: DigestedMember) => void) | undefined
 }
 
@@ -93,12 +114,12 @@ interface Current {
   readonly member: TarMember
   readonly sha256: Hash
   json: Buffer[] | undefined
-  /** The content so far, where it may be another as well. */
+  /** The content so far, if the member may have another content as well. */
   readonly parts: Buffer[] | undefined
   start: Buffer
 }
 
-/** Digests one tar while it goes past. */
+/** Digests one tar. */
 export class TarDigester {
   readonly #options: DigestOptions
   readonly #transform: TarTransform
@@ -126,7 +147,7 @@ export class TarDigester {
     this.#transform = new TarTransform(visitor, { normalize, treat: own, toEnd })
   }
 
-  /** @returns the bytes to hand on, see {@link TarTransform.write}. */
+  /** @returns the bytes to emit, see {@link TarTransform.write} */
   write(chunk: Buffer): TarPiece[] {
     return this.#transform.write(chunk)
   }
@@ -200,7 +221,7 @@ export class TarDigester {
     this.#index.add(digested)
   }
 
-  // Whether the JSON of a member is kept: small, and not too much in all.
+  // Keeps the JSON of a member only if it is small, and not too much in total.
   #fits({ sizeBytes }: TarMember): boolean {
     const allBytes = this.#jsonBytes + sizeBytes
     if (sizeBytes > MAX_JSON_BYTES || allBytes > MAX_ALL_JSON_BYTES) return false
@@ -209,7 +230,7 @@ export class TarDigester {
   }
 }
 
-/** The members of a tar by their path, as long as there are not too many. */
+/** Collects the members of a tar by their path, unless there are too many. */
 function indexMembers(): {
   add(member: DigestedMember): void
   end(): Pick<TarDigest, 'members' | 'contested' | 'links'>
@@ -242,7 +263,7 @@ function isAlike(a: DigestedMember, b: DigestedMember): boolean {
 
 const UNCLEAN = /(?:^|\/)(?:\.{0,2})(?:\/|$)/
 
-/** @returns the path as whoever unpacks the tar comes to it: without `.`, `..` and slashes too many. */
+/** @returns the path at which an unpacked member is found: without `.`, `..` and extra slashes */
 export function memberKey(path: string): string {
   if (!UNCLEAN.test(path)) return path
   const parts: string[] = []
