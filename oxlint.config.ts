@@ -26,13 +26,13 @@ const WINGS: Readonly<Record<string, Wing>> = {
     below: ['image', 'codec', 'tar', 'io', 'core'],
     pure: '{delivered-layers,image-list,metadata,name,off-list,sha256sums}.ts',
   },
-  image: { below: ['codec', 'tar', 'core'], pure: '**' },
+  image: { below: ['codec', 'tar', 'io', 'core'], pure: '**' },
   codec: {
     below: ['tar', 'io', 'core'],
     pure: '{detect,formats,magic,stored,xz/{block-index,condition,error,header,layout,worker-messages},zstd/frames}.ts',
   },
   tar: { below: ['core'], pure: '**' },
-  io: { below: ['core'], pure: '{byte-reader,rechunk}.ts' },
+  io: { below: ['core'], pure: '{byte-reader,rechunk,task}.ts' },
   core: { below: [], pure: '**' },
 }
 

@@ -4,7 +4,7 @@ import type { ArchiveMetadata, Segment } from '../delivery/metadata.ts'
 import type { RestoredLayer } from '../delivery/layer-plan.ts'
 import { hexOf } from '../image/digest.ts'
 import { readImages } from '../image/docker-archive.ts'
-import type { Task } from '../io/child.ts'
+import type { StdinSink } from '../image/sink.ts'
 import { TarDigester, type TarDigest } from '../tar/digest.ts'
 import { memberHeader, padding } from '../tar/header.ts'
 import { checkImages } from './check.ts'
@@ -40,7 +40,7 @@ export interface AssembleOptions extends ReadingOptions {
 export async function assembleTar(
   assembly: Assembly,
   options: AssembleOptions,
-  startEngine?: () => Task,
+  sink?: StdinSink,
 ): Promise<TarDigest> {
   const { metadata, archive, excluded, restored } = assembly
   const [skipped, own] = divide(metadata.segments, excluded)
@@ -62,7 +62,7 @@ export async function assembleTar(
     ...restored.map(scanRestored),
     ...own.map((segment) => scanSegment(segment, digester)),
   ])
-  await readThrough({ parts, scan, verify }, options, startEngine && { start: startEngine })
+  await readThrough({ parts, scan, verify }, options, sink)
   if (!digest) throw new Error('the tar was not read to its end')
   return digest
 }

@@ -2,7 +2,6 @@
 // → layers verified → gate → sink. The gate withholds the end of the bytes until all that
 // was read is verified. It stands before the sink; where the decoder writes to the sink
 // itself, so that no byte of the tar passes through this process, it stands before the decoder.
-import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
 import { startDecompressor } from '../codec/decompress.ts'
@@ -10,7 +9,9 @@ import type { Decompressors } from '../codec/programs.ts'
 import type { Progress } from '../core/outcome.ts'
 import { readSegment } from '../delivery/layer-index.ts'
 import type { Segment } from '../delivery/metadata.ts'
-import { allWork, withChildren, type Task } from '../io/child.ts'
+import { allWork, withChildren } from '../io/child.ts'
+import type { Task } from '../io/task.ts'
+import type { SocketSink, TarSink } from '../image/sink.ts'
 import { streamFile, wholeFile, type FileRange } from '../io/file-range.ts'
 import { sendTar } from '../io/withhold-tail.ts'
 
@@ -61,15 +62,6 @@ export interface ReadingOptions {
   readonly signal: AbortSignal
 }
 
-/** A daemon that was asked to take a tar through its socket. */
-export interface SocketTask extends Task {
-  /** The socket, once the tar may come: another child's stdout. */
-  readonly socket: Promise<Duplex>
-}
-
-/** What gets the tar: a child by its stdin, or a daemon's socket, which the decoder writes to. */
-export type TarSink = { readonly start: () => Task } | { readonly connect: () => SocketTask }
-
 /**
  * Reads parts of archives to their end; the tar goes to the sink where there is one.
  *
@@ -81,7 +73,7 @@ export async function readThrough(
   sink?: TarSink,
 ): Promise<void> {
   const source = await CompressedSource.open(reading, options)
-  if (sink && 'connect' in sink) return decodeInto(source, sink.connect)
+  if (sink && 'connect' in sink) return decodeInto(source, sink)
   const decoder = await startDecompressor(source.ranges, options)
   const engine = sink?.start()
   const read = pipeline(() => source.chunks(), decoder.stdin)
@@ -95,7 +87,7 @@ export async function readThrough(
   await withChildren(children, options.signal, allWork(read, sent))
 }
 
-async function decodeInto(source: CompressedSource, connect: () => SocketTask): Promise<void> {
+async function decodeInto(source: CompressedSource, { connect }: SocketSink): Promise<void> {
   const { ranges, reading, options } = source
   const engine = connect()
   const children: Task[] = [engine]

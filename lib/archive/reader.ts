@@ -6,7 +6,7 @@ import { readStreams } from '../codec/xz/file.ts'
 import { ToolError } from '../core/errors.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
-import type { Task } from '../io/child.ts'
+import type { StdinSink } from '../image/sink.ts'
 import { readStart, wholeFile, type FileRange } from '../io/file-range.ts'
 import { TarDigester, type TarDigest } from '../tar/digest.ts'
 import { LayerVerifier } from './layer-verifier.ts'
@@ -35,10 +35,8 @@ export interface ReadOptions extends ReadingOptions {
   readonly verifyLayers?: boolean
 }
 
-/** The receiver of a tar, and the check before it gets the end. */
-export interface Sink {
-  /** Starts the receiver. */
-  readonly start: () => Task
+/** Receives a tar; it gets the end only after the archive is verified. */
+export interface VerifiedSink extends StdinSink {
   /** Throws if the archive is not what it should be; then the receiver does not get the end. */
   readonly verify: (read: ReadArchive) => Promise<void>
 }
@@ -49,7 +47,7 @@ export interface Sink {
  * @throws BAD_ARCHIVE, TRUNCATED_TAR, BAD_TAR or BAD_IMAGE if it is damaged; MISMATCH if its
  *   tar is larger than expected
  */
-export async function readArchive(options: ReadOptions, sink?: Sink): Promise<ReadArchive> {
+export async function readArchive(options: ReadOptions, sink?: VerifiedSink): Promise<ReadArchive> {
   const { archive, metadata, decompressors } = options
   const range = await wholeFile(archive)
   // From a pipe it does not compare the blocks of a stream with its index, and what

@@ -1,6 +1,7 @@
 // Compresses one segment. A layer that is already compressed, as in a containerd store, is
 // stored without compression: it would take time and save nothing.
-import { keepOutput, type Task } from '../io/child.ts'
+import { keepOutput } from '../io/child.ts'
+import type { Task } from '../io/task.ts'
 import type { Codec, Coding } from '../codec/formats.ts'
 import { PIXZ_AHEAD_BYTES, startCompressor } from '../codec/compress.ts'
 import type { Compressor } from '../codec/programs.ts'

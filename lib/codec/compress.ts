@@ -3,7 +3,8 @@
 import { availableParallelism } from 'node:os'
 
 import { ToolError } from '../core/errors.ts'
-import { startChild, type Task } from '../io/child.ts'
+import { startChild } from '../io/child.ts'
+import type { Task } from '../io/task.ts'
 import type { Coding } from './formats.ts'
 import { withHugePages, fitThreads } from './memory.ts'
 import { usesProcessors, type Compressor } from './programs.ts'

@@ -3,8 +3,8 @@
 // so the same image may have another ID here.
 import { manifestDigests } from '../image/descriptor.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
-import { hasLayers, type ComparedImage, type ImageStore, type NamedImage } from './image-store.ts'
-import type { EngineImage } from './inspect.ts'
+import type { ComparedImage, StoredImage } from '../image/source.ts'
+import { hasLayers, type ImageStore, type NamedImage } from './image-store.ts'
 
 /**
  * @param isDocker - whether the engine is docker, which shows the whole configuration of an
@@ -37,11 +37,11 @@ export function containerdStore(isDocker: boolean): ImageStore {
   }
 }
 
-function isOther(image: EngineImage, archived: ComparedImage): boolean {
+function isOther(image: StoredImage, archived: ComparedImage): boolean {
   return !hasLayers(archived, image.diffIds) || hasOtherDigest(image, archived)
 }
 
-function hasDigest(image: EngineImage, archived: ComparedImage): boolean {
+function hasDigest(image: StoredImage, archived: ComparedImage): boolean {
   const { config, imageId = config.digest } = archived
   const digests = new Set<string>([...manifestDigests(archived), config.digest, imageId])
   return digests.has(image.manifestDigest ?? image.id)
@@ -49,7 +49,7 @@ function hasDigest(image: EngineImage, archived: ComparedImage): boolean {
 
 // If both sides have a manifest, its digest decides. That is not so for a recompressed image:
 // its manifest in the archive is not the one that the engine had.
-function hasOtherDigest(image: EngineImage, archived: ComparedImage): boolean {
+function hasOtherDigest(image: StoredImage, archived: ComparedImage): boolean {
   const isTold = image.manifestDigest !== undefined && archived.manifests.length > 0
   return isTold && !archived.recompressed && !hasDigest(image, archived)
 }
@@ -57,7 +57,7 @@ function hasOtherDigest(image: EngineImage, archived: ComparedImage): boolean {
 // Compares two images with the same layers if no manifest can decide, for example because the
 // archive is from an older engine. Equal layers are not enough, because builders give many
 // images the same layers and time: platform, build time and settings must be equal too.
-function hasConfig(image: EngineImage, archived: ArchivedImage): boolean | undefined {
+function hasConfig(image: StoredImage, archived: ArchivedImage): boolean | undefined {
   if (!isSamePlatform(image.platform, archived.platform)) return false
   const [ownMs, archivedMs] = [image.created, archived.created].map((time) =>
     Date.parse(time ?? ''),

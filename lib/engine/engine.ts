@@ -1,11 +1,13 @@
 // Runs the container engine by its command. Short answers come as text, by run-command.ts; the
 // bytes of images go through streams, by child.ts.
 import { runCommand, NOT_FOUND, type CommandResult } from '../io/run-command.ts'
-import { startChild, type Task } from '../io/child.ts'
+import { startChild } from '../io/child.ts'
+import type { Task } from '../io/task.ts'
 import { containerdStore } from './containerd-store.ts'
 import { engineError, unpackError } from './error.ts'
 import { graphDriverStore } from './graph-driver-store.ts'
-import { parseInspection, type EngineImage, type Inspection } from './inspect.ts'
+import { parseInspection, type Inspection } from './inspect.ts'
+import type { StoredImage } from '../image/source.ts'
 import { parseInfo, type EngineInfo } from './info.ts'
 import { createListener, type Loading } from './said.ts'
 import { ToolError, interrupted } from '../core/errors.ts'
@@ -57,7 +59,7 @@ export async function inspectImage(
   engine: Engine,
   reference: string,
   platform?: string,
-): Promise<EngineImage | undefined> {
+): Promise<StoredImage | undefined> {
   const found = await inspect(engine, reference)
   if (!found?.isIndex || !engine.inspectsPlatform) return found?.image
   const one = await inspect(engine, reference, platform ?? found.image.platform)

@@ -2,6 +2,7 @@
 // engine is asked once, and the layers of each loaded image are added. If the engine refuses an
 // image or lacks a layer, somebody else has changed its layers: then it is asked again.
 import { chainIds } from '../image/chain-id.ts'
+import type { Digest } from '../image/digest.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import { listChains } from './lists.ts'
 import type { Engine } from './engine.ts'
@@ -48,4 +49,26 @@ export function watchLayers(engine: Engine): ExistingLayers {
 /** @returns the chain IDs of all layers of these images */
 export function imageChains(images: readonly ArchivedImage[]): string[] {
   return images.flatMap(({ layers }) => chainIds(layers.map(({ diffId }) => diffId)))
+}
+
+/**
+ * A tar has each layer once, though images may use it in several places. It is left out only if
+ * the engine has it in all of them.
+ *
+ * @param images - all images of one archive
+ * @param existing - the chain IDs of the layers that the engine has
+ * @returns the layers that the engine lacks, by their digest in the archive
+ */
+export function missingLayers(
+  images: readonly ArchivedImage[],
+  existing: ReadonlySet<string>,
+): ReadonlySet<Digest> {
+  const missing = new Set<Digest>()
+  for (const { layers } of images) {
+    const chain = chainIds(layers.map((layer) => layer.diffId))
+    for (const [index, { digest }] of layers.entries()) {
+      if (!existing.has(String(chain[index]))) missing.add(digest)
+    }
+  }
+  return missing
 }

@@ -2,16 +2,8 @@
 // they tell of an image and in what they take. Whoever loads, saves or compares asks
 // the store; only its two implementations know which of them it is.
 import type { ImageDescriptors } from '../image/descriptor.ts'
-import type { Digest } from '../image/digest.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
-import type { EngineImage } from './inspect.ts'
-
-/** An image in an archive, with the note whether the engine had its layers compressed. */
-export interface ComparedImage extends ArchivedImage {
-  readonly recompressed?: true
-  /** A digest that the engine knew it by, in metadata of schema 1. */
-  readonly imageId?: Digest
-}
+import type { ComparedImage, StoredImage } from '../image/source.ts'
 
 /** An image as far as an engine may name it. */
 export interface NamedImage extends ImageDescriptors {
@@ -27,11 +19,11 @@ export interface ImageStore {
   /** Whether it may have an image that is not unpacked, and so cannot run. */
   readonly laysOutApart: boolean
   /** @returns false if a first, cheap comparison shows that it is another image */
-  readonly mayBeSame: (image: EngineImage, archived: ArchivedImage) => boolean
+  readonly mayBeSame: (image: StoredImage, archived: ArchivedImage) => boolean
   /** @returns whether digests or layers show that it is another image */
-  readonly isOther: (image: EngineImage, archived: ComparedImage) => boolean
+  readonly isOther: (image: StoredImage, archived: ComparedImage) => boolean
   /** @returns whether the engine's image is the archived one, or undefined if that is not known */
-  readonly isSame: (image: EngineImage, archived: ComparedImage) => boolean | undefined
+  readonly isSame: (image: StoredImage, archived: ComparedImage) => boolean | undefined
   /**
    * @returns the IDs that the archived image may have in this store, or undefined if they are
    *   not known: then all images without a name have to be compared
@@ -47,7 +39,7 @@ export interface ImageStore {
    *   that was wanted
    */
   readonly difference: (
-    image: EngineImage,
+    image: StoredImage,
     archived: ArchivedImage,
   ) => { readonly what: string; readonly got: string; readonly want: string }
 }

@@ -1,7 +1,8 @@
 // Inspects many images with one command, because the engine's command takes longer to start
 // than to answer.
 import { inspectImage, runEngine, type Engine } from './engine.ts'
-import { parseInspections, type EngineImage } from './inspect.ts'
+import type { StoredImage } from '../image/source.ts'
+import { parseInspections } from './inspect.ts'
 
 // An answer has some kB for each image, and the command line has room for this many names.
 const MAX_AT_ONCE = 50
@@ -15,8 +16,8 @@ export async function inspectImages(
   engine: Engine,
   references: readonly string[],
   platform?: string,
-): Promise<ReadonlyMap<string, EngineImage>> {
-  const found = new Map<string, EngineImage>()
+): Promise<ReadonlyMap<string, StoredImage>> {
+  const found = new Map<string, StoredImage>()
   for (let start = 0; start < references.length; start += MAX_AT_ONCE) {
     const some = references.slice(start, start + MAX_AT_ONCE)
     const known = await inspectTogether(engine, some)
@@ -34,7 +35,7 @@ export async function inspectImages(
 async function inspectTogether(
   engine: Engine,
   references: readonly string[],
-): Promise<ReadonlyMap<string, EngineImage>> {
+): Promise<ReadonlyMap<string, StoredImage>> {
   if (engine.name !== 'docker' || references.length < 2) return new Map()
   const answer = await runEngine(engine, ['image', 'inspect', '--', ...references])
   if (answer.exitCode !== 0) return new Map()
@@ -42,7 +43,7 @@ async function inspectTogether(
   if (all.length !== references.length) return new Map()
   const pairs = references.map((reference, index) => ({ reference, inspection: all[index] }))
   return new Map(
-    pairs.flatMap(({ reference, inspection }): [string, EngineImage][] => {
+    pairs.flatMap(({ reference, inspection }): [string, StoredImage][] => {
       const isWhole = inspection && !(inspection.isIndex && engine.inspectsPlatform)
       return isWhole ? [[reference, inspection.image]] : []
     }),

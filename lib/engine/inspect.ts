@@ -3,38 +3,13 @@ import * as v from 'valibot'
 
 import type { Descriptor } from '../image/descriptor.ts'
 import { hexOf, parseDigest, toDigest } from '../image/digest.ts'
+import type { StoredImage } from '../image/source.ts'
 import { formatSettings } from '../image/settings.ts'
 import { formatPlatform } from '../image/platform.ts'
 
-/** An image as the engine shows it. */
-export interface EngineImage {
-  /** `sha256:…`, as in the engine's own list. */
-  readonly id: string
-  /**
-   * The digest of the manifest of this image, if the engine shows it. The ID may be the digest
-   * of an index with several platforms.
-   */
-  readonly manifestDigest?: string
-  /** The index of several platforms that it was found by, where the engine tells. */
-  readonly index?: Descriptor
-  readonly repoTags: readonly string[]
-  /** `os/architecture[/variant]` */
-  readonly platform: string
-  /** About the size of its tar, in bytes. */
-  readonly sizeBytes: number
-  readonly diffIds: readonly string[]
-  /** The time in the config; absent if the engine does not show it. */
-  readonly created?: string
-  /**
-   * The settings that a container of it has, see {@link formatSettings}; absent if the engine
-   * does not show them.
-   */
-  readonly settings?: string
-}
-
 /** The result of an inspection. */
 export interface Inspection {
-  readonly image: EngineImage
+  readonly image: StoredImage
   /** Whether the name stands for an index with several platforms. */
   readonly isIndex: boolean
 }
@@ -85,7 +60,7 @@ function isManifest({ Descriptor }: v.InferOutput<typeof Inspected>): boolean {
   return /\bmanifest\.v\d\+json$/.test(Descriptor?.mediaType ?? '')
 }
 
-function readImage(image: v.InferOutput<typeof Inspected>): EngineImage {
+function readImage(image: v.InferOutput<typeof Inspected>): StoredImage {
   return {
     id: toDigest(hexOf(image.Id)),
     repoTags: image.RepoTags,

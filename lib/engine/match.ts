@@ -1,13 +1,8 @@
 // Finds the image of an archive among an engine's images, under any name. Two images are the
 // same if their digests or their whole configurations are equal; otherwise it is not known.
-import type { ArchivedImage } from '../image/docker-archive.ts'
+import type { ComparedImage, ReadImages, StoredImage } from '../image/source.ts'
 import { inspectImage, type Engine } from './engine.ts'
-import type { ComparedImage } from './image-store.ts'
-import type { EngineImage } from './inspect.ts'
 import { listUntagged } from './lists.ts'
-
-/** Reads the images of an archive, with their settings, from its tar. */
-export type ReadImages = () => Promise<readonly ArchivedImage[]>
 
 /**
  * @param readImages - is called only if the engine's answers and the metadata do not decide
@@ -16,7 +11,7 @@ export type ReadImages = () => Promise<readonly ArchivedImage[]>
  */
 export async function isSameImage(
   { store }: Engine,
-  image: EngineImage,
+  image: StoredImage,
   archived: ComparedImage,
   readImages: ReadImages,
 ): Promise<boolean> {
@@ -37,7 +32,7 @@ export async function findExisting(
   engine: Engine,
   archived: ComparedImage,
   readImages: ReadImages,
-): Promise<EngineImage | undefined> {
+): Promise<StoredImage | undefined> {
   for (const id of engine.store.idsOf(archived) ?? (await listUntagged(engine))) {
     const image = await inspectImage(engine, id, archived.platform)
     if (image && (await isSameImage(engine, image, archived, readImages))) return image

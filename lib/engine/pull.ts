@@ -6,19 +6,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { startChild, withChildren } from '../io/child.ts'
 import { endOf, withoutCredentials } from '../core/credentials.ts'
 import { engineError } from './error.ts'
-import type { EngineImage } from './inspect.ts'
+import type { FetchOptions, StoredImage } from '../image/source.ts'
 import { inspectImage, tagImage, type Engine } from './engine.ts'
 import { ToolError, interrupted } from '../core/errors.ts'
 import { pullName, taggedName, type ImageReference } from '../image/reference.ts'
 import type { VerbContext } from '../core/outcome.ts'
-
-/** Options of {@link pullImage} and {@link findImage}. */
-export interface PullOptions extends VerbContext {
-  readonly engine: Engine
-  readonly platform: string | undefined
-  /** Whether the engine draws its progress itself; otherwise its lines become notices. */
-  readonly drawProgress: boolean
-}
 
 /** The waits before the second, third and fourth try, in ms. */
 const WAITS_MS = [2000, 4000, 8000]
@@ -29,12 +21,13 @@ const WAITS_MS = [2000, 4000, 8000]
  *   last try
  */
 export async function pullImage(
+  engine: Engine,
   reference: ImageReference,
-  options: PullOptions,
-): Promise<EngineImage> {
+  options: FetchOptions,
+): Promise<StoredImage> {
   for (const waitMs of [...WAITS_MS, undefined]) {
     try {
-      await pullOnce(reference, options)
+      await pullOnce(engine, reference, options)
       break
     } catch (error) {
       if (waitMs === undefined || !isNetworkFault(error)) throw error
@@ -47,26 +40,26 @@ export async function pullImage(
       })
     }
   }
-  return findImage(reference, options)
+  return findImage(engine, reference, options.platform)
 }
 
 /**
- * @param options - `known` is the image, if the engine has already been asked for it
+ * @param platform - the wanted one; by default the engine's own
  * @returns the image that the engine has under this reference
  * @throws NO_IMAGE if there is none; WRONG_PLATFORM if it has another platform
  */
 export async function findImage(
+  engine: Engine,
   reference: ImageReference,
-  options: { engine: Engine; platform: string | undefined; known?: EngineImage | undefined },
-): Promise<EngineImage> {
-  const { engine, platform, known } = options
-  const image = known ?? (await inspectImage(engine, pullName(reference), platform))
+  platform: string | undefined,
+): Promise<StoredImage> {
+  const image = await inspectImage(engine, pullName(reference), platform)
   if (!image) {
     throw new ToolError('NO_IMAGE', `find "${reference.text}": the engine has no such image`, {
       hint: 'pull it, or leave out --no-pull',
     })
   }
-  checkPlatform(reference, image, options.platform)
+  checkPlatform(reference, image, platform)
   return image
 }
 
@@ -96,8 +89,12 @@ export async function nameForSave(
 // Of a longer line, only the end is shown.
 const MAX_LINE = 4096
 
-async function pullOnce(reference: ImageReference, options: PullOptions): Promise<void> {
-  const { engine, platform, drawProgress, notify, signal } = options
+async function pullOnce(
+  engine: Engine,
+  reference: ImageReference,
+  options: FetchOptions,
+): Promise<void> {
+  const { platform, drawProgress, notify, signal } = options
   const choice = platform === undefined ? [] : ['--platform', platform]
   const child = startChild(engine.name, ['pull', ...choice, pullName(reference)], {
     stdout: drawProgress ? 'inherit' : 'pipe',
@@ -122,7 +119,7 @@ function isNetworkFault(error: unknown): error is ToolError {
 // linux/arm64 accepts any variant, linux/arm64/v8 only that one.
 function checkPlatform(
   reference: ImageReference,
-  image: EngineImage,
+  image: StoredImage,
   want: string | undefined,
 ): void {
   if (want === undefined || `${image.platform}/`.startsWith(`${want}/`)) return

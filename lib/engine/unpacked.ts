@@ -7,7 +7,7 @@ import { json } from 'node:stream/consumers'
 import * as v from 'valibot'
 
 import { answerTo, findSocket } from './docker-api/daemon.ts'
-import type { EngineImage } from './inspect.ts'
+import type { StoredImage } from '../image/source.ts'
 import { answerError, runEngine, type Engine } from './engine.ts'
 import { interrupted, type ToolError } from '../core/errors.ts'
 
@@ -21,7 +21,7 @@ import { interrupted, type ToolError } from '../core/errors.ts'
  */
 export async function checkUnpacked(
   engine: Engine,
-  image: EngineImage,
+  image: StoredImage,
   what: string,
 ): Promise<string[]> {
   if (!isLaidOutHere(engine, image) || (await isToldUnpacked(engine, image))) return []
@@ -37,7 +37,7 @@ export async function checkUnpacked(
  */
 export async function isUnpacked(
   engine: Engine,
-  image: EngineImage,
+  image: StoredImage,
   what: string,
   dryRun: boolean,
 ): Promise<boolean> {
@@ -50,14 +50,14 @@ export async function isUnpacked(
 
 // A store unpacks images for its own platform. An image for another platform is unpacked only
 // when somebody uses it.
-function isLaidOutHere({ store, platform }: Engine, image: EngineImage): boolean {
+function isLaidOutHere({ store, platform }: Engine, image: StoredImage): boolean {
   const isOwn = platform === undefined || `${image.platform}/`.startsWith(`${platform}/`)
   return store.laysOutApart && isOwn && image.diffIds.length > 0
 }
 
 async function tryToCreate(
   { name: command, signal }: Engine,
-  { id, platform }: EngineImage,
+  { id, platform }: StoredImage,
   what: string,
 ): Promise<{ readonly error: ToolError; readonly isOfUnpacking: boolean } | undefined> {
   const name = `dgx-offline-images-check-${randomUUID()}`
@@ -86,7 +86,7 @@ const Inspected = v.object({
 
 // The daemon's answer, or undefined if it has none. It needs API 1.48, and its socket on this
 // machine.
-async function isToldUnpacked(engine: Engine, image: EngineImage): Promise<boolean | undefined> {
+async function isToldUnpacked(engine: Engine, image: StoredImage): Promise<boolean | undefined> {
   const { id, manifestDigest } = image
   const socketPath = manifestDigest === undefined ? undefined : await findSocket(engine)
   if (socketPath === undefined) return undefined

@@ -13,24 +13,8 @@ import {
   memoryError,
 } from '../core/errors.ts'
 import { leadGroup } from './process-group.ts'
+import type { Ending, Task } from './task.ts'
 import { firstFailure, isSecondaryError, markBrokenPipe, rootCause } from './root-cause.ts'
-
-/** Something that was started, and ends. */
-export interface Ending {
-  /**
-   * Resolves when it has ended with its process group. Rejects if it failed; with INTERRUPTED
-   * if this process killed it.
-   */
-  readonly exited: Promise<void>
-  /** Ends it with its process group. SIGKILL also follows if it ignores SIGTERM. */
-  kill(signal?: 'SIGTERM' | 'SIGKILL'): void
-}
-
-/** A started child process, or something that behaves like one. */
-export interface Task extends Ending {
-  readonly stdin: Writable
-  readonly stdout: Readable
-}
 
 /** How to start a child, and how to describe its failure. */
 export interface TaskOptions {

@@ -3,7 +3,7 @@
 import { PassThrough, Readable, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 
-import type { Task } from './child.ts'
+import type { Task } from './task.ts'
 import { interrupted } from '../core/errors.ts'
 
 /**

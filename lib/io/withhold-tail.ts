@@ -3,7 +3,7 @@
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import type { Task } from './child.ts'
+import type { Task } from './task.ts'
 
 const HELD_BYTES = 1024 * 1024
 

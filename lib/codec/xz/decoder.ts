@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os'
 import type { Writable } from 'node:stream'
 
-import type { Task } from '../../io/child.ts'
+import type { Task } from '../../io/task.ts'
 import { interrupted } from '../../core/errors.ts'
 import { formatBytes } from '../../core/format.ts'
 import type { FileRange } from '../../io/file-range.ts'

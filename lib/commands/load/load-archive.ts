@@ -1,4 +1,4 @@
-// Loads one archive into the engine. The metadata decides how: only the layers that the engine
+// Loads one archive into the sink. The metadata decides how: only the layers that the engine
 // lacks; or the whole tar directly from the decompressor, if it is needed whole; or, without
 // metadata that describes segments, the whole tar with every byte checked on its way.
 import { expectEqual } from '../../delivery/expect-equal.ts'
@@ -10,28 +10,23 @@ import { sendArchive } from './send-archive.ts'
 import type { ReadBetween } from '../../archive/between-layers.ts'
 import { sum } from '../sizes.ts'
 import type { Decompressors } from '../../codec/programs.ts'
-import { findSocket } from '../../engine/docker-api/daemon.ts'
 import type { DeliveredArchive } from '../delivered-archive.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
-import { startLoad, type Engine } from '../../engine/engine.ts'
-import { checkSaid, type Loading } from '../../engine/said.ts'
+import type { Acceptance, ImageSink, SocketSink } from '../../image/sink.ts'
 import { ToolError, interrupted } from '../../core/errors.ts'
 import type { LoadGate } from './queue.ts'
 import type { LoadPlan } from '../../delivery/layer-plan.ts'
-import { requestLoad } from '../../engine/docker-api/load.ts'
 import type { ReadProgress, ReadingOptions } from '../../archive/pipeline.ts'
 import type { VerbContext } from '../../core/outcome.ts'
-import type { ExistingLayers } from '../../engine/existing-layers.ts'
 import { assembleTar } from '../../archive/assembler.ts'
 import type { Target } from '../targets.ts'
 
 /** What a load works with. */
 export interface LoadTools {
-  readonly engine: Engine
-  readonly existing: ExistingLayers
+  readonly sink: ImageSink
   readonly decompressors: Decompressors
   readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
-  /** Says when the engine may get the end of a tar; if undefined, it may at once. */
+  /** Says when the sink may get the end of a tar; if undefined, it may at once. */
   readonly turn?: LoadGate
 }
 
@@ -83,7 +78,7 @@ async function loadSegments(
   saved: WithMetadata,
   tools: LoadTools,
 ): Promise<LoadedArchive> {
-  const { options, existing, turn } = tools
+  const { options, sink, turn } = tools
   const { metadata } = saved
   const { target, delivered } = input
   const sendPlanned = async (plan: LoadPlan): Promise<void> => {
@@ -101,7 +96,7 @@ async function loadSegments(
     return { ...loaded, skippedBytes: planned.skippedBytes }
   } catch (error) {
     if (planned.skippedBytes === 0 || !isEngineFailure(error)) throw error
-    existing.forget()
+    sink.forget()
     await turn?.wait()
     options.notify({
       type: 'warning',
@@ -127,24 +122,26 @@ async function send(
   plan: LoadPlan,
   tools: LoadTools,
 ): Promise<void> {
-  const socketPath = await findWholeSocket(saved, plan, tools.engine)
-  if (socketPath === undefined) await sendParts(target, saved.metadata, plan, tools)
-  else await sendWhole(target, saved.metadata, socketPath, tools)
+  const { metadata } = saved
+  const direct = await acceptWhole(target, saved, plan, tools.sink)
+  if (direct) await sendWhole(target, metadata, direct, tools)
+  else await sendParts(target, metadata, plan, tools)
 }
 
-/** @returns where the daemon listens that may get all of an archive as the decoder gives it, if it may */
-async function findWholeSocket(
+/** @returns what takes all of an archive as the decoder gives it, if it may */
+async function acceptWhole(
+  { label }: Target,
   { metadata, readBetween }: WithMetadata,
   { excluded, restored }: LoadPlan,
-  engine: Engine,
-): Promise<string | undefined> {
+  sink: ImageSink,
+): Promise<Acceptance<SocketSink> | undefined> {
   if (excluded.size > 0 || restored.length > 0) return undefined
-  const finding = findSocket(engine)
+  const accepting = sink.acceptDirectly(label, metadata.tar.sizeBytes)
   // This also shows whether the metadata belongs to this archive.
-  const { tar } = await readBetween()
+  const [{ tar }, direct] = await Promise.all([readBetween(), accepting])
   expectEqual('size of the tar', tar.sizeBytes, metadata.tar.sizeBytes)
   // An engine may be gone when it has the end, and what comes then fails.
-  return tar.sizeBytes - tar.endBytes > MAX_TRAILING_BYTES ? undefined : finding
+  return tar.sizeBytes - tar.endBytes > MAX_TRAILING_BYTES ? undefined : direct
 }
 
 // Every byte of the tar goes by, and is looked at.
@@ -155,21 +152,20 @@ async function sendParts(
   tools: LoadTools,
 ): Promise<void> {
   const { archive, label } = target
-  const loading = watchLoading(() => startLoad(tools.engine, label))
+  const accepted = tools.sink.accept(label)
   const release = (): Promise<void> => waitForTurn(metadata, tools)
   const assembly = { archive, metadata, excluded, restored }
-  await assembleTar(assembly, { ...readingOptions(label, tools), release }, loading.start)
-  loading.check(metadata.images, tools.engine, label)
+  await assembleTar(assembly, { ...readingOptions(label, tools), release }, accepted.tar)
+  accepted.check(metadata.images)
 }
 
 async function sendWhole(
   { archive, label }: Target,
   metadata: ArchiveMetadata,
-  socketPath: string,
+  accepted: Acceptance<SocketSink>,
   tools: LoadTools,
 ): Promise<void> {
   const { sizeBytes: tarBytes } = metadata.tar
-  const loading = watchLoading(() => requestLoad(socketPath, label, tarBytes))
   const verify = async (got: { sizeBytes: number; sha256: string }): Promise<void> => {
     expectEqual('size of the archive', got.sizeBytes, metadata.archive.sizeBytes)
     expectEqual('sha256 of the archive', got.sha256, metadata.archive.sha256)
@@ -178,15 +174,15 @@ async function sendWhole(
   const options = readingOptions(label, tools)
   const onProgress = (progress: ReadProgress): void =>
     options.onProgress({ ...progress, tarBytes: progress.share * tarBytes })
-  await sendArchive({ ...options, onProgress, archive, verify }, loading.start)
-  loading.check(metadata.images, tools.engine, label)
+  await sendArchive({ ...options, onProgress, archive, verify }, accepted.tar)
+  accepted.check(metadata.images)
 }
 
 async function loadWhole(
   { target: { archive, label }, delivered, checkUnknown }: LoadInput,
   tools: LoadTools,
 ): Promise<ReadArchive> {
-  const { engine, options, turn } = tools
+  const { sink, options, turn } = tools
   // Nothing but its end tells what is in it: it cannot be begun ahead.
   await turn?.wait()
   const { metadata, listed } = delivered
@@ -200,10 +196,10 @@ async function loadWhole(
     const text = `"${archive}" has no metadata: internally consistent, origin unverified`
     options.notify({ type: 'warning', text })
   }
-  const loading = watchLoading(() => startLoad(engine, label))
+  const accepted = sink.accept(label)
   const read = { ...readingOptions(label, tools), archive, metadata, md5: false }
-  const loaded = await readArchive(read, { start: loading.start, verify })
-  loading.check(loaded.images, engine, label)
+  const loaded = await readArchive(read, { ...accepted.tar, verify })
+  accepted.check(loaded.images)
   return loaded
 }
 
@@ -222,17 +218,6 @@ function readingOptions(label: string, { decompressors, options }: LoadTools): R
   const onProgress = (progress: ReadProgress): void =>
     notify({ type: 'progress', label, ...progress })
   return { decompressors, threads, signal, onProgress }
-}
-
-/** Keeps what is started, to ask it in the end what it says that it has loaded. */
-function watchLoading<T extends Loading>(begin: () => T) {
-  let loading: T | undefined
-  return {
-    start: (): T => (loading = begin()),
-    check(images: LoadedArchive['images'], engine: Engine, label: string): void {
-      if (loading) checkSaid(loading.said(), images, engine, label)
-    },
-  }
 }
 
 /** @returns the error of an archive that cannot be loaded. */

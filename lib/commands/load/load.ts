@@ -1,5 +1,5 @@
-// Loads archives into the engine. The engine gets the end of a tar only after every byte of the
-// archive is verified.
+// Loads archives into the sink, which gets the end of a tar only after every byte of the archive
+// is verified.
 import { basename } from 'node:path'
 
 import { checkNamed, noteOtherNames } from '../archive-names.ts'
@@ -15,20 +15,13 @@ import { findDelivered } from '../delivered-archive.ts'
 import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
-import { findEngine, type EngineName } from '../../engine/engine.ts'
-import {
-  areIndependent,
-  checkLoaded,
-  lookUpImages,
-  notePlatform,
-  tagLoaded,
-  type ExistingImage,
-} from './tags.ts'
+import type { EngineName } from '../../engine/engine.ts'
+import { openEngineSink } from '../../engine/sink.ts'
+import type { ExistingImage, ImageSink } from '../../image/sink.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
-import { LoadQueue } from './queue.ts'
+import { areIndependent, LoadQueue } from './queue.ts'
 import { MAX_TOLD, findMissingOf, missingOutcomes } from '../missing-files.ts'
 import { toOutcome, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
-import { watchLayers } from '../../engine/existing-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
 
 /** Options of {@link load}. */
@@ -63,12 +56,11 @@ export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
     options.notify({ type: 'warning', text: error.message })
   }
   const { compressor: wanted } = options
-  const [engine, decompressors] = await Promise.all([
-    findEngine(options.engine, options.signal),
+  const [sink, decompressors] = await Promise.all([
+    openEngineSink(options.engine, options.signal),
     findDecompressors({ ...options, wanted }),
   ])
-  const existing = watchLayers(engine)
-  const context = { engine, existing, decompressors, options: { ...options, delivery } }
+  const context = { sink, decompressors, options: { ...options, delivery } }
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // An older image would take the tag away from the newer image of the same name.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
@@ -99,28 +91,40 @@ const MAX_PREFETCH = 3
 
 // The bundled codec keeps its threads and their memory until the end of the archive is sent, so
 // only one archive is prefetched with it.
-function countPrefetch({ engine, decompressors }: LoadTools): number {
-  if (!engine.store.takesPartialTar) return 0
+function countPrefetch({ sink, decompressors }: LoadTools): number {
+  if (!sink.takesPartialTar) return 0
   return decompressors.xz.name === 'builtin' ? 1 : MAX_PREFETCH
 }
 
-/** @returns what the engine has by the names of an archive, once no archive before it changes that */
+/** @returns what the sink has by the names of an archive, once no archive before it changes that */
 async function lookUpKnown(
   metadata: ArchiveMetadata | undefined,
-  { engine, existing, turn }: Context,
+  { sink, turn }: Context,
 ): Promise<ExistingImage[]> {
   // What another one brings may be this one, or change what its tags mean.
   if (!metadata || !areIndependent(metadata.images, turn?.before ?? [])) await turn?.wait()
   const [known] = await Promise.all([
-    lookUpImages(engine, metadata?.images ?? []),
+    sink.lookUp(metadata?.images ?? []),
     // Meanwhile: what has to be loaded is planned by it.
-    metadata && existing.list(),
+    metadata && sink.missing(metadata.images),
   ])
   return known
 }
 
+/** @returns a note for each platform that is not the sink's own */
+export function notePlatform(
+  { platform: own }: Pick<ImageSink, 'platform'>,
+  images: readonly ArchivedImage[],
+): string[] {
+  if (own === undefined) return []
+  const other = images.map(({ platform }) => platform).filter((platform) => platform !== '')
+  return [...new Set(other)]
+    .filter((platform) => !`${platform}/`.startsWith(`${own}/`))
+    .map((platform) => `it is for ${platform}, this machine is ${own}`)
+}
+
 async function loadTarget(target: Target, context: Context): Promise<Result> {
-  const { engine, existing, options, turn } = context
+  const { sink, options, turn } = context
   const delivered = await findDelivered(target, options.delivery)
   const { metadata, archiveBytes } = delivered
   if (metadata?.images.length === 0) throw noImage(target.label)
@@ -133,10 +137,10 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   const readBetween = archived && createBetweenReader(archived, { ...context, ...options })
   const readImages = async (): Promise<readonly ArchivedImage[]> =>
     readBetween ? (await readBetween()).images : []
-  const told = [...delivered.unlisted, ...notePlatform(engine, metadata?.images ?? [])]
+  const told = [...delivered.unlisted, ...notePlatform(sink, metadata?.images ?? [])]
   if (readBetween && !options.force) {
-    const seen = { existing, readImages, verify: readBetween }
-    const had = await tagLoaded(engine, known, { ...options, ...turn, ...seen })
+    const seen = { readImages, verify: readBetween }
+    const had = await sink.tagExisting(known, { ...options, ...turn, ...seen })
     if (had) return { result: 'already loaded', ...sizes, notes: [...told, ...had] }
   }
   if (options.dryRun) {
@@ -146,15 +150,12 @@ async function loadTarget(target: Target, context: Context): Promise<Result> {
   options.notify({ type: 'step', text: `Loading ${basename(target.archive)}...` })
   const checkUnknown = async (images: readonly ArchivedImage[]): Promise<void> => {
     checkNamed(target, { images })
-    known.push(...(await lookUpImages(engine, images)))
-    told.push(...notePlatform(engine, images), ...noteOtherNames(target, { images }))
+    known.push(...(await sink.lookUp(images)))
+    told.push(...notePlatform(sink, images), ...noteOtherNames(target, { images }))
   }
   const loaded = await loadArchive({ target, delivered, readBetween, checkUnknown }, context)
   if (!metadata) told.unshift('no metadata: internally consistent, origin unverified')
-  for (const image of loaded.images) {
-    told.push(...(await checkLoaded(engine, image, known, readImages)))
-  }
-  existing.add(loaded.images)
+  told.push(...(await sink.confirm(loaded.images, known, readImages)))
   const { tarBytes, skippedBytes } = loaded
   return { result: 'loaded', archiveBytes, tarBytes, ...skipped(skippedBytes), notes: told }
 }

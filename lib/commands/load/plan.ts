@@ -6,7 +6,7 @@ import { ToolError } from '../../core/errors.ts'
 import type { IndexedLayer } from '../../delivery/layer-index.ts'
 import { readBaseLayers, type BaseOptions } from '../../delivery/layer-sources.ts'
 import { planLoad, type LoadPlan } from '../../delivery/layer-plan.ts'
-import { imageChains, type ExistingLayers } from '../../engine/existing-layers.ts'
+import type { ImageSink } from '../../image/sink.ts'
 import { formatBytes } from '../../core/format.ts'
 import type { Target } from '../targets.ts'
 
@@ -18,11 +18,10 @@ export interface PlanOptions extends BaseOptions {
 
 /** What the plan is made from. */
 export interface PlanTools {
-  readonly existing: ExistingLayers
+  readonly sink: Pick<ImageSink, 'missing' | 'forget'>
   readonly options: PlanOptions
   /**
-   * The images that the engine will have before this one; empty if its store does not load
-   * partial tars.
+   * The images that the sink will have before this one; empty if it does not take partial tars.
    */
   readonly before: readonly ArchivedImage[]
 }
@@ -30,27 +29,26 @@ export interface PlanTools {
 /**
  * @returns which layers of an archive are sent
  * @throws MISSING_LAYER if a layer is nowhere; the message names each layer, and the archive
- *   that carried it. Also throws the engine's errors.
+ *   that carried it. Also throws the sink's errors.
  */
 export async function planArchive(
   target: Target,
   metadata: ArchiveMetadata,
-  { existing, options, before }: PlanTools,
+  { sink, options, before }: PlanTools,
 ): Promise<LoadPlan> {
   const forced = options.force ? { ...metadata, segments: [] } : metadata
   const indexed = await readIndexed(target, metadata, options)
-  const coming = new Set(imageChains(before))
   const plan = async (): Promise<LoadPlan> =>
-    planLoad(forced, (await existing.list()).union(coming), indexed)
+    planLoad(forced, await sink.missing(metadata.images, before), indexed)
   const planned = await plan()
   if (planned.missing.length === 0) return planned
-  // Somebody else may have loaded the layers since the engine listed its own.
-  existing.forget()
+  // Somebody else may have loaded the layers since the sink listed its own.
+  sink.forget()
   return complete(target, await plan())
 }
 
 /**
- * @returns the plan for an engine that has no layers
+ * @returns the plan for a sink that has no layers
  * @throws MISSING_LAYER as {@link planArchive}
  */
 export async function planWhole(
@@ -60,7 +58,7 @@ export async function planWhole(
 ): Promise<LoadPlan> {
   return complete(
     target,
-    planLoad(metadata, new Set(), await readIndexed(target, metadata, options)),
+    planLoad(metadata, undefined, await readIndexed(target, metadata, options)),
   )
 }
 

@@ -162,3 +162,15 @@ export function prefetch<T>(
     },
   }
 }
+
+/** @returns whether the two lists have no image and no tag in common */
+export function areIndependent(
+  images: readonly ArchivedImage[],
+  others: readonly ArchivedImage[],
+): boolean {
+  return new Set(images.flatMap(namesOf)).isDisjointFrom(new Set(others.flatMap(namesOf)))
+}
+
+function namesOf({ config, repoTags }: ArchivedImage): string[] {
+  return [config.digest, ...repoTags]
+}

@@ -1,8 +1,9 @@
 // Archive → engine by the short way: the metadata says what the file must be, so
 // its compressed bytes are all that has to be looked at here. The decoder writes to
 // the daemon itself, which takes no more than the tar's size.
-import { readThrough, type ReadingOptions, type SocketTask } from '../../archive/pipeline.ts'
+import { readThrough, type ReadingOptions } from '../../archive/pipeline.ts'
 import { digestArchive, type DigestedArchive } from '../../archive/segment-digest.ts'
+import type { SocketSink } from '../../image/sink.ts'
 
 /** What {@link sendArchive} needs. */
 export interface SendOptions extends ReadingOptions {
@@ -16,10 +17,10 @@ export interface SendOptions extends ReadingOptions {
  * Sends the tar of an archive to a daemon. The end of the tar is sent only after every byte of
  * the archive is verified.
  *
- * @param connect - asks a daemon to take a tar
+ * @param sink - takes the tar by its socket
  * @throws what `verify` throws, BAD_ARCHIVE, and how the engine failed
  */
-export async function sendArchive(options: SendOptions, connect: () => SocketTask): Promise<void> {
+export async function sendArchive(options: SendOptions, sink: SocketSink): Promise<void> {
   const { archive } = options
   const digester = digestArchive()
   const reading = {
@@ -27,5 +28,5 @@ export async function sendArchive(options: SendOptions, connect: () => SocketTas
     onBytes: (chunk: Buffer) => digester.write(chunk),
     verify: () => options.verify(digester.end().archive),
   }
-  await readThrough(reading, options, { connect })
+  await readThrough(reading, options, sink)
 }

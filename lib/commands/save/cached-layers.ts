@@ -5,7 +5,7 @@ import { basename } from 'node:path'
 import { archiveNames, incrementName } from '../../delivery/name.ts'
 import type { WriteOptions } from '../../archive/writer.ts'
 import { deliveredLayers, type DeliveredLayer } from '../../delivery/delivered-layers.ts'
-import type { EngineImage } from '../../engine/inspect.ts'
+import type { StoredImage } from '../../image/source.ts'
 import type { Catalog } from '../../delivery/catalog.ts'
 import { findIndexed, type ReuseOptions } from '../../delivery/layer-sources.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
@@ -23,7 +23,7 @@ export interface CachedLayerOptions extends ReuseOptions {
 /** @returns the layers that a save can copy, those that it leaves out, and those of the image */
 export async function findCachedLayers(
   reference: ImageReference,
-  image: EngineImage,
+  image: StoredImage,
   options: CachedLayerOptions,
 ): Promise<Pick<WriteOptions, 'reuse' | 'excluded' | 'expected'>> {
   const reuse = await findIndexed(options)
@@ -38,7 +38,7 @@ export async function findCachedLayers(
  */
 export async function findDelivered(
   reference: ImageReference,
-  image: EngineImage,
+  image: StoredImage,
   { directory, since, recompress }: Pick<CachedLayerOptions, 'directory' | 'since' | 'recompress'>,
 ): Promise<ReadonlyMap<string, DeliveredLayer>> {
   const all: ArchiveMetadata[] = []
@@ -65,7 +65,7 @@ export async function findDelivered(
   return recompress ? new Map([...delivered].filter(([digest]) => plain.has(digest))) : delivered
 }
 
-function sharesLayers({ images }: ArchiveMetadata, { diffIds: [first] }: EngineImage): boolean {
+function sharesLayers({ images }: ArchiveMetadata, { diffIds: [first] }: StoredImage): boolean {
   return images.some(({ layers }) => layers[0] !== undefined && layers[0].diffId === first)
 }
 
@@ -82,7 +82,7 @@ function hasLost(metadata: ArchiveMetadata, { digest, archive }: DeliveredLayer)
 /** @returns about how many bytes of tar the archive of an image will hold */
 export async function bytesToSave(
   reference: ImageReference,
-  image: EngineImage,
+  image: StoredImage,
   options: CachedLayerOptions,
 ): Promise<number> {
   const excluded = await findDelivered(reference, image, options)

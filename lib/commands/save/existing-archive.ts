@@ -10,7 +10,7 @@ import type { Directory } from '../../delivery/directory.ts'
 import type { FoundMetadata } from '../../delivery/layer-index.ts'
 import type { Coding } from '../../codec/formats.ts'
 import type { CompressorName } from '../../codec/programs.ts'
-import type { EngineImage } from '../../engine/inspect.ts'
+import type { ImageSource, StoredImage } from '../../image/source.ts'
 import { ToolError } from '../../core/errors.ts'
 import { isCompressedLayer } from '../../image/docker-archive.ts'
 import {
@@ -19,7 +19,6 @@ import {
   isUpToDate,
   readValidMetadata,
 } from '../../delivery/existing-archive.ts'
-import type { ImageStore } from '../../engine/image-store.ts'
 import type { ImageReference } from '../../image/reference.ts'
 import { findDelivered } from './cached-layers.ts'
 import type { VerbContext } from '../../core/outcome.ts'
@@ -47,10 +46,10 @@ export interface ImageArchiveOptions extends VerbContext {
   readonly since: readonly Catalog[]
 }
 
-/** An image of an engine, and the store that can compare it. */
-export interface StoredImage {
-  readonly image: EngineImage
-  readonly store: ImageStore
+/** An image, and the source that has it and can compare it. */
+export interface SourceImage {
+  readonly image: StoredImage
+  readonly source: Pick<ImageSource, 'isSame'>
 }
 
 /**
@@ -59,7 +58,7 @@ export interface StoredImage {
  */
 export async function findArchived(
   reference: ImageReference,
-  stored: StoredImage,
+  stored: SourceImage,
   options: ImageArchiveOptions,
 ): Promise<FoundMetadata | undefined> {
   for (const archive of possibleArchives(reference, options)) {
@@ -76,7 +75,7 @@ export async function findArchived(
  */
 export async function checkReplaced(
   reference: ImageReference,
-  image: EngineImage,
+  image: StoredImage,
   options: ImageArchiveOptions,
 ): Promise<void> {
   const { directory, force } = options
@@ -107,7 +106,7 @@ export async function checkReplaced(
 export async function removeReplaced(
   archive: string,
   reference: ImageReference,
-  image: EngineImage,
+  image: StoredImage,
   { directory, force }: ImageArchiveOptions,
 ): Promise<string[]> {
   const full = archiveNames(reference)
@@ -141,14 +140,14 @@ function possibleArchives(reference: ImageReference, options: ImageArchiveOption
 async function isArchived(
   found: FoundMetadata,
   reference: ImageReference,
-  { image, store }: StoredImage,
+  { image, source }: SourceImage,
   options: ImageArchiveOptions,
 ): Promise<boolean> {
   const { metadata } = found
   const [saved] = metadata.images
   const isSame =
     saved?.reference === reference.text &&
-    store.isSame(image, saved) === true &&
+    source.isSame(image, saved) === true &&
     saved.platform === image.platform &&
     isStoredSo(saved, options)
   if (!isSame || !(await isUpToDate(options.directory, found, options))) return false
@@ -183,7 +182,7 @@ function checkSameReference(
 function checkSamePlatform(
   archive: string,
   metadata: ArchiveMetadata | undefined,
-  image: EngineImage,
+  image: StoredImage,
 ): void {
   const old = metadata?.images[0]?.platform
   if (old === undefined || old === image.platform) return

@@ -1,4 +1,4 @@
-// Saves one image of the engine into its archive, unless the archive is up to date.
+// Saves one image of the source into its archive, unless the archive is up to date.
 import { basename, join } from 'node:path'
 
 import { archiveName } from '../../delivery/name.ts'
@@ -15,40 +15,37 @@ import { listChecksums } from '../../delivery/commit.ts'
 import type { Compressors } from '../../codec/programs.ts'
 import { manifestDigests, type ManifestDescriptor } from '../../image/descriptor.ts'
 import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
-import type { EngineImage } from '../../engine/inspect.ts'
-import type { Engine } from '../../engine/engine.ts'
+import type { ImageSource, ImageTar, StoredImage } from '../../image/source.ts'
 import { ToolError } from '../../core/errors.ts'
 import { CHANGED_WHILE_SAVED } from '../../core/hints.ts'
 import { checkSpace } from '../../delivery/free-space.ts'
-import { nameForSave } from '../../engine/pull.ts'
 import type { ImageReference } from '../../image/reference.ts'
-import { findTar, type ImageTar } from './image-tar.ts'
 import { bytesToSave, findCachedLayers } from './cached-layers.ts'
 import type { Result } from '../../core/outcome.ts'
 import type { TarDigest } from '../../tar/digest.ts'
 
 /** What {@link saveImage} works with. */
 export interface ArchiveTools extends Compressors {
-  readonly engine: Engine
-  /** The tar of the image, if the engine is already preparing it. */
+  readonly source: ImageSource
+  /** The tar of the image, if the source is already preparing it. */
   readonly tar?: ImageTar | undefined
-  /** Is called when the engine has no more work for this image. */
+  /** Is called when the source has no more work for this image. */
   readonly onRead?: () => void
 }
 
 /**
- * @param image - the engine's image of that reference
+ * @param image - the source's image of that reference
  * @returns `saved` or `up to date`
  * @throws NO_SPACE, WRONG_PLATFORM, BAD_IMAGE, ENGINE_FAILED, COMPRESSOR_FAILED, NOT_WRITABLE,
  *   INTERRUPTED
  */
 export async function saveImage(
   reference: ImageReference,
-  image: EngineImage,
+  image: StoredImage,
   tools: ArchiveTools,
   options: ImageArchiveOptions,
 ): Promise<Result> {
-  const archived = await findArchived(reference, { image, store: tools.engine.store }, options)
+  const archived = await findArchived(reference, { image, source: tools.source }, options)
   if (archived) {
     const { archive, metadata } = archived
     await listChecksums(options.directory, archive, metadata)
@@ -83,14 +80,14 @@ function untagged({ images: [image] }: ArchiveMetadata): string {
 
 async function write(
   reference: ImageReference,
-  image: EngineImage,
+  image: StoredImage,
   tools: ArchiveTools,
   options: ImageArchiveOptions,
 ): Promise<Result> {
-  const { engine, compressor, decompressors, verified, onRead } = tools
+  const { source, compressor, decompressors, verified, onRead } = tools
   const { directory, coding, threads, signal, notify } = options
   const archive = join(directory.dir, archiveName(reference, coding.codec))
-  const tar = tools.tar ?? (await findImageTar(reference, image, engine, options))
+  const tar = tools.tar ?? (await source.open(reference, image, options))
   const total = tar.sizeBytes
   const { metadata, reused, uncompared } = await writeArchive({
     directory,
@@ -98,7 +95,7 @@ async function write(
     open: tar.open,
     normalize: true,
     verifyLayers: options.verifyLayers,
-    describe: (digest) => [describe(digest, tar, { engine, reference, own: image })],
+    describe: (digest) => [describe(digest, tar, { source, reference, own: image })],
     ...(await findCachedLayers(reference, image, options)),
     compressor,
     decompressors,
@@ -134,22 +131,8 @@ async function write(
   }
 }
 
-/**
- * @returns the engine's tar of an image
- * @throws what {@link findTar} throws
- */
-export async function findImageTar(
-  reference: ImageReference,
-  image: EngineImage,
-  engine: Engine,
-  options: ImageArchiveOptions,
-): Promise<ImageTar> {
-  const name = await nameForSave(engine, reference, options)
-  return findTar(engine, name, image, { ...options, label: reference.text })
-}
-
 // An engine saves one platform of several without the index that it has it by.
-function withIndex(image: ArchivedImage, { index }: EngineImage): readonly ManifestDescriptor[] {
+function withIndex(image: ArchivedImage, { index }: StoredImage): readonly ManifestDescriptor[] {
   const isThere = index && manifestDigests(image).includes(index.digest)
   return !index || isThere ? image.manifests : [...image.manifests, index]
 }
@@ -159,10 +142,10 @@ function withIndex(image: ArchivedImage, { index }: EngineImage): readonly Manif
 function describe(
   digest: TarDigest,
   tar: ImageTar,
-  { engine, reference, own }: { engine: Engine; reference: ImageReference; own: EngineImage },
+  { source, reference, own }: { source: ImageSource; reference: ImageReference; own: StoredImage },
 ): SavedImage {
   const [image, another] = readImages(digest).map(tar.complete)
-  if (!image || another || engine.store.isSame(own, image) === false) {
+  if (!image || another || source.isSame(own, image) === false) {
     const got = image?.config.digest ?? 'no image'
     throw new ToolError('BAD_IMAGE', `save "${reference.text}": got ${got}, want ${own.id}`, {
       hint: CHANGED_WHILE_SAVED,

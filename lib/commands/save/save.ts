@@ -4,24 +4,23 @@ import { archiveName } from '../../delivery/name.ts'
 import { archiveSizes } from '../sizes.ts'
 import { checkDirectory, openCatalogs, Directory } from '../../delivery/directory.ts'
 import { findCompressors } from '../../codec/programs.ts'
-import type { EngineImage } from '../../engine/inspect.ts'
+import type { StoredImage } from '../../image/source.ts'
 import { noteLeftOut, placeList } from '../../delivery/delivered-list.ts'
-import { findEngine, inspectImage, type EngineName } from '../../engine/engine.ts'
+import type { EngineName } from '../../engine/engine.ts'
+import { openEngineSource } from '../../engine/source.ts'
 import { ToolError, toToolError } from '../../core/errors.ts'
 import { checkSpace } from '../../delivery/free-space.ts'
 import {
   checkReplaced,
   findArchived,
   type ImageArchiveOptions,
-  type StoredImage,
+  type SourceImage,
 } from './existing-archive.ts'
-import { findImageTar, saveImage, type ArchiveTools } from './save-image.ts'
+import { saveImage, type ArchiveTools } from './save-image.ts'
 import { checkIndexed } from '../../delivery/layer-sources.ts'
-import { inspectImages } from '../../engine/inspect-images.ts'
 import { bytesToSave } from './cached-layers.ts'
-import { findImage, pullImage } from '../../engine/pull.ts'
 import { pullName, type ImageReference } from '../../image/reference.ts'
-import { beginTar, type BegunTar } from './image-tar.ts'
+import { beginTar, type BegunTar } from './begun-tar.ts'
 import { toOutcome, type Outcome, type Result } from '../../core/outcome.ts'
 import { formatBytes } from '../../core/format.ts'
 import { findReferences, type TargetOptions } from '../targets.ts'
@@ -45,10 +44,10 @@ export interface SaveOptions
 interface Context extends ArchiveTools {
   readonly options: OpenedOptions
   /**
-   * Images whose archives were up to date when the run began, by name: the engine is not asked
+   * Images whose archives were up to date when the run began, by name: the source is not asked
    * for them again.
    */
-  readonly done?: ReadonlyMap<string, EngineImage>
+  readonly done?: ReadonlyMap<string, StoredImage>
 }
 
 type OpenedOptions = Omit<SaveOptions, 'reuse' | 'since'> & ImageArchiveOptions
@@ -63,13 +62,13 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   checkPlatformName(options.platform)
   const { references, list } = await findReferences(options)
   for (const dir of [options.dir, ...options.reuse, ...options.since]) await checkDirectory(dir)
-  const [engine, compressors] = await Promise.all([
-    findEngine(options.engine, options.signal),
+  const [source, compressors] = await Promise.all([
+    openEngineSource(options.engine, options.signal),
     findCompressors(options),
   ])
   const opened = await openAll(options)
   const { directory } = opened
-  const context = { engine, ...compressors, options: opened }
+  const context = { source, ...compressors, options: opened }
   if (options.dryRun) {
     for (const reference of references) yield await planOne(reference, context)
     return
@@ -121,7 +120,7 @@ async function* saveAll(
   references: readonly ImageReference[],
   context: Context,
 ): AsyncGenerator<Outcome> {
-  let next: Promise<EngineImage> | undefined
+  let next: Promise<StoredImage> | undefined
   let begun: Promise<BegunTar | undefined> | undefined
   try {
     for (const [index, reference] of references.entries()) {
@@ -144,7 +143,7 @@ async function* saveAll(
 
 async function saveOne(
   reference: ImageReference,
-  image: Promise<EngineImage>,
+  image: Promise<StoredImage>,
   context: Context & { readonly tar: BegunTar | undefined },
 ): Promise<Outcome> {
   const { options, tar } = context
@@ -165,15 +164,14 @@ async function saveOne(
 // not begin early: its save may move a tag, which has to be reported in its turn.
 async function beginNext(
   reference: ImageReference,
-  image: Promise<EngineImage>,
-  { engine, options }: Context,
+  image: Promise<StoredImage>,
+  { source, options }: Context,
 ): Promise<BegunTar | undefined> {
   if (reference.digest !== undefined || options.recompress) return undefined
   try {
     const own = await image
-    const { store } = engine
-    if (await findArchived(reference, { image: own, store }, options)) return undefined
-    return beginTar(await findImageTar(reference, own, engine, options))
+    if (await findArchived(reference, { image: own, source }, options)) return undefined
+    return beginTar(await source.open(reference, own, options))
   } catch {
     return undefined
   }
@@ -181,33 +179,33 @@ async function beginNext(
 
 async function fetchImage(
   reference: ImageReference,
-  { engine, options, done }: Context,
+  { source, options, done }: Context,
   isFirst: boolean,
-): Promise<EngineImage> {
+): Promise<StoredImage> {
   const { platform } = options
-  const known = done?.get(pullName(reference))
-  if (!options.pull) return findImage(reference, { engine, platform, known })
+  if (!options.pull) {
+    return done?.get(pullName(reference)) ?? (await source.find(reference, platform))
+  }
   options.notify({ type: 'step', text: `Pulling ${reference.text}...` })
   // Later images are pulled while a progress line is shown, and two programs cannot draw at
   // once.
   const drawProgress = options.drawProgress && isFirst
-  return pullImage(reference, { ...options, engine, drawProgress })
+  return source.fetch(reference, { ...options, drawProgress })
 }
 
-// @returns the engine's images whose archives are up to date, by name
+// @returns the source's images whose archives are up to date, by name
 async function checkSpaceForAll(
   references: readonly ImageReference[],
-  { engine, options }: Context,
-): Promise<ReadonlyMap<string, EngineImage>> {
-  const images = await inspectImages(engine, references.map(pullName), options.platform)
-  const done = new Map<string, EngineImage>()
+  { source, options }: Context,
+): Promise<ReadonlyMap<string, StoredImage>> {
+  const images = await source.resolve(references.map(pullName), options.platform)
+  const done = new Map<string, StoredImage>()
   let imageBytes = 0
   for (const reference of references) {
     const name = pullName(reference)
     const image = images.get(name)
     if (!image) continue
-    const stored = { image, store: engine.store }
-    if (await isDone(reference, stored, options)) done.set(name, image)
+    if (await isDone(reference, { image, source }, options)) done.set(name, image)
     else imageBytes += await bytesToSave(reference, image, options)
   }
   await checkSpace(options.dir, imageBytes, options.notify)
@@ -217,7 +215,7 @@ async function checkSpaceForAll(
 // An image that cannot be examined is reported when it is its turn.
 async function isDone(
   reference: ImageReference,
-  stored: StoredImage,
+  stored: SourceImage,
   options: OpenedOptions,
 ): Promise<boolean> {
   try {
@@ -229,16 +227,17 @@ async function isDone(
 }
 
 async function planOne(reference: ImageReference, context: Context): Promise<Outcome> {
-  const { engine, options } = context
+  const { source, options } = context
+  const { platform } = options
   const name = archiveName(reference, options.coding.codec)
   return toOutcome(reference.text, name, options, async (): Promise<Result> => {
     const image = options.pull
-      ? await inspectImage(engine, pullName(reference), options.platform)
-      : await findImage(reference, { engine, platform: options.platform })
+      ? (await source.resolve([pullName(reference)], platform)).get(pullName(reference))
+      : await source.find(reference, platform)
     if (!image) {
       return { result: 'would be saved', notes: ['its size is known once it is pulled'] }
     }
-    const archived = await findArchived(reference, { image, store: engine.store }, options)
+    const archived = await findArchived(reference, { image, source }, options)
     if (archived) return { result: 'up to date', ...archiveSizes(archived.metadata) }
     await checkReplaced(reference, image, options)
     const tarBytes = await bytesToSave(reference, image, options)

@@ -4,7 +4,7 @@
 import type { ReadArchive } from '../../archive/reader.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import { ToolError } from '../../core/errors.ts'
-import type { EngineDigest } from './engine-image.ts'
+import type { SourceDigest } from './source-image.ts'
 
 /**
  * @param engine - the engine's image, or undefined if it is not compared
@@ -13,7 +13,7 @@ import type { EngineDigest } from './engine-image.ts'
  */
 export function compareImages(
   read: ReadArchive,
-  engine: EngineDigest | undefined,
+  engine: SourceDigest | undefined,
   metadata: ArchiveMetadata | undefined,
 ): string[] {
   if (!engine) return metadata ? ['checked against its metadata'] : [nothingToCompare(read)]
@@ -29,7 +29,7 @@ export function compareImages(
 }
 
 /** @returns whether both tars have the same content */
-export function hasSameContent(read: Pick<ReadArchive, 'tar'>, engine: EngineDigest): boolean {
+export function hasSameContent(read: Pick<ReadArchive, 'tar'>, engine: SourceDigest): boolean {
   const { membersSha256, replacedSha256, contentMd5 } = engine.tar
   if ([membersSha256, replacedSha256].includes(read.tar.membersSha256)) return true
   return contentMd5 !== undefined && contentMd5 === read.tar.contentMd5
@@ -44,7 +44,7 @@ export function hasSameImages(read: Images, engine: Images): boolean {
  * @returns the content md5 of the engine's tar. If the content is the same, it is the md5 of
  *   the archive, and was not computed again.
  */
-export function engineMd5(read: ReadArchive, engine: EngineDigest): string | undefined {
+export function engineMd5(read: ReadArchive, engine: SourceDigest): string | undefined {
   return hasSameContent(read, engine) ? read.tar.contentMd5 : engine.tar.contentMd5
 }
 

@@ -28,7 +28,7 @@ export async function verifyExternal(
   const { threads, signal, notify } = options
   if (!metadata?.requires) return []
   const indexed = await readBaseLayers(archive, options)
-  const { restored, missing } = planLoad(metadata, new Set(), indexed)
+  const { restored, missing } = planLoad(metadata, undefined, indexed)
   const onProgress = (progress: ReadProgress): void =>
     notify({ type: 'progress', label, ...progress })
   const layers = restored.map(({ layer }) => layer)

@@ -1,11 +1,11 @@
 // Reads the two inputs of a verification at the same time: the archive and, if it is compared
-// with one, the engine's image.
+// with one, the source's image.
 import { readArchive, type ReadArchive } from '../../archive/reader.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Decompressors } from '../../codec/programs.ts'
-import type { Engine } from '../../engine/engine.ts'
+import type { ImageSource } from '../../image/source.ts'
 import { hasSameContent, hasSameImages } from './compare.ts'
-import { digestEngineImage, type EngineDigest, type EngineTar } from './engine-image.ts'
+import { digestSourceImage, type SourceDigest, type SourceTar } from './source-image.ts'
 import type { VerbContext } from '../../core/outcome.ts'
 import type { Target } from '../targets.ts'
 
@@ -13,39 +13,39 @@ import type { Target } from '../targets.ts'
 export interface Input {
   readonly target: Target
   readonly metadata: ArchiveMetadata | undefined
-  /** The engine's image, or undefined if the archive is not compared with one. */
-  readonly engineTar: EngineTar | undefined
+  /** The source's image, or undefined if the archive is not compared with one. */
+  readonly sourceTar: SourceTar | undefined
 }
 
 /** How to read both inputs. */
 export interface InputTools {
-  readonly engine: Engine | undefined
+  readonly source: ImageSource | undefined
   readonly decompressors: Decompressors
   readonly options: VerbContext & { readonly threads: number | undefined }
-  /** Whether the engine was found to write the same image into a different tar. */
+  /** Whether the source was found to write the same image into a different tar. */
   laysOutDifferently: boolean
 }
 
 /** The results of both inputs. */
 export interface ReadInputs {
   readonly read: ReadArchive
-  /** The engine's image; undefined if it is not compared, or the archive has several images. */
-  readonly digest: EngineDigest | undefined
+  /** The source's image; undefined if it is not compared, or the archive has several images. */
+  readonly digest: SourceDigest | undefined
 }
 
 /**
- * @returns both results. The engine's side may lack its content md5 if the content is the same.
- * @throws the errors of {@link readArchive} and {@link digestEngineImage}
+ * @returns both results. The source's side may lack its content md5 if the content is the same.
+ * @throws the errors of {@link readArchive} and {@link digestSourceImage}
  */
 export async function readInputs(side: Input, tools: InputTools): Promise<ReadInputs> {
-  const { engine, options } = tools
-  const { engineTar, metadata } = side
+  const { source, options } = tools
+  const { sourceTar, metadata } = side
   // The first failure ends the other input at once, which may still have 40 GB to read.
   const failed = new AbortController()
   const signal = AbortSignal.any([options.signal, failed.signal])
   const excluded = new Set(metadata?.requires?.map(({ path }) => path))
-  const digestBeside = async (md5: boolean): Promise<EngineDigest | undefined> =>
-    engine && engineTar && digestEngineImage(engine, engineTar, { excluded, md5, signal })
+  const digestBeside = async (md5: boolean): Promise<SourceDigest | undefined> =>
+    source && sourceTar && digestSourceImage(source, sourceTar, { excluded, md5, signal })
   const reading = readInput(side, tools, signal)
   const digesting = digestBeside(tools.laysOutDifferently)
   try {

@@ -19,18 +19,20 @@ import {
   findDecompressors,
   type CompressorName,
 } from '../../codec/programs.ts'
-import { findDelivered } from '../delivered-archive.ts'
+import { findDelivered, type DeliveredArchive } from '../delivered-archive.ts'
 import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
-import { countUncompared, type ArchivedImage } from '../../image/docker-archive.ts'
-import { findEngine, type Engine, type EngineName } from '../../engine/engine.ts'
+import { countUncompared } from '../../image/docker-archive.ts'
+import type { EngineName } from '../../engine/engine.ts'
+import { openEngineSource } from '../../engine/source.ts'
+import type { ImageSource, ReadImages } from '../../image/source.ts'
 import { ToolError, isInterruption } from '../../core/errors.ts'
 import { compareImages, engineMd5 } from './compare.ts'
 import { findMissingOf, missingOutcomes } from '../missing-files.ts'
-import { findEngineImage } from './engine-image.ts'
+import { findSourceImage, type SourceTar } from './source-image.ts'
 import { toOutcome, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
 import { verifyExternal } from './external-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
-import { readInputs, type InputTools } from './inputs.ts'
+import { readInputs, type InputTools, type ReadInputs } from './inputs.ts'
 
 /** Options of {@link verify}. */
 export interface VerifyOptions extends TargetOptions, DeliveryOptions, VerbContext {
@@ -54,7 +56,7 @@ interface Context extends InputTools {
 /**
  * @returns one outcome for each archive, and a failed one for each missing file of the delivery
  * @throws before any archive is read: NO_ARCHIVE if there is none; BAD_LIST, BAD_REFERENCE,
- *   NO_DIRECTORY, NO_COMPRESSOR; the errors of {@link findEngine} if `against` is `engine`; at
+ *   NO_DIRECTORY, NO_COMPRESSOR; the errors of {@link openEngineSource} if `against` is `engine`; at
  *   any time INTERRUPTED
  */
 export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
@@ -78,19 +80,19 @@ export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
 
 async function prepare(options: Context['options']): Promise<Context> {
   const { compressor: wanted } = options
-  const [engine, decompressors] = await Promise.all([
-    chooseEngine(options),
+  const [source, decompressors] = await Promise.all([
+    chooseSource(options),
     findDecompressors({ ...options, wanted }),
   ])
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
-  return { engine, decompressors, options, laysOutDifferently: false }
+  return { source, decompressors, options, laysOutDifferently: false }
 }
 
 // If no engine answers, the archive is verified by its metadata.
-async function chooseEngine(options: VerifyOptions): Promise<Engine | undefined> {
+async function chooseSource(options: VerifyOptions): Promise<ImageSource | undefined> {
   if (options.against === 'record') return undefined
   try {
-    return await findEngine(options.engine, options.signal)
+    return await openEngineSource(options.engine, options.signal)
   } catch (error) {
     const isFinal = options.against === 'engine' || isInterruption(error)
     if (!(error instanceof ToolError) || isFinal) throw error
@@ -104,54 +106,81 @@ async function verifyTarget(
   options: Context['options'],
   context: Context | undefined,
 ): Promise<Result> {
-  const { archive } = target
-  const { delivery } = options
-  const delivered = await findDelivered(target, delivery)
-  const { archiveBytes, metadata, listed } = delivered
+  const delivered = await findDelivered(target, options.delivery)
+  const { archiveBytes, metadata } = delivered
   if (delivered.lost) throw delivered.lost
   const tarBytes = metadata?.tar.sizeBytes
   if (options.dryRun) return { result: 'would be verified', tarBytes, archiveBytes }
-  const hasSums = (await delivery.manifestOf(dirname(archive))) !== undefined
+  const hasSums = (await options.delivery.manifestOf(dirname(target.archive))) !== undefined
   const unlisted = hasSums ? delivered.unlisted : ['there is no SHA256SUMS']
   if (!context) {
-    await quickCheck(archive, delivered, options)
+    await quickCheck(target.archive, delivered, options)
     const notes = ['only the sha256 was checked', ...unlisted]
     return { result: 'verified', tarBytes, archiveBytes, notes }
   }
-  const { engine } = context
-  // The name of a superseded image now means a newer one, so it is not looked up in the engine.
-  const isNamed = options.against === 'engine' || !(target.isSuperseded && metadata)
-  const readBetween =
-    metadata && createBetweenReader({ archive, metadata }, { ...context, ...options })
-  const readImages = async (): Promise<readonly ArchivedImage[]> =>
-    readBetween ? (await readBetween()).images : []
-  const engineTar =
-    engine && isNamed ? await findEngineImage(engine, target, metadata, readImages) : undefined
-  if (!engineTar) checkMetadataWanted(target, metadata, options)
-  if (!metadata) checkNotIncrement('verify', archive)
-  const side = { target, metadata, engineTar }
-  const { read, digest } = await readInputs(side, context)
-  const { contentMd5, sizeBytes } = read.tar
-  const expected = digest ? engineMd5(read, digest) : metadata?.tar.contentMd5
-  const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
-  const found = { tarBytes: sizeBytes, archiveBytes, md5 }
+  const sourceTar = await findSourceTar(target, metadata, context)
+  if (!metadata) checkNotIncrement('verify', target.archive)
+  const inputs = await readInputs({ target, metadata, sourceTar }, context)
+  const without = metadata ? [] : ['it has no metadata']
+  const found = { archiveBytes, ...findings(inputs, metadata) }
   try {
-    if (engineTar && !digest && options.against === 'engine') throw severalImages(target)
-    if (metadata) checkAgainstMetadata(read, metadata)
-    else checkNamed(target, read)
-    checkListed(read.archive.sha256, listed)
-    const notes = [...(metadata ? [] : ['it has no metadata']), ...unlisted]
-    notes.push(
-      ...compareImages(read, digest, metadata),
-      ...uncompared(read),
-      ...(await verifyExternal(target, metadata, context.decompressors, options)),
-    )
-    return { result: 'verified', ...found, notes }
+    if (sourceTar && !inputs.digest && options.against === 'engine') throw severalImages(target)
+    const notes = await judge(target, delivered, inputs, context)
+    return { result: 'verified', ...found, notes: [...without, ...unlisted, ...notes] }
   } catch (error) {
     // Both md5 are known by now, and are shown with the error.
     if (!(error instanceof ToolError)) throw error
     return { result: 'failed', ...found, error }
   }
+}
+
+/** @returns the image to compare with, if the source has it */
+async function findSourceTar(
+  target: Target,
+  metadata: ArchiveMetadata | undefined,
+  context: Context,
+): Promise<SourceTar | undefined> {
+  const { source, options } = context
+  const { archive } = target
+  // The name of a superseded image now means a newer one, so it is not looked up in the source.
+  const isNamed = options.against === 'engine' || !(target.isSuperseded && metadata)
+  const readBetween =
+    metadata && createBetweenReader({ archive, metadata }, { ...context, ...options })
+  const readImages: ReadImages = async () => (readBetween ? (await readBetween()).images : [])
+  const sourceTar =
+    source && isNamed ? await findSourceImage(source, target, metadata, readImages) : undefined
+  if (!sourceTar) checkMetadataWanted(target, metadata, options)
+  return sourceTar
+}
+
+function findings(
+  { read, digest }: ReadInputs,
+  metadata: ArchiveMetadata | undefined,
+): Pick<Result, 'tarBytes' | 'md5'> {
+  const { contentMd5, sizeBytes } = read.tar
+  const expected = digest ? engineMd5(read, digest) : metadata?.tar.contentMd5
+  const md5 = contentMd5 === undefined ? undefined : { expected, archive: contentMd5 }
+  return { tarBytes: sizeBytes, md5 }
+}
+
+/**
+ * @returns notes on what was compared
+ * @throws MISMATCH and what else shows that the archive is not what it should be
+ */
+async function judge(
+  target: Target,
+  { metadata, listed }: DeliveredArchive,
+  { read, digest }: ReadInputs,
+  { decompressors, options }: Context,
+): Promise<string[]> {
+  if (metadata) checkAgainstMetadata(read, metadata)
+  else checkNamed(target, read)
+  checkListed(read.archive.sha256, listed)
+  return [
+    ...compareImages(read, digest, metadata),
+    ...uncompared(read),
+    ...(await verifyExternal(target, metadata, decompressors, options)),
+  ]
 }
 
 // Only layers in this archive count: external ones are in earlier archives.

@@ -3,7 +3,8 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
-import { startChild, type Task } from '../../../lib/io/child.ts'
+import { startChild } from '../../../lib/io/child.ts'
+import type { Task } from '../../../lib/io/task.ts'
 import { readImages } from '../../../lib/image/docker-archive.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
 import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
@@ -83,7 +84,7 @@ function layerOf(seed: string, bytes: number): Buffer {
 }
 
 function assembly({ archive, metadata, held }: Carried, omitted: readonly Buffer[]): Assembly {
-  const { restored } = planLoad(metadata, new Set(), held)
+  const { restored } = planLoad(metadata, undefined, held)
   return { archive, metadata, excluded: new Set(omitted.map(sha256)), restored }
 }
 
@@ -92,7 +93,7 @@ for (const layout of LAYOUTS) {
     const carried = await carry(t, layout, false)
     const { engine, path } = startSink(t)
     progress.length = 0
-    await assembleTar(assembly(carried, []), OPTIONS, () => engine)
+    await assembleTar(assembly(carried, []), OPTIONS, { start: () => engine })
     t.ok((await readFile(path)).equals(carried.tar))
     t.equal(progress.at(-1), 1)
   })
@@ -100,7 +101,7 @@ for (const layout of LAYOUTS) {
   t.test(`assembleTar: ${layout}: without a layer it is the tar without it`, async (t) => {
     const carried = await carry(t, layout, false)
     const { engine, path } = startSink(t)
-    await assembleTar(assembly(carried, [TOP]), OPTIONS, () => engine)
+    await assembleTar(assembly(carried, [TOP]), OPTIONS, { start: () => engine })
     const got = await readFile(path)
     const before = (await sh('tar t', { input: carried.tar })).split('\n')
     const after = (await sh('tar t', { input: got })).split('\n')
@@ -112,7 +113,7 @@ for (const layout of LAYOUTS) {
     const carried = await carry(t, layout, true)
     t.match(carried.metadata.requires, [{ digest: sha256(BASE) }])
     const { engine, path } = startSink(t)
-    await assembleTar(assembly(carried, []), OPTIONS, () => engine)
+    await assembleTar(assembly(carried, []), OPTIONS, { start: () => engine })
     const got = await readFile(path)
     t.strictSame(readImages(digest(got).tar), readImages(digest(carried.tar).tar))
     t.equal(got.length, carried.tar.length)
@@ -247,7 +248,7 @@ for (const compressor of COMPRESSORS) {
       const carried = await damage(await carry(t, 'oci', true))
       const { engine, path } = startSink(t)
       const options = { ...OPTIONS, decompressors: readers(compressor) }
-      const assembling = assembleTar(assembly(carried, []), options, () => engine)
+      const assembling = assembleTar(assembly(carried, []), options, { start: () => engine })
       const error: unknown = await assembling.catch((thrown: unknown) => thrown)
       t.match(error, { code, message })
       await t.rejects(engine.exited, { code: 'INTERRUPTED' })
@@ -268,10 +269,9 @@ t.test('assembleTar: an engine that fails is told', async (t) => {
       toError: (stderr) => new ToolError('ENGINE_FAILED', stderr),
     })
     engine.stdout.resume()
-    await t.rejects(
-      assembleTar(assembly(carried, []), OPTIONS, () => engine),
-      { code: 'ENGINE_FAILED' },
-    )
+    await t.rejects(assembleTar(assembly(carried, []), OPTIONS, { start: () => engine }), {
+      code: 'ENGINE_FAILED',
+    })
   }
 })
 
@@ -279,10 +279,9 @@ t.test('assembleTar: told to stop', async (t) => {
   const carried = await carry(t, 'oci', false)
   const { engine } = startSink(t)
   const options = { ...OPTIONS, signal: AbortSignal.abort() }
-  await t.rejects(
-    assembleTar(assembly(carried, []), options, () => engine),
-    { code: 'INTERRUPTED' },
-  )
+  await t.rejects(assembleTar(assembly(carried, []), options, { start: () => engine }), {
+    code: 'INTERRUPTED',
+  })
 })
 
 for (const compressor of COMPRESSORS) {

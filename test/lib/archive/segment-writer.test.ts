@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 
-import type { Task } from '../../../lib/io/child.ts'
+import type { Task } from '../../../lib/io/task.ts'
 import { withChildren } from '../../../lib/io/child.ts'
 import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
 import { MatchFailed } from '../../../lib/archive/layer-match.ts'

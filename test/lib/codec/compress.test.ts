@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import os from 'node:os'
 import t from 'tap'
 
-import type { Task } from '../../../lib/io/child.ts'
+import type { Task } from '../../../lib/io/task.ts'
 import type { Coding } from '../../../lib/codec/formats.ts'
 import { blockBytes, startCompressor } from '../../../lib/codec/compress.ts'
 import type { Compressor } from '../../../lib/codec/programs.ts'

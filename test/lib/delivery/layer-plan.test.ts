@@ -5,6 +5,7 @@ import { chainIds } from '../../../lib/image/chain-id.ts'
 import type { Digest } from '../../../lib/image/digest.ts'
 import type { ArchivedLayer } from '../../../lib/image/docker-archive.ts'
 import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
+import { missingLayers } from '../../../lib/engine/existing-layers.ts'
 import { planLoad } from '../../../lib/delivery/layer-plan.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
@@ -93,7 +94,9 @@ for (const [images, required, existing, held, want] of PLANS) {
   const title = `${images.join(' ')} that lacks "${required}", to an engine with "${existing.join(' ')}"`
   t.test(`planLoad: ${title}, "${held}" at hand`, async (t) => {
     const chains = new Set(existing.flatMap((layers) => chainIds(letters(layers).map(diffIdOf))))
-    const plan = planLoad(recordOf(images, required), chains, letters(held).map(heldOf))
+    const metadata = recordOf(images, required)
+    const lacked = missingLayers(metadata.images, chains)
+    const plan = planLoad(metadata, lacked, letters(held).map(heldOf))
     const { excluded = '', restored = '', missing = '', skipped = '' } = want
     t.strictSame(plan.excluded, new Set(letters(excluded).map((letter) => sha256(letter))))
     t.strictSame(
@@ -113,7 +116,7 @@ for (const [images, required, existing, held, want] of PLANS) {
 
 t.test('planLoad: metadata that is no increment requires nothing', async (t) => {
   const { requires: _, ...metadata } = recordOf(['ab'])
-  t.strictSame(planLoad(metadata, new Set(), []), {
+  t.strictSame(planLoad(metadata, undefined, []), {
     excluded: new Set(),
     restored: [],
     missing: [],
@@ -124,5 +127,5 @@ t.test('planLoad: metadata that is no increment requires nothing', async (t) => 
 t.test('planLoad: of two archives that hold a layer, the first is taken', async (t) => {
   const [first, second] = ['first', 'second'].map((archive) => ({ ...heldOf('a'), archive }))
   const held = first && second ? [first, second] : []
-  t.equal(planLoad(recordOf(['ab'], 'a'), new Set(), held).restored[0]?.layer.archive, 'first')
+  t.equal(planLoad(recordOf(['ab'], 'a'), undefined, held).restored[0]?.layer.archive, 'first')
 })

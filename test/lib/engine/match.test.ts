@@ -2,10 +2,11 @@ import t from 'tap'
 
 import { containerdStore } from '../../../lib/engine/containerd-store.ts'
 import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
-import type { EngineImage } from '../../../lib/engine/inspect.ts'
+import type { StoredImage } from '../../../lib/image/source.ts'
 import { toDigest } from '../../../lib/image/digest.ts'
 import type { Engine } from '../../../lib/engine/engine.ts'
-import { hasLayers, type ComparedImage } from '../../../lib/engine/image-store.ts'
+import { hasLayers } from '../../../lib/engine/image-store.ts'
+import type { ComparedImage } from '../../../lib/image/source.ts'
 
 const LEGACY: ComparedImage = {
   repoTags: [],
@@ -31,7 +32,7 @@ const GRAPH_DRIVER: Engine = {
   inspectsPlatform: false,
 }
 const CONTAINERD: Engine = { ...GRAPH_DRIVER, store: containerdStore(true) }
-const OWN: EngineImage = {
+const OWN: StoredImage = {
   ...LEGACY,
   id: 'sha256:other',
   manifestDigest: 'sha256:other',
@@ -54,7 +55,7 @@ const IMAGES: [string, string[], boolean, boolean][] = [
 
 for (const [id, diffIds, byConfig, byManifest] of IMAGES) {
   t.test(`isSame: ${id} with layers ${diffIds.join()}`, async (t) => {
-    const own: EngineImage = { ...OWN, id, manifestDigest: id, diffIds }
+    const own: StoredImage = { ...OWN, id, manifestDigest: id, diffIds }
     t.equal(GRAPH_DRIVER.store.isSame(own, ARCHIVED), byConfig)
     t.equal(CONTAINERD.store.isSame(own, ARCHIVED), byManifest)
     t.equal(GRAPH_DRIVER.store.mayBeSame(own, ARCHIVED), byConfig)
@@ -64,7 +65,7 @@ for (const [id, diffIds, byConfig, byManifest] of IMAGES) {
 
 // what is other in the archive or in the engine, whether the image is the same in a containerd store
 type Change<T> = { readonly [Key in keyof T]?: T[Key] | undefined }
-const DIFFERENCES: [string, Change<ComparedImage>, Change<EngineImage>, boolean | undefined][] = [
+const DIFFERENCES: [string, Change<ComparedImage>, Change<StoredImage>, boolean | undefined][] = [
   ['nothing, without a manifest', {}, {}, true],
   ['the settings, at the same time', {}, { settings: 'others' }, false],
   ['the settings in the archive not read', { settings: undefined }, {}, undefined],

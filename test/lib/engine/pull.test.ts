@@ -27,8 +27,7 @@ async function pull(t: Test, script: string, drawProgress: boolean, stop = new A
     await wrapCommand(`${t.testdir({})}/bin`, 'docker', `${answer}\n${script}`),
   )
   const notices: Notice[] = []
-  const image = await pullImage(parseReference('a:1'), {
-    engine: ENGINE,
+  const image = await pullImage(ENGINE, parseReference('a:1'), {
     platform: undefined,
     drawProgress,
     notify(notice) {

@@ -7,7 +7,7 @@ import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
 import type { Segment } from '../../../../lib/delivery/metadata.ts'
 import { createBetweenReader } from '../../../../lib/archive/between-layers.ts'
 import { findDelivered } from '../../../../lib/commands/delivered-archive.ts'
-import type { ArchivedImage } from '../../../../lib/image/docker-archive.ts'
+import { readImages, type ArchivedImage } from '../../../../lib/image/docker-archive.ts'
 import { interrupted } from '../../../../lib/core/errors.ts'
 import {
   loadArchive,
@@ -15,7 +15,7 @@ import {
   type LoadedArchive,
 } from '../../../../lib/commands/load/load-archive.ts'
 import type { LoadGate } from '../../../../lib/commands/load/queue.ts'
-import { watchLayers } from '../../../../lib/engine/existing-layers.ts'
+import { EngineSink } from '../../../../lib/engine/sink.ts'
 import { dockerArchive } from '../../../fixtures/archive-builder.ts'
 import { delivered, readers, write } from '../../../fixtures/archive-writing.ts'
 import { listen } from '../../../fixtures/daemon-socket.ts'
@@ -30,6 +30,8 @@ const [BASE = Buffer.alloc(0), TOP = Buffer.alloc(0)] = ['b', 't'].map((letter) 
   return Buffer.alloc(2 * MIB, letter)
 })
 const { archive: TAR } = dockerArchive({ layers: [BASE, TOP], tags: ['a:1'], layout: 'oci' })
+
+const IMAGES = readImages(digest(TAR).tar)
 
 const AT_ONCE: LoadGate = { before: [], wait: async () => {}, onSent: () => {} }
 
@@ -101,8 +103,8 @@ async function prepare(
       const archive = join(dir, name)
       const reading = { notify, signal, delivery: plainDelivery() }
       const options = { dir, threads: 2, bases: [], force: false, ...reading, ...more }
-      const { engine = GRAPH, existing = watchLayers(engine), turn = AT_ONCE } = tools
-      const all = { engine, existing, decompressors: readers(), options, turn }
+      const { sink = new EngineSink(GRAPH), turn = AT_ONCE } = tools
+      const all = { sink, decompressors: readers(), options, turn }
       const target = { archive, label: 'a:1' }
       const found = await findDelivered(target, options.delivery)
       const { metadata } = found
@@ -142,13 +144,14 @@ t.test('loadArchive: where its daemon is known, that gets what it needs all of',
     asked.push(body)
     return answer.end()
   })
-  const engine = { ...GRAPH, daemon: { socketPath, id: 'one', name: 'here' } }
-  await load('a.tar.xz', {}, { engine })
+  const sink = new EngineSink({ ...GRAPH, daemon: { socketPath, id: 'one', name: 'here' } })
+  await load('a.tar.xz', {}, { sink })
   t.ok(asked[0]?.equals(TAR))
   t.strictSame(await got(), [], 'the client gets nothing')
   await has([BASE])
-  await load('a.tar.xz', {}, { engine })
-  await load('plain.tar.xz', {}, { engine })
+  sink.forget()
+  await load('a.tar.xz', {}, { sink })
+  await load('plain.tar.xz', {}, { sink })
   t.equal(asked.length, 1)
   t.strictSame(
     (await got()).map(layersIn),
@@ -200,7 +203,7 @@ for (const [name, has, force, want] of LOADS) {
 
 t.test('loadArchive: a store that wants all of an image gets all', async (t) => {
   const { load, got } = await prepare(t, [BASE, TOP])
-  await load('a.tar.xz', {}, { engine: { ...GRAPH, store: containerdStore(true) } })
+  await load('a.tar.xz', {}, { sink: new EngineSink({ ...GRAPH, store: containerdStore(true) }) })
   t.ok((await got())[0]?.equals(TAR))
 })
 
@@ -238,21 +241,21 @@ for (const [has, where, want] of INCREMENTS) {
 t.test('loadArchive: an increment whose base somebody else loaded meanwhile', async (t) => {
   const { dir, load, has, got } = await prepare(t, [])
   await rm(join(dir, 'a.tar.xz'))
-  const existing = watchLayers(GRAPH)
-  t.strictSame([...(await existing.list())], [])
+  const sink = new EngineSink(GRAPH)
+  t.strictSame([...(await sink.missing(IMAGES))], [sha256(BASE), sha256(TOP)])
   await has([BASE])
-  await load('a.increment.tar.xz', {}, { existing })
+  await load('a.increment.tar.xz', {}, { sink })
   t.equal(layersIn((await got())[0]), 't')
 })
 
 t.test('loadArchive: after a layer was gone the engine is asked again', async (t) => {
   const { load, has, got } = await prepare(t, [BASE], { fail0: 'layer does not exist' })
-  const existing = watchLayers(GRAPH)
-  t.strictSame([...(await existing.list())], [sha256(BASE)])
+  const sink = new EngineSink(GRAPH)
+  t.strictSame([...(await sink.missing(IMAGES))], [sha256(TOP)])
   await has([])
-  await load('a.tar.xz', {}, { existing })
+  await load('a.tar.xz', {}, { sink })
   t.equal(layersIn((await got())[1]), 'bt')
-  t.strictSame([...(await existing.list())], [])
+  t.strictSame([...(await sink.missing(IMAGES))], [sha256(BASE), sha256(TOP)])
 })
 
 t.test('loadArchive: a layer that is gone meanwhile: once more, in full', async (t) => {

@@ -60,7 +60,7 @@ for (const compressor of [...COMPRESSORS, { name: 'builtin', version: '5.8.1' }]
       const seen: number[] = []
       const verify: SendOptions['verify'] = async (archive) => void verified.push(archive)
       const onProgress: SendOptions['onProgress'] = (to) => void seen.push(to.archiveBytes)
-      await sendArchive({ ...options, decompressors, verify, onProgress }, () => load)
+      await sendArchive({ ...options, decompressors, verify, onProgress }, { connect: () => load })
       t.ok((await got()).equals(BYTES))
       t.strictSame(verified, [{ sizeBytes: ARCHIVE.length, sha256: hexOf(sha256(ARCHIVE)) }])
       t.equal(seen.at(-1), ARCHIVE.length)
@@ -73,7 +73,7 @@ for (const compressor of [...COMPRESSORS, { name: 'builtin', version: '5.8.1' }]
     const verify = (): never => {
       throw new ToolError('MISMATCH', 'it was changed')
     }
-    const sending = sendArchive({ ...options, decompressors, verify }, () => load)
+    const sending = sendArchive({ ...options, decompressors, verify }, { connect: () => load })
     await t.rejects(sending, { code: 'MISMATCH' })
     await t.rejects(load.exited, { code: 'INTERRUPTED' })
     t.ok((await got()).length <= BYTES.length - MIB)
@@ -85,7 +85,7 @@ for (const compressor of [...COMPRESSORS, { name: 'builtin', version: '5.8.1' }]
     for (const archive of [changed, ARCHIVE.subarray(0, 2 * MIB)]) {
       const options = await prepare(t, archive)
       const { load, got } = await startDaemon(t)
-      const sending = sendArchive({ ...options, decompressors }, () => load)
+      const sending = sendArchive({ ...options, decompressors }, { connect: () => load })
       await t.rejects(sending, { code: 'BAD_ARCHIVE' })
       await t.rejects(load.exited, { code: 'INTERRUPTED' })
       t.ok((await got()).length < BYTES.length - 1024)
@@ -102,12 +102,15 @@ t.test(
       asked.resume().on('end', () => answer.end('{"message":"full"}'))
     })
     const toFull = (): LoadRequest => requestLoad(full, 'a', BYTES.length)
-    await t.rejects(sendArchive(options, toFull), { code: 'ENGINE_FAILED', message: /full/ })
+    await t.rejects(sendArchive(options, { connect: toFull }), {
+      code: 'ENGINE_FAILED',
+      message: /full/,
+    })
     const gone = { ...options, archive: `${options.archive}.gone` }
-    await t.rejects(sendArchive(gone, toFull), { code: 'ENOENT' })
+    await t.rejects(sendArchive(gone, { connect: toFull }), { code: 'ENOENT' })
     const toNone = (): LoadRequest => requestLoad(`${full}.none`, 'a', BYTES.length)
-    await t.rejects(sendArchive(options, toNone), { code: 'ENGINE_DOWN' })
+    await t.rejects(sendArchive(options, { connect: toNone }), { code: 'ENGINE_DOWN' })
     const stopped = { ...options, signal: AbortSignal.abort() }
-    await t.rejects(sendArchive(stopped, toFull), { code: 'INTERRUPTED' })
+    await t.rejects(sendArchive(stopped, { connect: toFull }), { code: 'INTERRUPTED' })
   },
 )

@@ -13,7 +13,7 @@ import {
 import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
 import { graphDriverStore } from '../../../../lib/engine/graph-driver-store.ts'
 import type { ImageStore } from '../../../../lib/engine/image-store.ts'
-import type { EngineImage } from '../../../../lib/engine/inspect.ts'
+import type { StoredImage } from '../../../../lib/image/source.ts'
 import { parseReference } from '../../../../lib/image/reference.ts'
 import type { Notice } from '../../../../lib/core/outcome.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
@@ -128,7 +128,7 @@ const GRAPH = graphDriverStore(true)
 const CONTAINERD = containerdStore(true)
 
 // the engine's ID and manifest, its store, whether the archive is of that image
-const STORED: [string, Partial<EngineImage>, ImageStore, boolean][] = [
+const STORED: [string, Partial<StoredImage>, ImageStore, boolean][] = [
   ['its config', { id: sha256('config') }, GRAPH, true],
   ['another config', { id: sha256('other') }, GRAPH, false],
   ['its manifest', { id: sha256('manifest'), manifestDigest: sha256('manifest') }, CONTAINERD, true],
@@ -143,7 +143,7 @@ for (const [what, own, store, isFound] of STORED) {
     const dir = t.testdir({ [FILE]: 'archive', [`${FILE}.json`]: metadata })
     const image = { ...IMAGE, diffIds: [sha256('layer')], ...own }
     const options = { ...OPTIONS, directory: new Directory(dir) }
-    const found = await findArchived(SAMPLE, { image, store }, options)
+    const found = await findArchived(SAMPLE, { image, source: store }, options)
     t.equal(found !== undefined, isFound)
   })
 }

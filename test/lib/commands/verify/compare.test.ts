@@ -6,7 +6,7 @@ import {
   engineMd5,
   hasSameContent,
 } from '../../../../lib/commands/verify/compare.ts'
-import type { EngineDigest } from '../../../../lib/commands/verify/engine-image.ts'
+import type { SourceDigest } from '../../../../lib/commands/verify/source-image.ts'
 import { toDigest } from '../../../../lib/image/digest.ts'
 import { SAMPLE_RECORD } from '../../../fixtures/sample-record.ts'
 
@@ -17,8 +17,8 @@ const READ: ReadArchive = {
   tar: { ...tar, endBytes: tar.sizeBytes, membersSha256: 'a'.repeat(64) },
   images,
 }
-const ENGINE: EngineDigest = { tar: READ.tar, images }
-const OTHER_LAYOUT: EngineDigest = {
+const ENGINE: SourceDigest = { tar: READ.tar, images }
+const OTHER_LAYOUT: SourceDigest = {
   images,
   tar: { ...READ.tar, contentMd5: 'f'.repeat(32), membersSha256: 'f'.repeat(64) },
 }
@@ -45,7 +45,7 @@ t.test('compareImages: with the engine, byte for byte or by its digests', async 
 
 // how the engine's tar was read, what is known of it, whether the content is the same, its md5
 const { contentMd5: OWN_MD5, ...WITHOUT_MD5 } = READ.tar
-const CONTENTS: [string, EngineDigest['tar'], boolean, string | undefined][] = [
+const CONTENTS: [string, SourceDigest['tar'], boolean, string | undefined][] = [
   ['all the same', READ.tar, true, OWN_MD5],
   ['the same sha256, and no md5', WITHOUT_MD5, true, OWN_MD5],
   ['cut otherwise', { ...READ.tar, membersSha256: 'b' }, true, OWN_MD5],

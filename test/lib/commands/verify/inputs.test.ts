@@ -8,6 +8,7 @@ import {
   type ReadInputs,
   type InputTools,
 } from '../../../../lib/commands/verify/inputs.ts'
+import { EngineSource } from '../../../../lib/engine/source.ts'
 import { readers, write } from '../../../fixtures/archive-writing.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
 import { wrapCommand } from '../../../fixtures/faults.ts'
@@ -49,17 +50,16 @@ async function prepare(
   const notices: Notice[] = []
   const notify = (notice: Notice): void => void notices.push(notice)
   const tools: InputTools = {
-    engine: GRAPH,
+    source: new EngineSource(GRAPH),
     decompressors: readers(),
     options: { threads: 2, notify, signal: new AbortController().signal },
     laysOutDifferently: false,
   }
-  const engineTar = { name: 'a:1', image: IMAGE }
+  const sourceTar = { name: 'a:1', image: IMAGE }
   const side = {
     target: { archive, label: 'a:1' },
-    archiveBytes: 1,
     metadata: undefined,
-    engineTar,
+    sourceTar,
   }
   return {
     archive,

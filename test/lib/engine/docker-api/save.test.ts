@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
-import type { Ending } from '../../../../lib/io/child.ts'
+import type { Ending } from '../../../../lib/io/task.ts'
 import { ToolError } from '../../../../lib/core/errors.ts'
 import { requestSave, type SavedImage } from '../../../../lib/engine/docker-api/save.ts'
 import { listen, listenRaw } from '../../../fixtures/daemon-socket.ts'

@@ -2,37 +2,17 @@
 // layers uncompressed. For the second form the engine saves the image twice.
 import { Readable } from 'node:stream'
 
-import type { SavedImage } from '../../delivery/metadata.ts'
-import { endChildren, keepOutput, withChildren, type Task } from '../../io/child.ts'
-import { withoutDoubles } from '../../image/descriptor.ts'
-import type { ArchivedImage } from '../../image/docker-archive.ts'
-import type { EngineImage } from '../../engine/inspect.ts'
-import { startSave, type Engine } from '../../engine/engine.ts'
-import { normalizeTar } from '../../image/normal-tar.ts'
-import type { VerbContext } from '../../core/outcome.ts'
-import type { PlainLayout } from '../../image/uncompress/layout.ts'
-import { learnLayout, plainTar } from '../../image/uncompress/tar.ts'
-
-/** A tar that can be opened any number of times. */
-export interface ImageTar {
-  /** About its size, in bytes. */
-  readonly sizeBytes: number
-  /** @returns the tar, and the child that writes it */
-  readonly open: () => { readonly tar: Readable; readonly child: Task }
-  /** @returns the image in the tar, with the manifest digests that it had in the engine */
-  readonly complete: (image: ArchivedImage) => ArchivedImage & Pick<SavedImage, 'recompressed'>
-}
-
-/** A tar that the engine is already preparing. */
-export interface BegunTar extends ImageTar {
-  /** Ends the engine's work, if the tar was not opened. */
-  readonly end: () => Promise<void>
-}
+import { withChildren } from '../io/child.ts'
+import type { Task } from '../io/task.ts'
+import { withoutDoubles } from '../image/descriptor.ts'
+import type { ImageTar, OpenOptions, StoredImage } from '../image/source.ts'
+import { normalizeTar } from '../image/normal-tar.ts'
+import type { PlainLayout } from '../image/uncompress/layout.ts'
+import { learnLayout, plainTar } from '../image/uncompress/tar.ts'
+import { startSave, type Engine } from './engine.ts'
 
 /** Options of {@link findTar}. */
-export interface TarOptions extends VerbContext {
-  /** Whether to store compressed layers uncompressed. */
-  readonly recompress: boolean
+export interface TarOptions extends OpenOptions {
   /** The name of the image in messages. */
   readonly label: string
 }
@@ -45,7 +25,7 @@ export interface TarOptions extends VerbContext {
 export async function findTar(
   engine: Engine,
   name: string,
-  image: EngineImage,
+  image: StoredImage,
   options: TarOptions,
 ): Promise<ImageTar> {
   const start = (): Task => startSave(engine, name, image.platform)
@@ -68,25 +48,6 @@ function normal(tar: AsyncIterable<Buffer>): Readable {
   return Readable.from(normalizeTar(tar), { objectMode: false })
 }
 
-/** Starts the save early: the engine prepares the whole image before it writes the first byte. */
-export function beginTar(tar: ImageTar): BegunTar {
-  const { tar: stdout, child } = tar.open()
-  let begun: ReturnType<ImageTar['open']> | undefined = { tar: keepOutput({ stdout }), child }
-  // A failure before the tar is opened is ignored: opening it starts a new save.
-  child.exited.catch(() => (begun = undefined))
-  return {
-    ...tar,
-    open() {
-      const opened = begun ?? tar.open()
-      begun = undefined
-      return opened
-    },
-    async end() {
-      if (begun) await endChildren([child])
-    },
-  }
-}
-
 function plain(start: () => Task, layout: PlainLayout & { sizeBytes: number }): ImageTar {
   return {
     sizeBytes: layout.sizeBytes,
@@ -107,7 +68,7 @@ function plain(start: () => Task, layout: PlainLayout & { sizeBytes: number }): 
 
 async function learn(
   child: Task,
-  { sizeBytes }: EngineImage,
+  { sizeBytes }: StoredImage,
   { label, notify, signal }: TarOptions,
 ): Promise<(PlainLayout & { sizeBytes: number }) | undefined> {
   let tarBytes = 0

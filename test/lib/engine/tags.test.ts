@@ -2,41 +2,18 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 
-import {
-  areIndependent,
-  checkLoaded,
-  lookUpImages,
-  notePlatform,
-  tagLoaded,
-} from '../../../../lib/commands/load/tags.ts'
-import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
-import { watchLayers } from '../../../../lib/engine/existing-layers.ts'
-import { formatSettings } from '../../../../lib/image/settings.ts'
-import { GRAPH } from '../../../fixtures/graph-engine.ts'
-import { toDigest } from '../../../../lib/image/digest.ts'
-import type { ArchivedImage } from '../../../../lib/image/docker-archive.ts'
-import { useScripts } from '../../../fixtures/programs-on-path.ts'
+import { checkLoaded, lookUpImages, tagLoaded } from '../../../lib/engine/tags.ts'
+import { containerdStore } from '../../../lib/engine/containerd-store.ts'
+import { watchLayers } from '../../../lib/engine/existing-layers.ts'
+import { formatSettings } from '../../../lib/image/settings.ts'
+import { GRAPH } from '../../fixtures/graph-engine.ts'
+import { toDigest } from '../../../lib/image/digest.ts'
+import type { ArchivedImage } from '../../../lib/image/docker-archive.ts'
+import { useScripts } from '../../fixtures/programs-on-path.ts'
 
 const image = (id: string, ...repoTags: string[]): ArchivedImage => {
   const config = { digest: toDigest(id) }
   return { config, repoTags, platform: 'linux/amd64', manifests: [], layers: [] }
-}
-
-// what the images are, whether they are apart from image 1, tagged a:1
-const IMAGES: [string, ReturnType<typeof image>[], boolean][] = [
-  ['none', [], true],
-  ['another one', [image('2', 'b:1')], true],
-  ['one without a tag', [image('2')], true],
-  ['the same under another name', [image('1', 'b:1')], false],
-  ['another of the same name', [image('2', 'b:1', 'a:1')], false],
-  ['one of several', [image('2'), image('1')], false],
-]
-
-for (const [name, images, want] of IMAGES) {
-  t.test(`areApart: ${name}`, async (t) => {
-    t.equal(areIndependent(images, [image('1', 'a:1')]), want)
-    t.equal(areIndependent([image('1', 'a:1')], images), want)
-  })
 }
 
 const CONTAINERD = { ...GRAPH, store: containerdStore(true) }
@@ -122,16 +99,3 @@ function inspected(id: string, layer: string): string {
   const config = { Id: id, Os: 'linux', Architecture: 'amd64', Config: {}, RootFS: rootFs }
   return JSON.stringify([config])
 }
-
-t.test('notePlatform: another than the machine of the engine', async (t) => {
-  const of = (...platforms: string[]) => platforms.map((platform) => ({ ...image('1'), platform }))
-  const amd64 = { ...GRAPH, platform: 'linux/amd64' }
-  t.strictSame(notePlatform(amd64, of('linux/amd64', 'linux/amd64/v2', '')), [])
-  t.strictSame(notePlatform(amd64, of('linux/arm64/v8', 'linux/arm64/v8')), [
-    'it is for linux/arm64/v8, this machine is linux/amd64',
-  ])
-  const own = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`
-  t.strictSame(notePlatform(GRAPH, of(own, 'linux/s390x')), [
-    `it is for linux/s390x, this machine is ${own}`,
-  ])
-})

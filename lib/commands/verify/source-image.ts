@@ -5,12 +5,8 @@ import { basename } from 'node:path'
 import { ToolError } from '../../core/errors.ts'
 import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
 import { archiveNames } from '../../delivery/name.ts'
-import { inspectImage, type Engine } from '../../engine/engine.ts'
-import type { EngineImage } from '../../engine/inspect.ts'
-import { listTags } from '../../engine/lists.ts'
-import { findExisting, type ReadImages } from '../../engine/match.ts'
-import { readSaved } from '../../engine/read-image.ts'
 import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
+import type { ImageSource, ReadImages, StoredImage } from '../../image/source.ts'
 import { isIndex, normalizeIndex } from '../../image/oci-index.ts'
 import {
   parseReference,
@@ -25,14 +21,14 @@ import type { Treatment } from '../../tar/transform.ts'
 import type { Target } from '../targets.ts'
 
 /** An image of the engine to compare with. */
-export interface EngineTar {
+export interface SourceTar {
   /** The name to save it by. */
   readonly name: string
-  readonly image: EngineImage
+  readonly image: StoredImage
 }
 
 /** The engine's image, saved and digested. */
-export interface EngineDigest {
+export interface SourceDigest {
   readonly tar: TarDigest
   readonly images: readonly ArchivedImage[]
 }
@@ -45,29 +41,30 @@ export interface EngineDigest {
  * @returns the image that the archive should hold, or undefined if the engine does not have it
  * @throws MISMATCH if its name now means another image; the message has both digests
  */
-export async function findEngineImage(
-  engine: Engine,
+export async function findSourceImage(
+  source: ImageSource,
   target: Target,
   metadata: ArchiveMetadata | undefined,
   readArchived: ReadImages,
-): Promise<EngineTar | undefined> {
+): Promise<SourceTar | undefined> {
   // The engine's image is a single one, and cannot equal several.
   if (metadata && metadata.images.length > 1) return undefined
   const saved = metadata?.images[0]
   const reference =
-    target.reference ?? (metadata ? savedReference(saved) : await guessReference(engine, target))
+    target.reference ?? (metadata ? savedReference(saved) : await guessReference(source, target))
   const name = reference && (taggedName(reference) ?? pullName(reference))
-  const image = name === undefined ? undefined : await inspectImage(engine, name, saved?.platform)
+  const image =
+    name === undefined ? undefined : (await source.resolve([name], saved?.platform)).get(name)
   if (name !== undefined && image) {
-    if (saved && !engine.store.mayBeSame(image, saved)) throw mismatchError(name, image, saved)
+    if (saved && !source.mayBeSame(image, saved)) throw mismatchError(name, image, saved)
     return { name, image }
   }
-  const untagged = saved && (await findExisting(engine, saved, readArchived))
+  const untagged = saved && (await source.findSame(saved, readArchived))
   return untagged && { name: untagged.id, image: untagged }
 }
 
 /** How to digest the engine's image. */
-export interface EngineDigestOptions {
+export interface SourceDigestOptions {
   /** Paths of members whose content is ignored. */
   readonly excluded: ReadonlySet<string>
   /** Whether to compute the content md5. */
@@ -75,20 +72,20 @@ export interface EngineDigestOptions {
   readonly signal: AbortSignal
 }
 
-/** @throws the errors of {@link readSaved} and {@link readImages} */
-export async function digestEngineImage(
-  engine: Engine,
-  engineTar: EngineTar,
-  { excluded, md5, signal }: EngineDigestOptions,
-): Promise<EngineDigest> {
-  const { name, image } = engineTar
+/** @throws the errors of the source and {@link readImages} */
+export async function digestSourceImage(
+  source: ImageSource,
+  sourceTar: SourceTar,
+  { excluded, md5, signal }: SourceDigestOptions,
+): Promise<SourceDigest> {
+  const { name, image } = sourceTar
   const treat = ({ path }: TarMember): Treatment => (excluded.has(path) ? 'skipped' : 'inline')
   // A save normalizes `index.json` for the archive; an archive from another program has it
   // unchanged. Both forms are digested.
   const replace = { isWanted: isIndex, change: normalizeIndex }
   const digester = new TarDigester({ normalize: false, md5, treat, replace })
   const take = (bytes: Buffer): void => void ofEngine(name, () => digester.write(bytes))
-  await readSaved(engine, { name, platform: image.platform }, take, signal)
+  await source.read({ name, platform: image.platform, signal }, take)
   return ofEngine(name, () => {
     const tar = digester.end()
     return { tar, images: readImages(tar) }
@@ -112,9 +109,12 @@ function savedReference(saved: SavedImage | undefined): ImageReference | undefin
 }
 
 // @returns a name in the engine whose archive name is that of the target
-async function guessReference(engine: Engine, target: Target): Promise<ImageReference | undefined> {
+async function guessReference(
+  source: ImageSource,
+  target: Target,
+): Promise<ImageReference | undefined> {
   const name = basename(target.archive)
-  for (const tag of await listTags(engine)) {
+  for (const tag of await source.names()) {
     const reference = readReference(tag)
     // The engine may have names that are not valid here.
     if (reference instanceof ToolError) continue
@@ -123,7 +123,7 @@ async function guessReference(engine: Engine, target: Target): Promise<ImageRefe
   return undefined
 }
 
-function mismatchError(name: string, own: EngineImage, saved: SavedImage): ToolError {
+function mismatchError(name: string, own: StoredImage, saved: SavedImage): ToolError {
   return new ToolError(
     'MISMATCH',
     `verify "${name}": got ${saved.config.digest} (${saved.platform}) in the archive, the engine has ${own.id} (${own.platform})`,

@@ -2,11 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
-import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
-import { graphDriverStore } from '../../../../lib/engine/graph-driver-store.ts'
-import type { Engine } from '../../../../lib/engine/engine.ts'
-import { beginTar, findTar, type ImageTar } from '../../../../lib/commands/save/image-tar.ts'
-import { useScripts } from '../../../fixtures/programs-on-path.ts'
+import { containerdStore } from '../../../lib/engine/containerd-store.ts'
+import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
+import type { Engine } from '../../../lib/engine/engine.ts'
+import { beginTar } from '../../../lib/commands/save/begun-tar.ts'
+import { findTar } from '../../../lib/engine/image-tar.ts'
+import type { ImageTar } from '../../../lib/image/source.ts'
+import { useScripts } from '../../fixtures/programs-on-path.ts'
 
 const ENGINE: Engine = {
   name: 'docker',

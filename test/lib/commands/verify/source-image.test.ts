@@ -1,13 +1,15 @@
 import t from 'tap'
 
-import { findEngineImage } from '../../../../lib/commands/verify/engine-image.ts'
+import { findSourceImage } from '../../../../lib/commands/verify/source-image.ts'
+import { EngineSource } from '../../../../lib/engine/source.ts'
 import { GRAPH } from '../../../fixtures/graph-engine.ts'
 import { useScripts } from '../../../fixtures/programs-on-path.ts'
 
+const SOURCE = new EngineSource(GRAPH)
 const NONE = async () => []
 const IMAGE = [{ Id: 'sha256:1', Os: 'linux', Architecture: 'amd64', RootFS: { Layers: [] } }]
 
-t.test('findOriginal: of an archive without metadata, by its file name', async (t) => {
+t.test('findSourceImage: of an archive without metadata, by its file name', async (t) => {
   // The first is no reference here, though an engine may have it.
   await useScripts(t, {
     docker: `
@@ -18,9 +20,9 @@ case "$*" in
 esac`,
   })
   const target = (name: string) => ({ archive: `carry/${name}`, label: name })
-  t.match(await findEngineImage(GRAPH, target('a-1.tar.xz'), undefined, NONE), {
+  t.match(await findSourceImage(SOURCE, target('a-1.tar.xz'), undefined, NONE), {
     name: 'a:1',
     image: { id: 'sha256:1' },
   })
-  t.equal(await findEngineImage(GRAPH, target('c-1.tar.xz'), undefined, NONE), undefined)
+  t.equal(await findSourceImage(SOURCE, target('c-1.tar.xz'), undefined, NONE), undefined)
 })

@@ -1,19 +1,13 @@
 // Looks up the images of an archive in the engine by their tags: before a load, to find what is
 // already loaded; after it, to check the result.
-import { ToolError } from '../../core/errors.ts'
-import { inspectImage, tagImage, type Engine } from '../../engine/engine.ts'
-import type { ComparedImage } from '../../engine/image-store.ts'
-import type { EngineImage } from '../../engine/inspect.ts'
-import { findExisting, isSameImage, type ReadImages } from '../../engine/match.ts'
-import { imageChains, type ExistingLayers } from '../../engine/existing-layers.ts'
-import { checkUnpacked, isUnpacked } from '../../engine/unpacked.ts'
-import type { ArchivedImage } from '../../image/docker-archive.ts'
-
-/** An image in metadata, and the engine's images that have its tags. */
-export interface ExistingImage {
-  readonly image: ComparedImage
-  readonly own: ReadonlyMap<string, EngineImage>
-}
+import { ToolError } from '../core/errors.ts'
+import { inspectImage, tagImage, type Engine } from './engine.ts'
+import type { ArchivedImage } from '../image/docker-archive.ts'
+import type { ExistingImage, TagOptions as SinkTagOptions } from '../image/sink.ts'
+import type { ComparedImage, ReadImages, StoredImage } from '../image/source.ts'
+import { findExisting, isSameImage } from './match.ts'
+import { imageChains, type ExistingLayers } from './existing-layers.ts'
+import { checkUnpacked, isUnpacked } from './unpacked.ts'
 
 /** @returns the images, each with the engine's images that now have its tags */
 export async function lookUpImages(
@@ -22,7 +16,7 @@ export async function lookUpImages(
 ): Promise<ExistingImage[]> {
   const known: ExistingImage[] = []
   for (const image of images) {
-    const own = new Map<string, EngineImage>()
+    const own = new Map<string, StoredImage>()
     for (const tag of image.repoTags) {
       const found = await inspectImage(engine, tag, image.platform)
       if (found) own.set(tag, found)
@@ -32,43 +26,10 @@ export async function lookUpImages(
   return known
 }
 
-/** @returns whether the two lists have no image and no tag in common */
-export function areIndependent(
-  images: readonly ArchivedImage[],
-  others: readonly ArchivedImage[],
-): boolean {
-  return new Set(images.flatMap(namesOf)).isDisjointFrom(new Set(others.flatMap(namesOf)))
-}
-
-function namesOf({ config, repoTags }: ArchivedImage): string[] {
-  return [config.digest, ...repoTags]
-}
-
-/** @returns a note for each platform that is not the platform of the engine's host */
-export function notePlatform(
-  { platform: own = LOCAL_PLATFORM }: Engine,
-  images: readonly ArchivedImage[],
-): string[] {
-  const other = images.map(({ platform }) => platform).filter((platform) => platform !== '')
-  return [...new Set(other)]
-    .filter((platform) => !`${platform}/`.startsWith(`${own}/`))
-    .map((platform) => `it is for ${platform}, this machine is ${own}`)
-}
-
-// The platform for podman and nerdctl, which do not show theirs and run on this host.
-const LOCAL_PLATFORM = `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`
-
 /** Options of {@link tagLoaded}. */
-export interface TagOptions {
+export interface TagOptions extends SinkTagOptions {
   /** The layers of the engine. */
   readonly existing: ExistingLayers
-  readonly dryRun: boolean
-  /** Reads the images of the archive. */
-  readonly readImages: ReadImages
-  /** Checks that the archive holds the images of its metadata. */
-  readonly verify: () => Promise<unknown>
-  /** Is called before tags are set; they are set after it resolves. */
-  readonly wait?: () => Promise<void>
 }
 
 /**
@@ -113,7 +74,7 @@ async function findUntagged(
   engine: Engine,
   image: ComparedImage,
   { existing, readImages }: TagOptions,
-): Promise<EngineImage | undefined> {
+): Promise<StoredImage | undefined> {
   if (await lacksLayers(engine, image, existing)) return undefined
   return findExisting(engine, image, readImages)
 }
@@ -128,7 +89,7 @@ async function lacksLayers(
   return !new Set(imageChains([image])).isSubsetOf(await existing.list())
 }
 
-function wasBefore(tag: string, before: EngineImage | undefined): string[] {
+function wasBefore(tag: string, before: StoredImage | undefined): string[] {
   return before ? [`${tag} was ${before.id} before`] : []
 }
 
@@ -146,7 +107,7 @@ export async function checkLoaded(
   readImages: ReadImages,
 ): Promise<string[]> {
   const notes: string[] = []
-  let loaded: EngineImage | undefined
+  let loaded: StoredImage | undefined
   if (image.repoTags.length === 0) {
     loaded = await findExisting(engine, image, readImages)
     if (!loaded) throw notThere(image.config.digest)
@@ -170,7 +131,7 @@ export async function checkLoaded(
 function otherImage(
   engine: Engine,
   name: string,
-  own: EngineImage,
+  own: StoredImage,
   image: ComparedImage,
 ): ToolError {
   const { what, got, want } = engine.store.difference(own, image)
