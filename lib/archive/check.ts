@@ -6,7 +6,7 @@ import type { ReadArchive } from './reader.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import { ToolError } from '../core/errors.ts'
-import { hashFile } from '../io/file-range.ts'
+import { hashArchive, archiveAt } from '../io/archive-file.ts'
 
 /** @throws MISMATCH if the archive is not as its metadata says */
 export function checkAgainstMetadata(read: ReadArchive, metadata: ArchiveMetadata): void {
@@ -79,7 +79,7 @@ export async function quickCheck(
       },
     )
   }
-  const sha256 = await hashFile(archive, signal)
+  const sha256 = await hashArchive(archiveAt(archive), signal)
   if (metadata) expectEqual('sha256 of the archive', sha256, metadata.archive.sha256)
   checkListed(sha256, listed)
 }

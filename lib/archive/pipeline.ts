@@ -12,7 +12,7 @@ import type { Segment } from '../delivery/metadata.ts'
 import { allWork, withChildren } from '../io/child.ts'
 import type { Task } from '../io/task.ts'
 import type { SocketSink, TarSink } from '../image/sink.ts'
-import { streamFile, wholeFile, type FileRange } from '../io/file-range.ts'
+import { archiveAt, wholeArchive, type ArchiveRange } from '../io/archive-file.ts'
 import { sendTar } from '../io/withhold-tail.ts'
 
 /** Bytes of an archive. */
@@ -112,12 +112,12 @@ class CompressedSource {
   readonly reading: Reading
   readonly options: ReadingOptions
   /** Where the parts lie. */
-  readonly ranges: readonly FileRange[]
+  readonly ranges: readonly ArchiveRange[]
   readonly #totalBytes: number
   #archiveBytes = 0
   #tarBytes = 0
 
-  private constructor(reading: Reading, options: ReadingOptions, ranges: readonly FileRange[]) {
+  private constructor(reading: Reading, options: ReadingOptions, ranges: readonly ArchiveRange[]) {
     this.reading = reading
     this.options = options
     this.ranges = ranges
@@ -132,8 +132,8 @@ class CompressedSource {
   async *chunks(): AsyncGenerator<Buffer> {
     const { parts, onBytes, scan } = this.reading
     for (const { archive, segment } of parts) {
-      const bytes = segment ? readSegment(archive, segment) : streamFile(archive)
-      for await (const chunk of bytes as AsyncIterable<Buffer>) {
+      const file = archiveAt(archive)
+      for await (const chunk of segment ? readSegment(file, segment) : file.stream()) {
         onBytes?.(chunk)
         this.#archiveBytes += chunk.length
         if (!scan) this.#tellProgress()
@@ -166,8 +166,9 @@ class CompressedSource {
   }
 }
 
-async function rangeOf({ archive, segment }: Part): Promise<FileRange> {
-  return segment ? { path: archive, ...segment } : wholeFile(archive)
+async function rangeOf({ archive, segment }: Part): Promise<ArchiveRange> {
+  const file = archiveAt(archive)
+  return segment ? { file, ...segment } : wholeArchive(file)
 }
 
 async function drain(chunks: AsyncIterable<Buffer>, verify: () => Promise<void>): Promise<void> {

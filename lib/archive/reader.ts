@@ -7,7 +7,7 @@ import { ToolError } from '../core/errors.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
 import type { StdinSink } from '../image/sink.ts'
-import { readStart, wholeFile, type FileRange } from '../io/file-range.ts'
+import { archiveAt, readStart, wholeArchive, type ArchiveRange } from '../io/archive-file.ts'
 import { TarDigester, type TarDigest } from '../tar/digest.ts'
 import { LayerVerifier } from './layer-verifier.ts'
 import { readThrough, type ReadingOptions, type TarScan } from './pipeline.ts'
@@ -49,7 +49,7 @@ export interface VerifiedSink extends StdinSink {
  */
 export async function readArchive(options: ReadOptions, sink?: VerifiedSink): Promise<ReadArchive> {
   const { archive, metadata, decompressors } = options
-  const range = await wholeFile(archive)
+  const range = await wholeArchive(archiveAt(archive))
   // From a pipe it does not compare the blocks of a stream with its index, and what
   // follows the last stream it does not look at; metadata would tell.
   const isUnverifiedByPixz = !metadata && decompressors.xz.name === 'pixz' && (await isXz(range))
@@ -112,6 +112,6 @@ function grown(maxBytes: number): ToolError {
   )
 }
 
-async function isXz(range: FileRange): Promise<boolean> {
+async function isXz(range: ArchiveRange): Promise<boolean> {
   return codecOf(await readStart(range, MAGIC_BYTES)) === 'xz'
 }

@@ -13,6 +13,7 @@ import type { Compressors } from '../codec/programs.ts'
 import { interrupted, isInterruption, toToolError } from '../core/errors.ts'
 import { readSegment, type IndexedLayer } from '../delivery/layer-index.ts'
 import type { Segment } from '../delivery/metadata.ts'
+import { archiveAt } from '../io/archive-file.ts'
 import type { Task } from '../io/task.ts'
 import { createSemaphore, releaseCpus, reserveCpus, type Semaphore } from './cpu-slots.ts'
 import { MatchFailed } from './layer-match.ts'
@@ -203,7 +204,7 @@ async function* copied(
   try {
     if (signal.aborted) throw interrupted()
     await verify()
-    for await (const chunk of readSegment(archive, segment)) {
+    for await (const chunk of readSegment(archiveAt(archive), segment)) {
       if (signal.aborted) throw interrupted()
       yield chunk
     }

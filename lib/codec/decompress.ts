@@ -13,7 +13,7 @@ import { NOISE, PIXZ_AHEAD_BYTES, programEnvironment } from './compress.ts'
 import { bundled, usesProcessors, type Compressor, type Decompressors } from './programs.ts'
 import { ToolError } from '../core/errors.ts'
 import { COPY_ARCHIVE } from '../core/hints.ts'
-import { readStart, type FileRange } from '../io/file-range.ts'
+import { readStart, type ArchiveRange } from '../io/archive-file.ts'
 import { startTransform } from '../io/in-process-child.ts'
 import { startXzDecoder } from './xz/decoder.ts'
 import { readStreams } from './xz/file.ts'
@@ -31,7 +31,7 @@ export interface DecompressionOptions {
 
 interface Run {
   readonly codec: Codec
-  readonly parts: FileRange[]
+  readonly parts: ArchiveRange[]
 }
 
 /**
@@ -39,7 +39,7 @@ interface Run {
  * @returns a task that decompresses these bytes; it fails with BAD_ARCHIVE if they are damaged
  */
 export async function startDecompressor(
-  parts: readonly FileRange[],
+  parts: readonly ArchiveRange[],
   options: DecompressionOptions,
 ): Promise<Task> {
   const runs = await divide(parts)
@@ -49,7 +49,7 @@ export async function startDecompressor(
 }
 
 // Groups neighbours of one codec. Bytes of an unknown codec go to xz, whose error says so.
-async function divide(parts: readonly FileRange[]): Promise<Run[]> {
+async function divide(parts: readonly ArchiveRange[]): Promise<Run[]> {
   const runs: Run[] = []
   for (const part of parts) {
     const codec = codecOf(await readStart(part, MAGIC_BYTES)) ?? 'xz'
@@ -84,7 +84,7 @@ async function* readRuns(
 
 async function start({ codec, parts }: Run, options: DecompressionOptions): Promise<Task> {
   const { decompressors, threads, output } = options
-  const [path = '', ...others] = new Set(parts.map((part) => part.path))
+  const [path = '', ...others] = new Set(parts.map(({ file }) => file.path))
   // The file name is enough for one file; two files of different directories may share it.
   const archive = others.length === 0 ? basename(path) : [path, ...others].join('", "')
   const { onDegraded } = decompressors
@@ -101,7 +101,7 @@ async function start({ codec, parts }: Run, options: DecompressionOptions): Prom
 
 // Whether a stream begins with a small block directly after another stream. Errors do not
 // matter here: the decompressor reports them.
-async function beginSmall(parts: readonly FileRange[]): Promise<boolean> {
+async function beginSmall(parts: readonly ArchiveRange[]): Promise<boolean> {
   const streams = (await Promise.all(parts.map(readStreams)).catch(() => [])).flat()
   return streams.some(({ index, offsetBytes }, at) => {
     const { paddingBytes = Infinity } = streams[at - 1] ?? {}

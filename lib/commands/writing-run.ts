@@ -12,7 +12,7 @@ import { isListed, placeMetadata } from '../delivery/commit.ts'
 import { checkDirectory, type Directory } from '../delivery/directory.ts'
 import { lockDirectory, removeOldLockFiles } from '../io/directory-lock.ts'
 import { ignoreNotFound, toToolError } from '../core/errors.ts'
-import { hashFile } from '../io/file-range.ts'
+import { hashArchive, archiveAt } from '../io/archive-file.ts'
 import { findLost } from './missing-files.ts'
 import type { VerbContext } from '../core/outcome.ts'
 
@@ -87,7 +87,7 @@ async function finishCommit(
   if (await isInPlace(directory, archive, metadata)) return
   const text = `checking "${file}": a run was ended before it wrote the metadata of an archive`
   context.notify({ type: 'remark', text })
-  if ((await hashFile(archive, context.signal)) !== sha256) return
+  if ((await hashArchive(archiveAt(archive), context.signal)) !== sha256) return
   await placeMetadata(directory, metadata)
 }
 

@@ -6,7 +6,7 @@ import { basename } from 'node:path'
 import { isSameCoding, type Coding } from '../codec/formats.ts'
 import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
 import type { VerbContext } from '../core/outcome.ts'
-import { hashFile } from '../io/file-range.ts'
+import { hashArchive, archiveAt } from '../io/archive-file.ts'
 import type { Catalog } from './catalog.ts'
 import { checksumsOf } from './commit.ts'
 import type { Directory } from './directory.ts'
@@ -93,7 +93,10 @@ export async function isUpToDate(
   // is hashed.
   const changed = sums.find(([name, sha256]) => (listed.get(name) ?? sha256) !== sha256)
   const isKnown = listed.has(basename(archive))
-  if (!changed && (isKnown || (await hashFile(archive, signal)) === metadata.archive.sha256)) {
+  if (
+    !changed &&
+    (isKnown || (await hashArchive(archiveAt(archive), signal)) === metadata.archive.sha256)
+  ) {
     return true
   }
   const who = changed

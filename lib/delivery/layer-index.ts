@@ -6,7 +6,7 @@ import { basename } from 'node:path'
 import type { Coding } from '../codec/formats.ts'
 import { ToolError, toToolError } from '../core/errors.ts'
 import { COPY_CHANGED_ARCHIVE } from '../core/hints.ts'
-import { streamFile } from '../io/file-range.ts'
+import type { ArchiveFile } from '../io/archive-file.ts'
 import { lookAtFile } from '../io/small-file.ts'
 import type { ArchiveMetadata, Segment, CachedLayer } from './metadata.ts'
 
@@ -126,16 +126,16 @@ async function isWhole(archive: string, metadata: ArchiveMetadata, warn: Warn): 
 }
 
 /**
- * @param archive - path of the archive
+ * @param file - the archive
  * @param segment - one of its segments
  * @returns the compressed bytes of this segment
  * @throws MISMATCH after the last byte, if the bytes do not have the sha256 of the metadata
  */
-export async function* readSegment(archive: string, segment: Segment): AsyncGenerator<Buffer> {
+export async function* readSegment(file: ArchiveFile, segment: Segment): AsyncGenerator<Buffer> {
   const { offsetBytes, sizeBytes, sha256 } = segment
   if (sizeBytes === 0) return
   const hash = createHash('sha256')
-  for await (const chunk of streamFile(archive, segment)) {
+  for await (const chunk of file.stream(segment)) {
     hash.update(chunk)
     yield chunk
   }
@@ -143,7 +143,7 @@ export async function* readSegment(archive: string, segment: Segment): AsyncGene
   if (got === sha256) return
   throw new ToolError(
     'MISMATCH',
-    `check "${archive}", ${sizeBytes} bytes at ${offsetBytes}: sha256: got ${got}, want ${sha256}`,
+    `check "${file.path}", ${sizeBytes} bytes at ${offsetBytes}: sha256: got ${got}, want ${sha256}`,
     { hint: COPY_CHANGED_ARCHIVE },
   )
 }

@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 
 import { createByteReader, type ByteReader } from '../../io/byte-reader.ts'
 import { badXz, type XzPlace } from './error.ts'
-import type { FileRange } from '../../io/file-range.ts'
+import type { ArchiveRange } from '../../io/archive-file.ts'
 import { readStreams } from './file.ts'
 import { frameBlock, padded, readRecords, type BlockRecord } from './block-index.ts'
 import type { XzStream } from './layout.ts'
@@ -23,14 +23,14 @@ export type BeginBlock = (
  * the blocks with those that it read from the file before.
  *
  * @param chunks - the bytes of the parts, one part after the other
- * @param parts - the parts of files that the bytes come from
+ * @param parts - the parts of archives that the bytes come from
  * @param begin - begins to decode a block
  * @param onSingle - is called with file name and size if all the bytes are one large block
  * @throws BAD_ARCHIVE with the place if a part is damaged, or has changed since
  */
 export async function feedBlocks(
   chunks: AsyncIterable<Buffer>,
-  parts: readonly FileRange[],
+  parts: readonly ArchiveRange[],
   begin: BeginBlock,
   onSingle: (archive: string, blockBytes: number) => void,
 ): Promise<void> {
@@ -39,7 +39,7 @@ export async function feedBlocks(
     badXz(place, `got ${what} bytes than when its index was read`),
   )
   for (const part of parts) {
-    const archive = basename(part.path)
+    const archive = basename(part.file.path)
     const streams = await readStreams(part)
     const [only, another] = streams
     if (parts.length === 1 && only && !another) tellSingle(archive, only, onSingle)

@@ -8,7 +8,7 @@ import type { Writable } from 'node:stream'
 import type { Task } from '../../io/task.ts'
 import { interrupted } from '../../core/errors.ts'
 import { formatBytes } from '../../core/format.ts'
-import type { FileRange } from '../../io/file-range.ts'
+import type { ArchiveRange } from '../../io/archive-file.ts'
 import { startTransform } from '../../io/in-process-child.ts'
 import { createCondition } from './condition.ts'
 import { badBlock } from './error.ts'
@@ -17,8 +17,8 @@ import { createXzWorkers, type XzWorkers } from './worker-pool.ts'
 
 /** What {@link startXzDecoder} needs. */
 export interface XzDecoderOptions {
-  /** The parts of files whose bytes the caller writes to stdin; each is whole streams. */
-  readonly parts: readonly FileRange[]
+  /** The parts of archives whose bytes the caller writes to stdin; each is whole streams. */
+  readonly parts: readonly ArchiveRange[]
   /** Number of threads; undefined: one for each processor, at most 32. */
   readonly threads: number | undefined
   /** The stdin of another child, or a socket, to write to instead of stdout. */

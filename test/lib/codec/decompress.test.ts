@@ -7,7 +7,7 @@ import { startChild } from '../../../lib/io/child.ts'
 import type { Decompressors } from '../../../lib/codec/programs.ts'
 import { startDecompressor } from '../../../lib/codec/decompress.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
-import type { FileRange } from '../../../lib/io/file-range.ts'
+import { archiveAt, type ArchiveRange } from '../../../lib/io/archive-file.ts'
 import { useScripts } from '../../fixtures/programs-on-path.ts'
 import { sh } from '../../fixtures/run.ts'
 import { tar } from '../../fixtures/tar-builder.ts'
@@ -30,14 +30,14 @@ const READERS = {
 } satisfies Record<string, Decompressors>
 
 /** Writes what these programs make of both halves of the bytes into one file, as two parts of it. */
-async function parts(t: Test, programs: readonly string[]): Promise<FileRange[]> {
+async function parts(t: Test, programs: readonly string[]): Promise<ArchiveRange[]> {
   const path = join(t.testdir({}), 'a.tar')
   const pieces = await Promise.all(programs.map((program, index) => made(program, index)))
   await writeFile(path, Buffer.concat(pieces))
   const [first = 0, second = 0] = pieces.map((piece) => piece.length)
   return [
-    { path, offsetBytes: 0, sizeBytes: first },
-    { path, offsetBytes: first, sizeBytes: second },
+    { file: archiveAt(path), offsetBytes: 0, sizeBytes: first },
+    { file: archiveAt(path), offsetBytes: first, sizeBytes: second },
   ]
 }
 
@@ -57,8 +57,8 @@ async function make(program: string, index: number, file: string): Promise<Buffe
   return readFile(file)
 }
 
-async function bytesOf([range]: readonly FileRange[]): Promise<Buffer> {
-  return readFile(range?.path ?? '')
+async function bytesOf([range]: readonly ArchiveRange[]): Promise<Buffer> {
+  return readFile(range?.file.path ?? '')
 }
 
 // what made the two halves
@@ -129,7 +129,7 @@ for (const name of ['pixz', 'xz', 'builtin'] as const) {
         await writeFile(path, archive)
         const ranges =
           programs[0] === programs[1]
-            ? [{ path, offsetBytes: 0, sizeBytes: archive.length }]
+            ? [{ file: archiveAt(path), offsetBytes: 0, sizeBytes: archive.length }]
             : whole
         const child = await startDecompressor(ranges, { decompressors: READERS[name] })
         const work = through(child, archive)
@@ -181,7 +181,7 @@ for (const [what, padding, block, isBuiltin] of [
     const archive = await readFile(path)
     const told: string[] = []
     const decompressors = { ...READERS.pixz, onDegraded: (text: string) => void told.push(text) }
-    const range = { path, offsetBytes: 0, sizeBytes: archive.length }
+    const range = { file: archiveAt(path), offsetBytes: 0, sizeBytes: archive.length }
     const child = await startDecompressor([range], { decompressors })
     t.ok((await through(child, archive)).equals(BYTES))
     t.match(told, isBuiltin ? [/^"a\.tar" is read by what is built in: .*pixz/] : [])
@@ -195,7 +195,7 @@ for (const window of ['a9', 'ff']) {
     const path = join(t.testdir({}), 'a.tar')
     const frame = Buffer.from(`28b52ffd00${window}010000`, 'hex')
     await writeFile(path, frame)
-    const range = { path, offsetBytes: 0, sizeBytes: frame.length }
+    const range = { file: archiveAt(path), offsetBytes: 0, sizeBytes: frame.length }
     const child = await startDecompressor([range], { decompressors: READERS.pixz })
     await t.rejects(through(child, frame), {
       code: 'BAD_ARCHIVE',
@@ -206,7 +206,7 @@ for (const window of ['a9', 'ff']) {
 }
 
 t.test('startDecompressor: a file that is gone', async (t) => {
-  const range = { path: join(t.testdir({}), 'gone'), offsetBytes: 0, sizeBytes: 1 }
+  const range = { file: archiveAt(join(t.testdir({}), 'gone')), offsetBytes: 0, sizeBytes: 1 }
   const starting = startDecompressor([range], { decompressors: READERS.xz })
   await t.rejects(starting, { code: 'ENOENT' })
 })

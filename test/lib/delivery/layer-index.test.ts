@@ -2,6 +2,7 @@ import { appendFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
+import { archiveAt } from '../../../lib/io/archive-file.ts'
 import { Catalog } from '../../../lib/delivery/catalog.ts'
 import { readSegment, type IndexedLayer } from '../../../lib/delivery/layer-index.ts'
 import { LAYERS, carryLayers, xzCoding } from '../../fixtures/archive-writing.ts'
@@ -94,6 +95,6 @@ async function bytesOf({
   segment,
 }: Pick<IndexedLayer, 'archive' | 'segment'>): Promise<Buffer> {
   const parts: Buffer[] = []
-  for await (const part of readSegment(archive, segment)) parts.push(part)
+  for await (const part of readSegment(archiveAt(archive), segment)) parts.push(part)
   return Buffer.concat(parts)
 }

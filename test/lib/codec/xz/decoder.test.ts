@@ -9,6 +9,7 @@ import { Worker } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 import t from 'tap'
 
+import { archiveAt } from '../../../../lib/io/archive-file.ts'
 import { withChildren } from '../../../../lib/io/child.ts'
 import { startXzDecoder } from '../../../../lib/codec/xz/decoder.ts'
 import { pixz, places, sampleBytes, unxz, xz } from '../../../fixtures/xz-archives.ts'
@@ -74,8 +75,8 @@ t.test('decode: parts of several files, to another output', async (t) => {
   const output = new PassThrough()
   const child = startXzDecoder({
     parts: [
-      { path: join(dir, 'one'), offsetBytes: two.length, sizeBytes: one.length },
-      { path: join(dir, 'two'), offsetBytes: 0, sizeBytes: two.length },
+      { file: archiveAt(join(dir, 'one')), offsetBytes: two.length, sizeBytes: one.length },
+      { file: archiveAt(join(dir, 'two')), offsetBytes: 0, sizeBytes: two.length },
     ],
     threads: undefined,
     output,
@@ -156,7 +157,7 @@ t.test('decode: a bad block, told with its place, after what is before it', asyn
   changed[at] = (changed[at] ?? 0) ^ 0xff
   const path = join(t.testdir(), 'a.tar.xz')
   await writeFile(path, changed)
-  const parts = [{ path, offsetBytes: 0, sizeBytes: changed.length }]
+  const parts = [{ file: archiveAt(path), offsetBytes: 0, sizeBytes: changed.length }]
   const child = startXzDecoder({ parts, threads: 2 })
   let gotBytes = 0
   child.stdout.on('data', (chunk: Buffer) => (gotBytes += chunk.length))
@@ -205,7 +206,7 @@ for (const [name, archive, message, hint] of UNSUPPORTED) {
 }
 
 t.test('decode: a file that is not there', async (t) => {
-  const parts = [{ path: join(t.testdir(), 'none'), offsetBytes: 0, sizeBytes: 1 }]
+  const parts = [{ file: archiveAt(join(t.testdir(), 'none')), offsetBytes: 0, sizeBytes: 1 }]
   const child = startXzDecoder({ parts, threads: 1 })
   child.stdin.on('error', () => {})
   child.stdout.resume()
@@ -215,7 +216,10 @@ t.test('decode: a file that is not there', async (t) => {
 t.test('decode: a file that is shorter than its part', async (t) => {
   const path = join(t.testdir(), 'a.xz')
   await writeFile(path, TINY)
-  const child = startXzDecoder({ parts: [{ path, offsetBytes: 0, sizeBytes: 200 }], threads: 1 })
+  const child = startXzDecoder({
+    parts: [{ file: archiveAt(path), offsetBytes: 0, sizeBytes: 200 }],
+    threads: 1,
+  })
   child.stdin.on('error', () => {})
   child.stdout.resume()
   await t.rejects(child.exited, { message: /at byte \d+: it ends here$/ })
@@ -225,7 +229,7 @@ t.test('decode: ended half way', async (t) => {
   const archive = xz(sampleBytes(10 * 1024 ** 2), '-0', '--block-size=1048576')
   const path = join(t.testdir(), 'a.xz')
   await writeFile(path, archive)
-  const parts = [{ path, offsetBytes: 0, sizeBytes: archive.length }]
+  const parts = [{ file: archiveAt(path), offsetBytes: 0, sizeBytes: archive.length }]
   for (const maxBlockBytes of [undefined, 4096]) {
     const child = startXzDecoder({ parts, threads: 2, maxBlockBytes })
     const stop = new AbortController()
@@ -239,7 +243,7 @@ t.test('decode: an input that breaks', async (t) => {
   const path = join(t.testdir(), 'a.xz')
   await writeFile(path, TINY)
   const child = startXzDecoder({
-    parts: [{ path, offsetBytes: 0, sizeBytes: TINY.length }],
+    parts: [{ file: archiveAt(path), offsetBytes: 0, sizeBytes: TINY.length }],
     threads: 1,
   })
   child.stdout.resume()
@@ -267,7 +271,10 @@ for (const [name, source, want] of BROKEN) {
     })
     const path = join(t.testdir(), 'a.xz')
     await writeFile(path, TINY)
-    const child = start({ parts: [{ path, offsetBytes: 0, sizeBytes: TINY.length }], threads: 1 })
+    const child = start({
+      parts: [{ file: archiveAt(path), offsetBytes: 0, sizeBytes: TINY.length }],
+      threads: 1,
+    })
     child.stdout.resume()
     child.stdin.on('error', () => {})
     child.stdin.end(TINY)

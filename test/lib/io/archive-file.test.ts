@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 
-import { readStart, streamFile, wholeFile } from '../../../lib/io/file-range.ts'
+import { archiveAt, readStart, wholeArchive } from '../../../lib/io/archive-file.ts'
 import { pseudoRandom } from '../../fixtures/sample-layers.ts'
 
 const CONTENT = pseudoRandom('file', 600_000)
@@ -17,25 +17,26 @@ const RANGES: [number, number, Buffer][] = [
   [700_000, 5, Buffer.alloc(0)],
 ]
 
-t.test('streamFile: all of a file, as it has become', async (t) => {
+t.test('archiveAt: all of a file, as it has become', async (t) => {
   const path = join(t.testdir(), 'file')
   await writeFile(path, CONTENT)
-  const range = await wholeFile(path)
-  t.strictSame(range, { path, offsetBytes: 0, sizeBytes: 600_000 })
+  const file = archiveAt(path)
+  t.match(await wholeArchive(file), { offsetBytes: 0, sizeBytes: 600_000 })
   await appendFile(path, 'more')
-  t.ok((await buffer(streamFile(path))).equals(Buffer.concat([CONTENT, Buffer.from('more')])))
+  t.ok((await buffer(file.stream())).equals(Buffer.concat([CONTENT, Buffer.from('more')])))
 })
 
 for (const [offsetBytes, sizeBytes, want] of RANGES) {
-  t.test(`streamFile and readStart: ${sizeBytes} bytes at ${offsetBytes}`, async (t) => {
+  t.test(`archiveAt and readStart: ${sizeBytes} bytes at ${offsetBytes}`, async (t) => {
     const path = join(t.testdir(), 'file')
     await writeFile(path, CONTENT)
+    const file = archiveAt(path)
     const range = { offsetBytes, sizeBytes }
-    t.ok((await buffer(streamFile(path, range))).equals(want))
-    t.ok((await readStart({ path, ...range }, 6)).equals(want.subarray(0, 6)))
+    t.ok((await buffer(file.stream(range))).equals(want))
+    t.ok((await readStart({ file, ...range }, 6)).equals(want.subarray(0, 6)))
   })
 }
 
-t.test('streamFile: a file that is not there', async (t) => {
-  await t.rejects(buffer(streamFile(join(t.testdir(), 'none'))), { code: 'ENOENT' })
+t.test('archiveAt: a file that is not there', async (t) => {
+  await t.rejects(buffer(archiveAt(join(t.testdir(), 'none')).stream()), { code: 'ENOENT' })
 })
