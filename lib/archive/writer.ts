@@ -116,7 +116,6 @@ async function writeOnce(
   const { tar, cut, written } = await compress(file, denylist, options)
   const images = options.describe(tar).map(withoutSettings)
   const layers = new Set(images.flatMap(({ layers: own }) => own.map((layer) => layer.digest)))
-  await file.finish()
   const { modified, compressor, coding } = options
   const path = cut.skipped.length > 0 ? incrementName(options.archive) : options.archive
   const segments = written.segments.map(({ layerDigest: digest, ...segment }) =>

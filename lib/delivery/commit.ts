@@ -20,11 +20,12 @@ import { formatMetadata, type ArchiveMetadata } from './metadata.ts'
 import { metadataName } from './name.ts'
 
 /**
- * Puts a finished archive in place, with its metadata and checksums. The metadata stays in a
+ * Puts a written archive in place, with its metadata and checksums. The metadata stays in a
  * temporary file as well until everything is in place: after a crash, the next run finishes the
  * change with that file. A failure before the archive is in place leaves the old archive, its
  * metadata and its checksums.
  *
+ * @param file - the archive; it is synced and closed here
  * @throws BUSY if this run has lost the lock of the directory
  */
 export async function commitArchive(
@@ -38,11 +39,9 @@ export async function commitArchive(
   const temporaries: AtomicFile[] = []
   let isReplaced = false
   try {
-    // Both files are written first: if the disk has no room for them, the old archive stays.
-    const pending = await writeTemporary(dir, text, 'metadata')
-    temporaries.push(pending)
-    const metadataFile = await writeTemporary(dir, text)
-    temporaries.push(metadataFile)
+    // All three are written first: if the disk has no room for them, the old archive stays.
+    const [pending, metadataFile] = await syncTogether(dir, text, file)
+    temporaries.push(pending, metadataFile)
     // Some file systems do not keep the order of changes, and the pending metadata has to be on
     // disk before the archive.
     await syncDirectory(dir)
@@ -59,6 +58,30 @@ export async function commitArchive(
     isReplaced = false
   } finally {
     for (const each of temporaries.slice(isReplaced ? 1 : 0)) await each.discard()
+  }
+}
+
+// Side by side: each of the three waits for the disk.
+async function syncTogether(
+  dir: string,
+  text: string,
+  archive: AtomicFile,
+): Promise<[pending: AtomicFile, metadataFile: AtomicFile]> {
+  const [pending, metadataFile, synced] = await Promise.allSettled([
+    writeTemporary(dir, text, 'metadata'),
+    writeTemporary(dir, text),
+    archive.finish(),
+  ])
+  try {
+    if (synced.status === 'rejected') throw synced.reason
+    if (pending.status === 'rejected') throw pending.reason
+    if (metadataFile.status === 'rejected') throw metadataFile.reason
+    return [pending.value, metadataFile.value]
+  } catch (error) {
+    for (const each of [pending, metadataFile]) {
+      if (each.status === 'fulfilled') await each.value.discard()
+    }
+    throw error
   }
 }
 

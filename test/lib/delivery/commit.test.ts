@@ -27,7 +27,6 @@ async function commit(
   const file = await createAtomicFile(dir)
   try {
     await file.handle.writeFile(bytes)
-    await file.finish()
     const [name = ''] = (await readdir(dir)).filter(isTemporaryName)
     await spoil(join(dir, name))
     await commitArchive(new Directory(dir), file, recordOf(bytes))
