@@ -45,6 +45,7 @@ export async function pullImage(
 
 /**
  * @param platform - the wanted one; by default the engine's own
+ * @param known - the image, if the engine has already been asked for it
  * @returns the image that the engine has under this reference
  * @throws NO_IMAGE if there is none; WRONG_PLATFORM if it has another platform
  */
@@ -52,8 +53,9 @@ export async function findImage(
   engine: Engine,
   reference: ImageReference,
   platform: string | undefined,
+  known?: StoredImage,
 ): Promise<StoredImage> {
-  const image = await inspectImage(engine, pullName(reference), platform)
+  const image = known ?? (await inspectImage(engine, pullName(reference), platform))
   if (!image) {
     throw new ToolError('NO_IMAGE', `find "${reference.text}": the engine has no such image`, {
       hint: 'pull it, or leave out --no-pull',

@@ -35,8 +35,12 @@ export class EngineSource implements ImageSource {
     return inspectImages(this.#engine, names, platform)
   }
 
-  find(reference: ImageReference, platform: string | undefined): Promise<StoredImage> {
-    return findImage(this.#engine, reference, platform)
+  find(
+    reference: ImageReference,
+    platform: string | undefined,
+    known?: StoredImage,
+  ): Promise<StoredImage> {
+    return findImage(this.#engine, reference, platform, known)
   }
 
   fetch(reference: ImageReference, options: FetchOptions): Promise<StoredImage> {

@@ -88,10 +88,15 @@ export interface ImageSource {
    */
   resolve(names: readonly string[], platform?: string): Promise<ReadonlyMap<string, StoredImage>>
   /**
+   * @param known - what {@link resolve} has just given for it, if anything
    * @returns the image that it has under this reference
    * @throws NO_IMAGE; WRONG_PLATFORM if it has another platform only
    */
-  find(reference: ImageReference, platform: string | undefined): Promise<StoredImage>
+  find(
+    reference: ImageReference,
+    platform: string | undefined,
+    known?: StoredImage,
+  ): Promise<StoredImage>
   /**
    * Gets the image from where the source has it from.
    *

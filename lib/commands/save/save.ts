@@ -44,10 +44,10 @@ export interface SaveOptions
 interface Context extends ArchiveTools {
   readonly options: OpenedOptions
   /**
-   * Images whose archives were up to date when the run began, by name: the source is not asked
-   * for them again.
+   * The first image, and those whose archives were up to date when the run began, by name: the
+   * source is not asked for them again.
    */
-  readonly done?: ReadonlyMap<string, StoredImage>
+  readonly known?: ReadonlyMap<string, StoredImage>
 }
 
 type OpenedOptions = Omit<SaveOptions, 'reuse' | 'since'> & ImageArchiveOptions
@@ -62,22 +62,25 @@ export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
   checkPlatformName(options.platform)
   const { references, list } = await findReferences(options)
   for (const dir of [options.dir, ...options.reuse, ...options.since]) await checkDirectory(dir)
-  const [source, compressors] = await Promise.all([
+  const [source, compressors, opened] = await Promise.all([
     openEngineSource(options.engine, options.signal),
     findCompressors(options),
+    openAll(options),
   ])
-  const opened = await openAll(options)
   const { directory } = opened
   const context = { source, ...compressors, options: opened }
   if (options.dryRun) {
     for (const reference of references) yield await planOne(reference, context)
     return
   }
+  // The source answers while the directory is locked, and neither waits for the other.
+  const asking = source.resolve(references.map(pullName), options.platform)
+  asking.catch(() => {})
   const close = await openForWriting(directory, 'save_compressed_tars', options)
   try {
-    const done = await checkSpaceForAll(references, context)
+    const known = await checkSpaceForAll(references, await asking, context)
     let isAnyDone = false
-    for await (const outcome of saveAll(references, { ...context, done })) {
+    for await (const outcome of saveAll(references, { ...context, known })) {
       isAnyDone ||= outcome.result !== 'failed'
       yield outcome
     }
@@ -179,12 +182,11 @@ async function beginNext(
 
 async function fetchImage(
   reference: ImageReference,
-  { source, options, done }: Context,
+  { source, options, known }: Context,
   isFirst: boolean,
 ): Promise<StoredImage> {
-  const { platform } = options
   if (!options.pull) {
-    return done?.get(pullName(reference)) ?? (await source.find(reference, platform))
+    return source.find(reference, options.platform, known?.get(pullName(reference)))
   }
   options.notify({ type: 'step', text: `Pulling ${reference.text}...` })
   // Later images are pulled while a progress line is shown, and two programs cannot draw at
@@ -193,23 +195,25 @@ async function fetchImage(
   return source.fetch(reference, { ...options, drawProgress })
 }
 
-// @returns the source's images whose archives are up to date, by name
+// @returns the images that need not be resolved again, by name: those whose archives are up to
+// date, and the first, because it is its turn now
 async function checkSpaceForAll(
   references: readonly ImageReference[],
+  images: ReadonlyMap<string, StoredImage>,
   { source, options }: Context,
 ): Promise<ReadonlyMap<string, StoredImage>> {
-  const images = await source.resolve(references.map(pullName), options.platform)
-  const done = new Map<string, StoredImage>()
+  const known = new Map<string, StoredImage>()
   let imageBytes = 0
-  for (const reference of references) {
+  for (const [index, reference] of references.entries()) {
     const name = pullName(reference)
     const image = images.get(name)
     if (!image) continue
-    if (await isDone(reference, { image, source }, options)) done.set(name, image)
-    else imageBytes += await bytesToSave(reference, image, options)
+    const isFinished = await isDone(reference, { image, source }, options)
+    if (isFinished || index === 0) known.set(name, image)
+    if (!isFinished) imageBytes += await bytesToSave(reference, image, options)
   }
   await checkSpace(options.dir, imageBytes, options.notify)
-  return done
+  return known
 }
 
 // An image that cannot be examined is reported when it is its turn.
