@@ -2,7 +2,7 @@
 // stored without compression: it would take time and save nothing.
 import { keepOutput } from '../io/child.ts'
 import type { Task } from '../io/task.ts'
-import type { Codec, Coding } from '../codec/formats.ts'
+import type { Coding } from '../codec/formats.ts'
 import { PIXZ_AHEAD_BYTES, startCompressor } from '../codec/compress.ts'
 import type { Compressor } from '../codec/programs.ts'
 import { isCompressed, storeXz, storeZstd } from '../codec/stored.ts'
@@ -30,6 +30,9 @@ export interface SegmentOptions {
 
 // Enough for the output of a small layer: its child ends, and does not hold up others.
 const KEPT_BYTES = 4 * 1024 ** 2
+// How many bytes may wait for a compressor to read them. The tar is read and digested meanwhile,
+// and neither of the two has to be woken for each piece.
+const WAITING_BYTES = 1024 ** 2
 // The number of bytes that show how data is compressed.
 const HEAD_BYTES = 4
 
@@ -46,6 +49,8 @@ export function openSegment(
   const { codec } = options.coding
   let child: Task | undefined
   let head: Buffer = Buffer.alloc(0)
+  // The last write. Writes are taken in their order.
+  let taken: Promise<void> = Promise.resolve()
 
   function begin(): Task {
     child = isCompressed(head)
@@ -56,17 +61,30 @@ export function openSegment(
     started.resolve({ ...child, stdout: keepOutput(child, KEPT_BYTES) })
     return child
   }
+  async function give({ stdin }: Task, bytes: Buffer): Promise<void> {
+    taken = write(stdin, bytes)
+    taken.catch(() => {})
+    if (stdin.writableLength > WAITING_BYTES || !stdin.writable) await taken
+  }
+  async function* compressed(): AsyncGenerator<Buffer> {
+    const { stdout, exited } = await started.promise
+    yield* stdout as AsyncIterable<Buffer>
+    await exited
+    // A compressor that ended well may have left some of its input.
+    await taken
+    if (codec === 'xz') yield XZ_PADDING
+  }
   if (sizeBytes === undefined) begin()
   return {
-    output: compressed(started.promise, codec),
+    output: compressed(),
     done: started.promise.then(({ exited }) => exited).catch(() => {}),
     async write(bytes) {
-      if (child) return write(child, bytes)
+      if (child) return give(child, bytes)
       head = Buffer.concat([head, bytes])
-      if (head.length >= HEAD_BYTES) await write(begin(), head)
+      if (head.length >= HEAD_BYTES) await give(begin(), head)
     },
     async end() {
-      if (!child) await write(begin(), head)
+      if (!child) await give(begin(), head)
       child?.stdin.end()
     },
   }
@@ -74,14 +92,7 @@ export function openSegment(
 
 const XZ_PADDING = Buffer.alloc(PIXZ_AHEAD_BYTES)
 
-async function* compressed(started: Promise<Task>, codec: Codec): AsyncGenerator<Buffer> {
-  const { stdout, exited } = await started
-  yield* stdout as AsyncIterable<Buffer>
-  await exited
-  if (codec === 'xz') yield XZ_PADDING
-}
-
-function write({ stdin }: Task, bytes: Buffer): Promise<void> {
+function write(stdin: Task['stdin'], bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     stdin.write(bytes, (error) => (error ? reject(error) : resolve()))
   })

@@ -24,18 +24,23 @@ export function startCompressor(compressor: Compressor, options: CompressionOpti
   const { name } = compressor
   if (name === 'builtin') return startEncoder(options)
   return startChild(name, commandArguments(compressor, options), {
-    env: programEnvironment(),
+    env: programEnvironment((options.sizeBytes ?? 0) >= HUGE_PAGES_BYTES),
     ignoredStderr: NOISE,
     toError: (stderr) => new ToolError('COMPRESSOR_FAILED', `compress: ${name}: ${stderr}`),
   })
 }
 
+// For a smaller layer the kernel may take longer to find huge pages than they save.
+const HUGE_PAGES_BYTES = 128 * 1024 * 1024
+
 /**
+ * @param isLong - whether the program runs long enough to use huge pages
  * @returns the environment of a program that compresses or decompresses, without the
  *   user's own options for xz, which could change the bytes of an archive
  */
-export function programEnvironment(): NodeJS.ProcessEnv {
-  return { ...withHugePages(), XZ_DEFAULTS: undefined, XZ_OPT: undefined }
+export function programEnvironment(isLong: boolean): NodeJS.ProcessEnv {
+  const env = isLong ? withHugePages() : process.env
+  return { ...env, XZ_DEFAULTS: undefined, XZ_OPT: undefined }
 }
 
 /** Matches a message that pixz prints whenever it reads a pipe; it does not mean a failure. */

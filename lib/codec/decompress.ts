@@ -119,7 +119,7 @@ function startProgram(
 ): Task {
   const { name } = decompressor
   return startChild(name, commandArguments(decompressor, threads), {
-    env: programEnvironment(),
+    env: programEnvironment(true),
     ignoredStderr: NOISE,
     stdout: output ?? 'pipe',
     toError: (stderr) =>

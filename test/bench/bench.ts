@@ -12,6 +12,7 @@ import { benchMemory } from './memory-bench.ts'
 import { benchLoad, benchSave, benchVerify } from './pipeline-bench.ts'
 import { killRunning, say } from './measured-run.ts'
 import { formatTable, isMissed, type Row } from './result-table.ts'
+import { benchSmall } from './small-bench.ts'
 import { benchZst } from './zst-bench.ts'
 import { withWorkbench, type Workbench } from './workbench.ts'
 import { benchXz } from './xz-bench.ts'
@@ -24,6 +25,7 @@ const BENCHES: Readonly<Record<string, (workbench: Workbench) => Promise<Row[]>>
   layers: benchLayers,
   memory: benchMemory,
   huge: benchHuge,
+  small: benchSmall,
   zst: benchZst,
   advice: benchAdvice,
   xz: benchXz,

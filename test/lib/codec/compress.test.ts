@@ -142,10 +142,13 @@ for (const [size, jobBytes] of JOBS) {
   })
 }
 
-t.test('startCompressor: a program gets huge pages', async (t) => {
+t.test('startCompressor: a program gets huge pages for a large layer', async (t) => {
   await useScripts(t, { pixz: 'printf %s "$GLIBC_TUNABLES"' })
-  const said = await through(startCompressor(PIXZ, { coding: xz(6) }), Buffer.alloc(0))
-  t.match(said.toString(), /^glibc\.malloc\.hugetlb=1\b/)
+  const of = async (sizeBytes?: number): Promise<string> =>
+    String(await through(startCompressor(PIXZ, { coding: xz(6), sizeBytes }), Buffer.alloc(0)))
+  t.match(await of(128 * MIB), /^glibc\.malloc\.hugetlb=1\b/)
+  t.equal(await of(127 * MIB), process.env['GLIBC_TUNABLES'] ?? '')
+  t.equal(await of(), process.env['GLIBC_TUNABLES'] ?? '', 'what is between layers is small')
 })
 
 // what a program that fails does, what is told of it; pixz complains of every pipe
