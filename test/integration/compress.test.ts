@@ -8,7 +8,7 @@ import { dataLayer, GREETING, pseudoRandom } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
 import { recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t, 'source')
+const bench = await setUp(t)
 const sample = await buildImage(bench.engine, bench.registry, {
   name: 'sample/data:1.0',
   layers: [[GREETING], dataLayer('data')],

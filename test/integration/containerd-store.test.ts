@@ -26,7 +26,7 @@ await removeImages(older)
 t.afterEach(() => Promise.all([older, near, far].map(removeImages)))
 
 const ask = async ({ env }: Engine, program: Program, cwd: string, ...args: string[]) =>
-  readAnswers(await run(program, [...args, '--json'], { form: 'source', cwd, env }))
+  readAnswers(await run(program, [...args, '--json'], { cwd, env }))
 const inspect = ({ docker }: Engine, name: string, format: string) =>
   docker('image', 'inspect', '--format', format, name)
 const ARM64 = ['--platform', 'linux/arm64']

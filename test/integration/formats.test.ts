@@ -7,7 +7,7 @@ import t from 'tap'
 import { GREETING, buildImage, busyboxLayer, dataLayer } from '../fixtures/sample-images.ts'
 import { archiveOf, recordOf, setUp } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t, 'source')
+const bench = await setUp(t)
 const { engine } = bench
 const build = async (name: string, ...seeds: string[]) =>
   buildImage(engine, bench.registry, {

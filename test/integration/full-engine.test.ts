@@ -34,7 +34,7 @@ const dir = t.testdir({ 'large.tar': archive })
 await run('compress_tars', ['--level', '0'], { cwd: dir })
 
 const load = (env: Engine['env'], ...args: string[]): Promise<RunResult> =>
-  run('load_compressed_tars', args, { form: 'source', cwd: dir, env })
+  run('load_compressed_tars', args, { cwd: dir, env })
 const ask = async (env: Engine['env']) => readAnswers(await load(env, '--json'))
 
 /** Takes room from an engine until the test ends; gives what returns it. */

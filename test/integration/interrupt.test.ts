@@ -12,7 +12,7 @@ import { buildImage } from '../fixtures/sample-images.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { setUp, snapshot, until } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t, 'source')
+const bench = await setUp(t)
 const { reference } = await buildImage(bench.engine, bench.registry, {
   name: 'sample/large:1.0',
   layers: [[{ path: 'data', content: pseudoRandom('large', 8_000_000) }]],
@@ -84,7 +84,7 @@ for (const [signal, want] of SIGNALS) {
       const hang = `case "$*" in "${question}"*) trap '' INT; touch '${asked}'; exec sleep 60 ;; esac`
       const path = await wrapCommand(join(dir, 'bin'), 'docker', `${hang}; exec "$real" "$@"`)
       const env = { ...bench.engine.env, ...path }
-      const running = start(program, [...args], { form: 'source', cwd: dir, env })
+      const running = start(program, [...args], { cwd: dir, env })
       await until('the question', async () => existsSync(asked))
       running.signalGroup(signal)
       const { status, stderr } = await running.done
@@ -125,7 +125,7 @@ for (const [signal, want] of SIGNALS) {
       socket.once('close', () => (state = 'left'))
     })
     const env = { ...bench.engine.env, ...host }
-    const running = start('verify_checksums', [], { form: 'source', cwd: dir, env })
+    const running = start('verify_checksums', [], { cwd: dir, env })
     await until('the question', async () => state === 'asked')
     running.signalGroup(signal)
     const { status, stderr } = await running.done

@@ -6,7 +6,7 @@ import t from 'tap'
 import { buildImages } from '../fixtures/sample-images.ts'
 import { archiveOf, readAnswers, setUp, snapshot } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t, 'source')
+const bench = await setUp(t)
 const { docker } = bench.engine
 const images = await buildImages(bench.engine, bench.registry)
 const references = images.map((image) => image.reference)

@@ -9,7 +9,7 @@ import { dataLayer, GREETING } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
 import { archiveOf, setUp } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t, 'source')
+const bench = await setUp(t)
 const { docker } = bench.engine
 const build = (name: string) =>
   buildImage(bench.engine, bench.registry, { name, layers: [[GREETING], [{ path: name }]] })

@@ -18,7 +18,7 @@ t.teardown(podman.stop)
 const { env } = podman
 const ask = async (program: Program, dir: string, ...args: string[]) => {
   const all = [...args, '--engine', 'podman', '--json']
-  return readAnswers(await run(program, all, { form: 'source', cwd: dir, env }))
+  return readAnswers(await run(program, all, { cwd: dir, env }))
 }
 
 t.test('podman: takes what docker saved, and verifies it', async (t) => {

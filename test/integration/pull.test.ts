@@ -10,7 +10,7 @@ import { buildImage } from '../fixtures/sample-images.ts'
 import { GREETING } from '../fixtures/sample-layers.ts'
 import { archiveOf, setUp, snapshot } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t, 'source')
+const bench = await setUp(t)
 const { docker } = bench.engine
 const build = (name: string, registry = bench.registry) =>
   buildImage(bench.engine, registry, { name, layers: [[GREETING, { path: name }]] })

@@ -51,7 +51,7 @@ await removeImages(older)
 t.afterEach(() => Promise.all(engines.map(removeImages)))
 
 const ask = async ({ env }: Engine, program: Program, cwd: string, ...args: string[]) =>
-  readAnswers(await run(program, [...args, '--json'], { form: 'source', cwd, env }))
+  readAnswers(await run(program, [...args, '--json'], { cwd, env }))
 const save = (engine: Engine, dir: string, ...args: string[]) =>
   ask(engine, 'save_compressed_tars', dir, '--level', '1', ...args)
 const inspect = ({ docker }: Engine, name: string, format: string) =>

@@ -9,7 +9,7 @@ import { wrapCommand } from '../fixtures/faults.ts'
 import { programFile, run, startFile } from '../fixtures/run.ts'
 import { archiveOf, readAnswers, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t, 'source')
+const bench = await setUp(t)
 const { docker } = bench.engine
 const save = (dir: string, ...args: string[]) => bench.ask('save_compressed_tars', dir, ...args)
 const load = (dir: string, ...args: string[]) => bench.ask('load_compressed_tars', dir, ...args)
@@ -280,7 +280,7 @@ t.test('meanwhile: an image that is changed while it is saved is refused', async
   const script = `[ "$1" != save ] || exec $real save '${two.reference}'; exec "$real" "$@"`
   const env = { ...bench.engine.env, ...(await wrapCommand(join(dirs, 'bin'), 'docker', script)) }
   const carry = join(dirs, 'carry')
-  const options = { form: 'source', cwd: carry, env } as const
+  const options = { cwd: carry, env } as const
   const result = await run('save_compressed_tars', ['--json', one.reference], options)
   t.equal(result.status, 1)
   t.match(readAnswers(result), [
@@ -310,7 +310,7 @@ const OUTPUTS: [string, number, RegExp][] = [
 for (const [output, status, said] of OUTPUTS) {
   t.test(`output: images are saved though their lines are lost: ${output}`, async (t) => {
     const dir = t.testdir()
-    const program = programFile('save_compressed_tars', 'source')
+    const program = programFile('save_compressed_tars')
     const script = `exec ${output}; exec '${program}' ${one.reference} ${two.reference}`
     const ran = await startFile('bash', ['-c', script], { cwd: dir, env: bench.engine.env }).done
     t.equal(ran.status, status)

@@ -10,7 +10,7 @@ import { dataLayer, GREETING } from '../fixtures/sample-layers.ts'
 import { tar } from '../fixtures/tar-builder.ts'
 import { archiveOf, readAnswers, setUp } from '../fixtures/workbench.ts'
 
-const bench = await setUp(t, 'source')
+const bench = await setUp(t)
 const { docker } = bench.engine
 const build = (name: string) =>
   buildImage(bench.engine, bench.registry, {
@@ -42,7 +42,7 @@ for (const [who, filter] of SAVERS) {
     const log = join(dir, 'log')
     const script = `echo "$1" >>${log}; "$real" "$@" | if [ "$1" = info ]; then ${filter}; else cat; fi`
     const path = await wrapCommand(join(dir, 'bin'), 'docker', script)
-    const options = { form: 'source', cwd: carry, env: { ...bench.engine.env, ...path } } as const
+    const options = { cwd: carry, env: { ...bench.engine.env, ...path } } as const
     const [answer] = readAnswers(await run('verify_checksums', ['--json'], options))
     t.match(answer, { result: 'verified', notes: ['checked against the engine'] })
     t.equal(answer?.md5?.archive, answer?.md5?.expected)
