@@ -1,10 +1,12 @@
 // Deliveries that are wrong in one point each: what verify and load say of each, and
 // that the engine has what it had. On real engines, of every kind of store.
 import { readFile, writeFile } from 'node:fs/promises'
+import { get, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
-import { ToolError } from '../../lib/core/errors.ts'
+import { ToolError, type ErrorCode } from '../../lib/core/errors.ts'
 import { load } from '../../lib/commands/load/load.ts'
 import type { Notice, Outcome } from '../../lib/core/outcome.ts'
 import { verify } from '../../lib/commands/verify/verify.ts'
@@ -45,17 +47,37 @@ const HELD: [string, Buffer][] = [
 ]
 for (const [name, bytes] of HELD) await writeFile(join(root, `${name}.tar`), bytes)
 
-async function reset(engine: EngineClient): Promise<string> {
-  for (const [name] of HELD) await engine.docker('load', '--input', join(root, `${name}.tar`))
+async function reset(engine: EngineClient, held = HELD): Promise<string> {
+  for (const [name] of held) await engine.docker('load', '--input', join(root, `${name}.tar`))
   return imagesOf(engine)
 }
 
-async function imagesOf({ docker }: EngineClient): Promise<string> {
+async function imagesOf({ docker, env }: EngineClient): Promise<string> {
+  const socket = env['DOCKER_HOST']?.replace('unix://', '')
+  // A tenth of the time that a client takes to start, and this is asked often.
+  if (socket !== undefined) return listImages(socket)
   const format = '{{.Repository}}:{{.Tag}} {{.ID}}'
   const lines = await docker('image', 'ls', '--no-trunc', '--format', format)
   const tagged = lines.split('\n').filter((line) => !line.includes('<none>'))
   return tagged.toSorted().join('\n')
 }
+
+interface Listed {
+  readonly Id: string
+  readonly RepoTags?: readonly string[] | null
+}
+
+async function listImages(socketPath: string): Promise<string> {
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    get({ socketPath, path: '/images/json' }, resolve).on('error', reject)
+  })
+  const images: Listed[] = JSON.parse((await buffer(answer)).toString())
+  const tagged = images.flatMap(({ Id, RepoTags }) =>
+    (RepoTags ?? []).filter((tag) => !tag.includes('<none>')).map((tag) => `${tag} ${Id}`),
+  )
+  return tagged.toSorted().join('\n')
+}
+
 const before = new Map<EngineClient, string>()
 for (const engine of engines) before.set(engine, await reset(engine))
 
@@ -74,7 +96,7 @@ function loadHere(dir: string, args: readonly string[], engine: EngineClient): P
 function verifyHere(dir: string, args: readonly string[]): Promise<Said> {
   const given = { ...DEFAULTS, ...optionsOf(args), dir, engine: undefined }
   return listenTo(NO_ENGINE, (notify) =>
-    verify({ ...given, against: 'record', quick: false, notify }),
+    verify({ ...given, against: undefined, quick: false, notify }),
   )
 }
 
@@ -127,15 +149,14 @@ function optionsOf(args: readonly string[]) {
 const RETAGGED = /registry\.example\/site\/app:1 was sha256:[0-9a-f]{64} before/
 const NO_ENGINE = { DOCKER_HOST: 'unix:///nonexistent' }
 
-/** @returns whether each failure has a line of JSON: what fails before any archive has none */
-function checkSaid(t: Test, result: RunResult, wanted: readonly string[]): boolean {
+/** Checks status and lines of JSON; what fails before any archive has no line. */
+function checkSaid(t: Test, result: RunResult, wanted: readonly string[]): void {
   const { status, stdout, stderr } = result
   t.equal(status, wanted.length === 0 ? 0 : 1)
   t.notMatch(stderr, /^ {4}at /m, 'it is no bug')
   const answers = stdout.split('\n').flatMap((line): Answer[] => (line ? [JSON.parse(line)] : []))
   const failed = answers.flatMap(({ error }) => error?.code ?? [])
   if (answers.length > 0) checkCodes(t, failed, wanted)
-  return answers.length > 0
 }
 
 function checkCodes(t: Test, got: readonly string[], wanted: readonly string[]): void {
@@ -143,16 +164,46 @@ function checkCodes(t: Test, got: readonly string[], wanted: readonly string[]):
   for (const code of got) t.ok(wanted.includes(code), `got ${code}, want ${wanted.join(' or ')}`)
 }
 
+// What is refused for what lies in the delivery is refused before any engine is
+// asked: each of those goes to one engine, in turn.
+const UNREAD: ReadonlySet<ErrorCode> = new Set([
+  'BAD_FILE',
+  'BAD_LIST',
+  'BAD_RECORD',
+  'NOT_LISTED',
+  'NO_ARCHIVE',
+])
+let unread = 0
+
+function enginesFor({ load: codes, isLoaded }: WrongDelivery): readonly EngineClient[] {
+  const isUnread = !isLoaded && codes.length > 0 && codes.every((code) => UNREAD.has(code))
+  if (!isUnread) return engines
+  const at = unread++ % engines.length
+  return engines.slice(at, at + 1)
+}
+
+// The program itself is started for each way to fail, and for each argument.
+const started = new Set<string>()
+
+async function checkVerify(t: Test, wrong: WrongDelivery, dir: string): Promise<void> {
+  const { args = [], verify: codes, says } = wrong
+  const { codes: got, text: said } = await verifyHere(dir, args)
+  checkCodes(t, got, codes)
+  if (!wrong.isSaidByLoad) t.match(said, says, 'verify says it')
+  const way = [...codes, ...args].join()
+  if (started.has(way)) return
+  started.add(way)
+  const result = await run('verify_checksums', ['--json', ...args], { cwd: dir, env: NO_ENGINE })
+  checkSaid(t, result, codes)
+  if (!wrong.isSaidByLoad) t.match(result.stdout + result.stderr, says, 'the program says it')
+}
+
 async function check(t: Test, wrong: WrongDelivery): Promise<void> {
   const { args = [], says } = wrong
   const dir = join(root, 'wrong')
   await spoil(wrong, good, { dir, aside: join(root, 'aside'), last })
-  const verified = await run('verify_checksums', ['--json', ...args], { cwd: dir, env: NO_ENGINE })
-  if (!checkSaid(t, verified, wrong.verify)) {
-    checkCodes(t, (await verifyHere(dir, args)).codes, wrong.verify)
-  }
-  if (!wrong.isSaidByLoad) t.match(verified.stdout + verified.stderr, says, 'verify says it')
-  for (const engine of engines) {
+  await checkVerify(t, wrong, dir)
+  for (const engine of enginesFor(wrong)) {
     const { codes, text } = await loadHere(dir, args, engine)
     checkCodes(t, codes, wrong.load)
     t.match(text, says, `load says it: ${engine.name}`)
@@ -160,8 +211,9 @@ async function check(t: Test, wrong: WrongDelivery): Promise<void> {
     const after = await imagesOf(engine)
     if (wrong.isLoaded) {
       t.notSame(after, before.get(engine), `it is loaded: ${engine.name}`)
-      await reset(engine)
-      t.equal(await imagesOf(engine), before.get(engine))
+      // Only the app's tag has moved; else they differ.
+      const restored = await reset(engine, HELD.slice(0, 1))
+      t.equal(restored, before.get(engine))
     } else t.equal(after, before.get(engine), `images and tags are as before: ${engine.name}`)
   }
 }
