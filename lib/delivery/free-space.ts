@@ -8,7 +8,7 @@ import type { Notice } from '../core/outcome.ts'
 // Shares of the tar that remain after compression. xz leaves 24 % of CUDA libraries and
 // programs, and about 90 % of an image that is mostly trained weights. No useful image gets
 // below 5 %.
-const USUAL_SHARE = 0.5
+const USUAL_RATIO = 0.5
 const MIN_SHARE = 0.05
 
 /**
@@ -31,7 +31,7 @@ export async function checkSpace(
       hint: 'free some space, or use another --dir',
     })
   }
-  if (free < imageBytes * USUAL_SHARE) {
+  if (free < imageBytes * USUAL_RATIO) {
     notify({ type: 'warning', text: `${text}, which may not be enough` })
   }
 }

@@ -4,7 +4,7 @@ import { CODECS, ENDINGS, type Codec } from '../codec/formats.ts'
 import { ToolError } from '../core/errors.ts'
 import { taggedName, type ImageReference } from '../image/reference.ts'
 
-const RECORD_ENDING = '.json'
+const METADATA_ENDING = '.json'
 
 /** The name of the checksum file of a delivery. */
 export const SUMS_NAME = 'SHA256SUMS'
@@ -34,17 +34,17 @@ function stem(reference: ImageReference): string {
 
 /** @returns the file name (or path) of the metadata of an archive */
 export function metadataName(archive: string): string {
-  return archive + RECORD_ENDING
+  return archive + METADATA_ENDING
 }
 
 /** @returns the file name (or path) of the archive that a metadata file describes */
 export function describedArchive(metadata: string): string {
-  return metadata.slice(0, -RECORD_ENDING.length)
+  return metadata.slice(0, -METADATA_ENDING.length)
 }
 
 /** @returns whether a file name or path is that of metadata */
 export function isMetadataName(name: string): boolean {
-  return name.endsWith(RECORD_ENDING) && isArchiveName(describedArchive(name))
+  return name.endsWith(METADATA_ENDING) && isArchiveName(describedArchive(name))
 }
 
 /** @returns the file name (or path) of the increment that replaces an archive */

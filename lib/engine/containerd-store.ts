@@ -14,7 +14,7 @@ export function containerdStore(isDocker: boolean): ImageStore {
   return {
     takesPartialTar: false,
     keepsBlobs: true,
-    laysOutApart: isDocker,
+    unpacksApart: isDocker,
     mayBeSame: (image, archived) => hasLayers(archived, image.diffIds),
     isOther,
     isSame(image, archived) {
@@ -50,8 +50,8 @@ function hasDigest(image: StoredImage, archived: ComparedImage): boolean {
 // If both sides have a manifest, its digest decides. That is not so for a recompressed image:
 // its manifest in the archive is not the one that the engine had.
 function hasOtherDigest(image: StoredImage, archived: ComparedImage): boolean {
-  const isTold = image.manifestDigest !== undefined && archived.manifests.length > 0
-  return isTold && !archived.recompressed && !hasDigest(image, archived)
+  const isDecidable = image.manifestDigest !== undefined && archived.manifests.length > 0
+  return isDecidable && !archived.recompressed && !hasDigest(image, archived)
 }
 
 // Compares two images with the same layers if no manifest can decide, for example because the

@@ -13,7 +13,7 @@ export function graphDriverStore(takesPartialTar: boolean): ImageStore {
   return {
     takesPartialTar,
     keepsBlobs: false,
-    laysOutApart: false,
+    unpacksApart: false,
     mayBeSame,
     isOther: (image, archived) => !mayBeSame(image, archived),
     isSame: mayBeSame,

@@ -17,7 +17,7 @@ export interface ImageStore {
   /** Whether it keeps layers as the registry has them, mostly compressed. */
   readonly keepsBlobs: boolean
   /** Whether it may have an image that is not unpacked, and so cannot run. */
-  readonly laysOutApart: boolean
+  readonly unpacksApart: boolean
   /** @returns false if a first, cheap comparison shows that it is another image */
   readonly mayBeSame: (image: StoredImage, archived: ArchivedImage) => boolean
   /** @returns whether digests or layers show that it is another image */

@@ -24,7 +24,7 @@ export async function checkUnpacked(
   image: StoredImage,
   what: string,
 ): Promise<string[]> {
-  if (!isLaidOutHere(engine, image) || (await isToldUnpacked(engine, image))) return []
+  if (!isUnpackedHere(engine, image) || (await saysUnpacked(engine, image))) return []
   const failure = await tryToCreate(engine, image, what)
   if (failure?.isOfUnpacking) throw failure.error
   return failure ? [`whether it can run was not found out: ${failure.error.message}`] : []
@@ -41,18 +41,18 @@ export async function isUnpacked(
   what: string,
   dryRun: boolean,
 ): Promise<boolean> {
-  if (!isLaidOutHere(engine, image)) return true
-  const isTold = await isToldUnpacked(engine, image)
-  if (isTold !== undefined && (isTold || dryRun)) return isTold
+  if (!isUnpackedHere(engine, image)) return true
+  const answer = await saysUnpacked(engine, image)
+  if (answer !== undefined && (answer || dryRun)) return answer
   const failure = dryRun ? undefined : await tryToCreate(engine, image, what)
   return !failure?.isOfUnpacking
 }
 
 // A store unpacks images for its own platform. An image for another platform is unpacked only
 // when somebody uses it.
-function isLaidOutHere({ store, platform }: Engine, image: StoredImage): boolean {
+function isUnpackedHere({ store, platform }: Engine, image: StoredImage): boolean {
   const isOwn = platform === undefined || `${image.platform}/`.startsWith(`${platform}/`)
-  return store.laysOutApart && isOwn && image.diffIds.length > 0
+  return store.unpacksApart && isOwn && image.diffIds.length > 0
 }
 
 async function tryToCreate(
@@ -86,12 +86,15 @@ const Inspected = v.object({
 
 // The daemon's answer, or undefined if it has none. It needs API 1.48, and its socket on this
 // machine.
-async function isToldUnpacked(engine: Engine, image: StoredImage): Promise<boolean | undefined> {
+async function saysUnpacked(engine: Engine, image: StoredImage): Promise<boolean | undefined> {
   const { id, manifestDigest } = image
   const socketPath = manifestDigest === undefined ? undefined : await findSocket(engine)
   if (socketPath === undefined) return undefined
   const path = `/images/${encodeURIComponent(id)}/json?manifests=1`
-  const signals = [AbortSignal.timeout(KILL_TIMEOUT_MS), ...(engine.signal ? [engine.signal] : [])]
+  const signals = [
+    AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    ...(engine.signal ? [engine.signal] : []),
+  ]
   try {
     const call = request({ socketPath, path, agent: false, signal: AbortSignal.any(signals) })
     const { Manifests } = v.parse(Inspected, await json(await answerTo(call.end())))
@@ -102,4 +105,4 @@ async function isToldUnpacked(engine: Engine, image: StoredImage): Promise<boole
   }
 }
 
-const KILL_TIMEOUT_MS = 5000
+const ANSWER_TIMEOUT_MS = 5000

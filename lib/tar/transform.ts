@@ -32,7 +32,7 @@ const NOTHING = Buffer.alloc(0)
 
 /** The transform of one tar. */
 export class TarTransform {
-  readonly #walker: TarParser
+  readonly #parser: TarParser
   #pieces = new PieceCollector(NOTHING)
   /** Long names and pax records, until it is known whether their member is dropped. */
   #kept: Buffer[] = []
@@ -66,7 +66,7 @@ export class TarTransform {
         this.#action = 'handed on'
       },
     }
-    this.#walker = new TarParser(listener, normalize)
+    this.#parser = new TarParser(listener, normalize)
   }
 
   /**
@@ -80,7 +80,7 @@ export class TarTransform {
     this.#pieces = new PieceCollector(bytes)
     let at = 0
     while (at < bytes.length && !this.#ended) {
-      const step = this.#walker.step(bytes.subarray(at))
+      const step = this.#parser.step(bytes.subarray(at))
       if (step === 0) break
       this.#handOn(bytes, at, at + step)
       at += step
@@ -98,7 +98,7 @@ export class TarTransform {
    * @throws TRUNCATED_TAR if the tar stops before its end
    */
   end(): { sizeBytes: number; endBytes: number } {
-    const { atBytes, zeroBlocks } = this.#walker
+    const { atBytes, zeroBlocks } = this.#parser
     if (zeroBlocks === 0 || this.#partial.length > 0) {
       const stopBytes = atBytes + this.#partial.length
       throw new ToolError(
@@ -111,7 +111,7 @@ export class TarTransform {
   }
 
   get #ended(): boolean {
-    return this.#walker.zeroBlocks === 2
+    return this.#parser.zeroBlocks === 2
   }
 
   #handOn(bytes: Buffer, from: number, to: number): void {
@@ -119,7 +119,7 @@ export class TarTransform {
     if (this.#action !== 'handed on') return
     if (this.#kept.length > 0) this.#pieces.addKept(this.#kept)
     this.#kept = []
-    this.#pieces.add(from, to, this.#walker.inContent ? this.#apart : undefined)
+    this.#pieces.add(from, to, this.#parser.inContent ? this.#apart : undefined)
   }
 
   #treat(member: TarMember, treatment: Treatment): void {

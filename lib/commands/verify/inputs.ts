@@ -23,7 +23,7 @@ export interface InputTools {
   readonly decompressors: Decompressors
   readonly options: VerbContext & { readonly threads: number | undefined }
   /** Whether the source was found to write the same image into a different tar. */
-  laysOutDifferently: boolean
+  writesDifferently: boolean
 }
 
 /** The results of both inputs. */
@@ -47,14 +47,14 @@ export async function readInputs(side: Input, tools: InputTools): Promise<ReadIn
   const digestBeside = async (md5: boolean): Promise<SourceDigest | undefined> =>
     source && sourceTar && digestSourceImage(source, sourceTar, { excluded, md5, signal })
   const reading = readInput(side, tools, signal)
-  const digesting = digestBeside(tools.laysOutDifferently)
+  const digesting = digestBeside(tools.writesDifferently)
   try {
     const [read, found] = await Promise.all([reading, digesting])
     const digest = read.images.length > 1 ? undefined : found
-    const isKnown = !digest || tools.laysOutDifferently || hasSameContent(read, digest)
+    const isKnown = !digest || tools.writesDifferently || hasSameContent(read, digest)
     if (isKnown) return { read, digest }
     // The md5 is only shown to users, so it is computed only now that it is known to differ.
-    tools.laysOutDifferently = hasSameImages(read, digest)
+    tools.writesDifferently = hasSameImages(read, digest)
     const text = `the content differs: the engine saves "${side.target.label}" again, for its md5`
     options.notify({ type: 'remark', text })
     return { read, digest: await digestBeside(true) }

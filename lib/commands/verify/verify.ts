@@ -85,7 +85,7 @@ async function prepare(options: Context['options']): Promise<Context> {
     findDecompressors({ ...options, wanted }),
   ])
   options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
-  return { source, decompressors, options, laysOutDifferently: false }
+  return { source, decompressors, options, writesDifferently: false }
 }
 
 // If no engine answers, the archive is verified by its metadata.

@@ -8,7 +8,7 @@ import * as v from 'valibot'
 import type { Engine } from '../engine.ts'
 import { isSystemError } from '../../core/errors.ts'
 
-const KILL_TIMEOUT_MS = 5000
+const ANSWER_TIMEOUT_MS = 5000
 
 const Info = v.object({ ID: v.string(), Name: v.string() })
 
@@ -20,7 +20,7 @@ const Info = v.object({ ID: v.string(), Name: v.string() })
 export async function findSocket({ daemon, signal }: Engine): Promise<string | undefined> {
   if (!daemon) return undefined
   const { socketPath, id, name } = daemon
-  const signals = [AbortSignal.timeout(KILL_TIMEOUT_MS), ...(signal ? [signal] : [])]
+  const signals = [AbortSignal.timeout(ANSWER_TIMEOUT_MS), ...(signal ? [signal] : [])]
   const to = { socketPath, path: '/info', agent: false, signal: AbortSignal.any(signals) }
   try {
     const info = v.parse(Info, await json(await answerTo(request(to).end())))

@@ -53,7 +53,7 @@ async function prepare(
     source: new EngineSource(GRAPH),
     decompressors: readers(),
     options: { threads: 2, notify, signal: new AbortController().signal },
-    laysOutDifferently: false,
+    writesDifferently: false,
   }
   const sourceTar = { name: 'a:1', image: IMAGE }
   const side = {
