@@ -34,18 +34,20 @@ void main({
     const { load } = await import('../lib/commands/load/load.ts')
     const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
-    yield* load({
-      ...context,
+    const options = {
       names: args.names,
       list: args.text('list'),
-      dir: args.text('dir') ?? '.',
-      bases: args.texts('base'),
-      sumsSha256: args.sha256('sums-sha256'),
-      unlisted: args.flag('unlisted'),
+      delivery: {
+        dir: args.text('dir') ?? '.',
+        bases: args.texts('base'),
+        sumsSha256: args.sha256('sums-sha256'),
+        unlisted: args.flag('unlisted'),
+      },
       engine: args.choice('engine', ENGINE_NAMES),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
       force: args.flag('force'),
       dryRun: args.flag('dry-run'),
-    })
+    }
+    yield* load(options, context)
   },
 })

@@ -53,24 +53,30 @@ void main({
     const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
-    yield* save({
-      ...context,
+    const options = {
       ...shared,
       list: args.text('list'),
-      engine: args.choice('engine', ENGINE_NAMES),
-      coding: chooseCoding({
-        format: args.choice('format', FORMATS),
-        level: args.number('level', 0, 19),
-        long: args.number('long', 10, 31),
-      }),
-      compressor: args.choice('compressor', COMPRESSOR_NAMES),
-      platform: args.text('platform'),
-      pull: args.flag('pull'),
-      drawProgress: process.stderr.isTTY,
-      recompress: args.flag('recompress'),
-      reuse: args.texts('reuse'),
-      since: args.texts('since'),
-      verifyLayers: args.flag('verify-layers'),
-    })
+      fetching: {
+        engine: args.choice('engine', ENGINE_NAMES),
+        platform: args.text('platform'),
+        pull: args.flag('pull'),
+        drawProgress: process.stderr.isTTY,
+      },
+      compression: {
+        coding: chooseCoding({
+          format: args.choice('format', FORMATS),
+          level: args.number('level', 0, 19),
+          long: args.number('long', 10, 31),
+        }),
+        compressor: args.choice('compressor', COMPRESSOR_NAMES),
+      },
+      layers: {
+        recompress: args.flag('recompress'),
+        verifyLayers: args.flag('verify-layers'),
+        reuse: args.texts('reuse'),
+        since: args.texts('since'),
+      },
+    }
+    yield* save(options, context)
   },
 })

@@ -40,22 +40,22 @@ void main({
     }
     if (args.text('list') === '') {
       const { inventory } = await import('../lib/commands/list.ts')
-      yield* inventory({ ...context, ...delivery })
+      yield* inventory(delivery, context)
       return
     }
     const { verify } = await import('../lib/commands/verify/verify.ts')
     const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
-    yield* verify({
-      ...context,
+    const options = {
       names: args.names,
-      ...delivery,
+      delivery,
       list: args.text('list'),
       engine: args.choice('engine', ENGINE_NAMES),
       against: args.choice('against', ['engine', 'record']),
       quick: args.flag('quick'),
       compressor: args.choice('compressor', COMPRESSOR_NAMES),
       dryRun: args.flag('dry-run'),
-    })
+    }
+    yield* verify(options, context)
   },
 })

@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os'
 
 import { formatError, interrupted, toToolError } from '../core/errors.ts'
-import type { Outcome, VerbContext } from '../core/outcome.ts'
+import type { Outcome, RunContext } from '../core/outcome.ts'
 import { signalGroups } from '../io/process-group.ts'
 import { parseArguments, type Arguments } from './arguments.ts'
 import { sizeThreadPool, keepYoungHeapSmall } from './runtime.ts'
@@ -15,12 +15,6 @@ export interface Program {
   readonly usage: string
   /** Turns the arguments into a verb's options and calls it. */
   readonly run: (args: Arguments, context: RunContext) => AsyncIterable<Outcome>
-}
-
-/** What every program passes to its verb. */
-export interface RunContext extends VerbContext {
-  /** Number of processors to use; undefined: all. */
-  readonly threads: number | undefined
 }
 
 const MAX_THREADS = 1024

@@ -9,19 +9,16 @@ import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { lookAtFile } from '../io/small-file.ts'
 import { findMissingOf, missingOutcomes } from './missing-files.ts'
 
-/** Options of {@link inventory}. */
-export interface InventoryOptions extends VerbContext, DeliveryOptions {
-  /** The delivery. */
-  readonly dir: string
-}
-
 /**
  * @returns one outcome for each archive, a failed one for each missing file, and two totals:
  *   the sizes of all files, and the sizes with shared layers counted once
  * @throws NO_DIRECTORY if the directory does not exist; NO_ARCHIVE if it has no archive
  */
-export async function* inventory(options: InventoryOptions): AsyncGenerator<Outcome> {
-  const { dir, notify } = options
+export async function* inventory(
+  options: DeliveryOptions,
+  { notify }: VerbContext,
+): AsyncGenerator<Outcome> {
+  const { dir } = options
   await checkDirectory(dir)
   const delivery = createDelivery(options)
   const names = await delivery.catalogOf(dir).archives()

@@ -8,7 +8,7 @@ import type { Delivery } from '../delivery/delivery.ts'
 import { ToolError, isNotFound, isSystemError, toToolError } from '../core/errors.ts'
 import { COPY_AGAIN } from '../core/hints.ts'
 import type { Outcome, VerbContext } from '../core/outcome.ts'
-import type { TargetOptions } from './targets.ts'
+import type { TargetSearch } from './targets.ts'
 
 /** A missing file of the delivery, or metadata without its archive. */
 export interface MissingFile {
@@ -45,7 +45,7 @@ export async function findMissing(dir: string, sums: string): Promise<MissingFil
  *   empty for any other run
  */
 export async function findMissingOf(
-  { names, dir }: Pick<TargetOptions, 'names' | 'dir'>,
+  { names, dir }: Pick<TargetSearch, 'names' | 'dir'>,
   delivery: Delivery,
 ): Promise<MissingFile[]> {
   if (names.length > 0) return []

@@ -22,12 +22,16 @@ import { noteOffList } from '../delivery/off-list.ts'
 import type { VerbContext } from '../core/outcome.ts'
 import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from '../io/small-file.ts'
 
-/** Where to look. */
+/** What a run is for. */
 export interface TargetOptions {
   /** Images or archives, as the user gave them. */
   readonly names: readonly string[]
   /** The value of `--list`, if it is given. */
   readonly list: string | undefined
+}
+
+/** The same, and where to look. */
+export interface TargetSearch extends TargetOptions, Pick<VerbContext, 'notify'> {
   /** The delivery. */
   readonly dir: string
 }
@@ -67,10 +71,7 @@ export async function findReferences({ names, list }: TargetOptions): Promise<Wa
  * @throws BAD_REFERENCE, BAD_LIST, NAME_CLASH; NOT_LISTED or MISMATCH for the list of the
  *   delivery; NO_ARCHIVE if there is no archive at all
  */
-export async function findTargets(
-  options: TargetOptions & Pick<VerbContext, 'notify'>,
-  delivery: Delivery,
-): Promise<Target[]> {
+export async function findTargets(options: TargetSearch, delivery: Delivery): Promise<Target[]> {
   const { names, list, dir, notify } = options
   const place = { dir, delivery, notify }
   if (names.length > 0) {
@@ -109,7 +110,7 @@ export async function findTargets(
  * @returns as {@link findTargets}, whose other errors it throws
  */
 export async function findTargetsOf(
-  options: Parameters<typeof findTargets>[0],
+  options: TargetSearch,
   delivery: Delivery,
   missing: readonly unknown[],
 ): Promise<Target[]> {
@@ -280,12 +281,8 @@ interface ReadList {
 // This list is the user's own choice, so links are followed, and a named list may be a pipe.
 async function readList(named: string | undefined): Promise<ReadList> {
   const file = named ?? LIST_NAME
-  const readPipes = named !== undefined
-  const found = await readSmallFile(file, {
-    maxBytes: MAX_LIST_BYTES,
-    followLinks: true,
-    readPipes,
-  })
+  const limits = { maxBytes: MAX_LIST_BYTES, followLinks: true, readPipes: named !== undefined }
+  const found = await readSmallFile(file, limits)
   if (!found) {
     throw new ToolError(
       'BAD_LIST',

@@ -82,6 +82,12 @@ export interface VerbContext {
   readonly signal: AbortSignal
 }
 
+/** What every program passes to its verb. */
+export interface RunContext extends VerbContext {
+  /** Number of processors to use; undefined: all. */
+  readonly threads: number | undefined
+}
+
 /** An outcome without what the caller knows: image, archive and time. */
 export type Result = Omit<Outcome, 'image' | 'archive' | 'elapsedMs' | 'notes'> & {
   readonly notes?: readonly string[]

@@ -89,14 +89,14 @@ interface Said {
 
 /** Loads in this process: the engine is that of the environment. */
 function loadHere(dir: string, args: readonly string[], engine: EngineClient): Promise<Said> {
-  const given = { ...DEFAULTS, ...optionsOf(args), dir, engine: engine.name }
-  return listenTo(engine.env, (notify) => load({ ...given, notify }))
+  const given = { ...DEFAULTS, delivery: deliveryOf(dir, args), engine: engine.name }
+  return listenTo(engine.env, (notify) => load(given, { ...CONTEXT, notify }))
 }
 
 function verifyHere(dir: string, args: readonly string[]): Promise<Said> {
-  const given = { ...DEFAULTS, ...optionsOf(args), dir, engine: undefined }
+  const given = { ...DEFAULTS, delivery: deliveryOf(dir, args), engine: undefined }
   return listenTo(NO_ENGINE, (notify) =>
-    verify({ ...given, against: undefined, quick: false, notify }),
+    verify({ ...given, against: undefined, quick: false }, { ...CONTEXT, notify }),
   )
 }
 
@@ -129,17 +129,17 @@ async function listenTo(
 const DEFAULTS = {
   names: [],
   list: undefined,
-  bases: [],
   compressor: undefined,
-  threads: 2,
   force: false,
   dryRun: false,
-  signal: new AbortController().signal,
 } as const
+const CONTEXT = { threads: 2, signal: new AbortController().signal }
 
-function optionsOf(args: readonly string[]) {
+function deliveryOf(dir: string, args: readonly string[]) {
   const [option, value] = args
   return {
+    dir,
+    bases: [],
     sumsSha256: option === '--sums-sha256' ? value : undefined,
     unlisted: option === '--unlisted',
   }

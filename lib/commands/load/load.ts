@@ -12,7 +12,7 @@ import {
   type CompressorName,
 } from '../../codec/programs.ts'
 import { findDelivered } from '../delivered-archive.ts'
-import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
+import { createDelivery, type DeliveryOptions } from '../../delivery/delivery.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 import type { EngineName } from '../../engine/engine.ts'
@@ -21,24 +21,22 @@ import type { ExistingImage, ImageSink } from '../../image/sink.ts'
 import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
 import { areIndependent, LoadQueue } from './queue.ts'
 import { MAX_TOLD, findMissingOf, missingOutcomes } from '../missing-files.ts'
-import { toOutcome, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
+import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
 
 /** Options of {@link load}. */
-export interface LoadOptions extends TargetOptions, DeliveryOptions, VerbContext {
+export interface LoadOptions extends TargetOptions {
+  readonly delivery: DeliveryOptions
   readonly engine: EngineName | undefined
-  readonly threads: number | undefined
   /** The program to decompress with; by default the fastest one available. */
   readonly compressor: CompressorName | undefined
-  /** Directories with more archives to take layers from. */
-  readonly bases: readonly string[]
   /** Whether to load images and layers that the engine already has. */
   readonly force: boolean
   readonly dryRun: boolean
 }
 
 interface Context extends LoadTools {
-  readonly options: LoadOptions & { readonly delivery: Delivery }
+  readonly options: LoadTools['options'] & { readonly dryRun: boolean }
 }
 
 /**
@@ -47,33 +45,36 @@ interface Context extends LoadTools {
  *   NO_DIRECTORY, NO_COMPRESSOR, NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED, ENGINE_FAILED; at any
  *   time INTERRUPTED
  */
-export async function* load(options: LoadOptions): AsyncGenerator<Outcome> {
-  for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
-  const delivery = createDelivery(options)
-  const missing = await findMissingOf(options, delivery)
-  const targets = await findTargetsOf(options, delivery, missing)
+export async function* load(options: LoadOptions, context: RunContext): AsyncGenerator<Outcome> {
+  const { dir, bases } = options.delivery
+  const { notify, signal } = context
+  for (const each of [dir, ...bases]) await checkDirectory(each)
+  const delivery = createDelivery(options.delivery)
+  const place = { ...options, dir, notify }
+  const missing = await findMissingOf(place, delivery)
+  const targets = await findTargetsOf(place, delivery, missing)
   for (const { error } of missing.slice(0, MAX_TOLD)) {
-    options.notify({ type: 'warning', text: error.message })
+    notify({ type: 'warning', text: error.message })
   }
-  const { compressor: wanted } = options
   const [sink, decompressors] = await Promise.all([
-    openEngineSink(options.engine, options.signal),
-    findDecompressors({ ...options, wanted }),
+    openEngineSink(options.engine, signal),
+    findDecompressors({ ...context, wanted: options.compressor }),
   ])
-  const context = { sink, decompressors, options: { ...options, delivery } }
-  options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
+  const { force, dryRun } = options
+  const given = { ...context, dir, bases, delivery, force, dryRun }
+  notify({ type: 'remark', text: describeDecompressors(decompressors) })
   // An older image would take the tag away from the newer image of the same name.
   const newest = targets.filter(({ isSuperseded }) => !isSuperseded)
-  const queue = createQueue(newest, context)
+  const queue = createQueue(newest, { sink, decompressors, options: given })
   const failed = new Set<string>()
   try {
     for (const target of newest) {
       const archive = basename(target.archive)
-      const outcome = await toOutcome(target.label, archive, options, () => queue.load(target))
+      const outcome = await toOutcome(target.label, archive, context, () => queue.load(target))
       if (outcome.result === 'failed') failed.add(outcome.archive)
       yield outcome
     }
-    yield* missingOutcomes(missing, failed, options)
+    yield* missingOutcomes(missing, failed, context)
   } finally {
     await queue.end()
   }

@@ -11,13 +11,11 @@ import { findIndexed, type ReuseOptions } from '../../delivery/layer-sources.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ImageReference } from '../../image/reference.ts'
 import { sum } from '../sizes.ts'
+import type { LayerOptions } from './existing-archive.ts'
 
 /** Where to look for layers. */
-export interface CachedLayerOptions extends ReuseOptions {
-  /** Directories with the metadata of earlier deliveries, whose layers are left out. */
-  readonly since: readonly Catalog[]
-  /** Whether layers are stored uncompressed, even if the engine has them compressed. */
-  readonly recompress: boolean
+export interface CachedLayerOptions extends Omit<ReuseOptions, 'reuse'> {
+  readonly layers: Pick<LayerOptions<Catalog>, 'reuse' | 'since' | 'recompress'>
 }
 
 /** @returns the layers that a save can copy, those that it leaves out, and those of the image */
@@ -26,7 +24,7 @@ export async function findCachedLayers(
   image: StoredImage,
   options: CachedLayerOptions,
 ): Promise<Pick<WriteOptions, 'reuse' | 'excluded' | 'expected'>> {
-  const reuse = await findIndexed(options)
+  const reuse = await findIndexed({ ...options, reuse: options.layers.reuse })
   const excluded = await findDelivered(reference, image, options)
   return { reuse, excluded, expected: new Set(image.diffIds) }
 }
@@ -39,7 +37,7 @@ export async function findCachedLayers(
 export async function findDelivered(
   reference: ImageReference,
   image: StoredImage,
-  { directory, since, recompress }: Pick<CachedLayerOptions, 'directory' | 'since' | 'recompress'>,
+  { directory, layers: { since, recompress } }: Pick<CachedLayerOptions, 'directory' | 'layers'>,
 ): Promise<ReadonlyMap<string, DeliveredLayer>> {
   const all: ArchiveMetadata[] = []
   for (const each of since) {

@@ -9,7 +9,6 @@ import { forgetArchive } from '../../delivery/commit.ts'
 import type { Directory } from '../../delivery/directory.ts'
 import type { FoundMetadata } from '../../delivery/layer-index.ts'
 import type { Coding } from '../../codec/formats.ts'
-import type { CompressorName } from '../../codec/programs.ts'
 import type { ImageSource, StoredImage } from '../../image/source.ts'
 import { ToolError } from '../../core/errors.ts'
 import { isCompressedLayer } from '../../image/docker-archive.ts'
@@ -21,29 +20,28 @@ import {
 } from '../../delivery/existing-archive.ts'
 import type { ImageReference } from '../../image/reference.ts'
 import { findDelivered } from './cached-layers.ts'
-import type { VerbContext } from '../../core/outcome.ts'
+import type { RunContext } from '../../core/outcome.ts'
 
-/** How to archive an image. */
-export interface ImageArchiveOptions extends VerbContext {
-  /** The delivery. */
-  readonly directory: Directory
-  readonly coding: Coding
-  /** The program to compress with; by default the best one available. */
-  readonly compressor: CompressorName | undefined
-  /** How many processors to use; by default all. */
-  readonly threads: number | undefined
-  /** `os/architecture[/variant]` to pull and to save. */
-  readonly platform: string | undefined
-  /** Whether to store layers uncompressed that the engine has compressed. */
+/** What to do with layers; `D` stands for a directory. */
+export interface LayerOptions<D> {
+  /** Whether to store layers uncompressed that the source has compressed. */
   readonly recompress: boolean
   /** Whether to decompress compressed layers and compare them with the config of the image. */
   readonly verifyLayers: boolean
+  /** Other directories with archives from which layers can be copied. */
+  readonly reuse: readonly D[]
+  /** Directories with the metadata of earlier deliveries, whose layers are left out. */
+  readonly since: readonly D[]
+}
+
+/** How to archive an image. */
+export interface ImageArchiveOptions extends RunContext {
+  /** The delivery. */
+  readonly directory: Directory
+  readonly coding: Coding
+  readonly layers: LayerOptions<Catalog>
   /** Whether to make the whole archive again, even if it is up to date. */
   readonly force: boolean
-  /** Other directories with archives from which layers can be copied. */
-  readonly reuse: readonly Catalog[]
-  /** Directories with the metadata of earlier deliveries, whose layers are left out. */
-  readonly since: readonly Catalog[]
 }
 
 /** An image, and the source that has it and can compare it. */
@@ -78,12 +76,12 @@ export async function checkReplaced(
   image: StoredImage,
   options: ImageArchiveOptions,
 ): Promise<void> {
-  const { directory, force } = options
+  const { directory, force, layers } = options
   if (force) return
   const archives = archiveNames(reference).map((name) => join(directory.dir, name))
   for (const archive of archives) {
     for (const replaced of [archive, incrementName(archive)]) {
-      const isAside = replaced !== archive && options.since.length === 0
+      const isAside = replaced !== archive && layers.since.length === 0
       const existing = await (isAside ? examineBeside : examineArchive)(directory, replaced)
       if (existing?.refusal) throw existing.refusal
       const metadata = existing?.metadata
@@ -134,7 +132,7 @@ export async function removeReplaced(
 // If an increment is requested, a full archive is accepted too.
 function possibleArchives(reference: ImageReference, options: ImageArchiveOptions): string[] {
   const archive = join(options.directory.dir, archiveName(reference, options.coding.codec))
-  return options.since.length === 0 ? [archive] : [archive, incrementName(archive)]
+  return options.layers.since.length === 0 ? [archive] : [archive, incrementName(archive)]
 }
 
 async function isArchived(
@@ -149,7 +147,7 @@ async function isArchived(
     saved?.reference === reference.text &&
     source.isSame(image, saved) === true &&
     saved.platform === image.platform &&
-    isStoredSo(saved, options)
+    isStoredSo(saved, options.layers)
   if (!isSame || !(await isUpToDate(options.directory, found, options))) return false
   const delivered = metadata.requires && (await findDelivered(reference, image, options))
   return metadata.requires?.every(({ digest }) => delivered?.has(digest)) ?? true
@@ -158,7 +156,7 @@ async function isArchived(
 // If no layer in the tar is compressed, there was nothing to recompress.
 function isStoredSo(
   { recompressed, layers }: SavedImage,
-  { recompress }: ImageArchiveOptions,
+  { recompress }: LayerOptions<Catalog>,
 ): boolean {
   if (recompressed) return recompress
   return !recompress || !layers.some(isCompressedLayer)

@@ -87,14 +87,14 @@ async function write(
   const { source, compressor, decompressors, verified, onRead } = tools
   const { directory, coding, threads, signal, notify } = options
   const archive = join(directory.dir, archiveName(reference, coding.codec))
-  const tar = tools.tar ?? (await source.open(reference, image, options))
+  const tar = tools.tar ?? (await source.open(reference, image, { ...options, ...options.layers }))
   const total = tar.sizeBytes
   const { metadata, reused, uncompared } = await writeArchive({
     directory,
     archive,
     open: tar.open,
     normalize: true,
-    verifyLayers: options.verifyLayers,
+    verifyLayers: options.layers.verifyLayers,
     describe: (digest) => [describe(digest, tar, { source, reference, own: image })],
     ...(await findCachedLayers(reference, image, options)),
     compressor,

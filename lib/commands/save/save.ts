@@ -3,7 +3,8 @@
 import { archiveName } from '../../delivery/name.ts'
 import { archiveSizes } from '../sizes.ts'
 import { checkDirectory, openCatalogs, Directory } from '../../delivery/directory.ts'
-import { findCompressors } from '../../codec/programs.ts'
+import type { Coding } from '../../codec/formats.ts'
+import { findCompressors, type CompressorName } from '../../codec/programs.ts'
 import type { StoredImage } from '../../image/source.ts'
 import { noteLeftOut, placeList } from '../../delivery/delivered-list.ts'
 import type { EngineName } from '../../engine/engine.ts'
@@ -14,6 +15,7 @@ import {
   checkReplaced,
   findArchived,
   type ImageArchiveOptions,
+  type LayerOptions,
   type SourceImage,
 } from './existing-archive.ts'
 import { saveImage, type ArchiveTools } from './save-image.ts'
@@ -21,28 +23,41 @@ import { checkIndexed } from '../../delivery/layer-sources.ts'
 import { bytesToSave } from './cached-layers.ts'
 import { pullName, type ImageReference } from '../../image/reference.ts'
 import { beginTar, type BegunTar } from './begun-tar.ts'
-import { toOutcome, type Outcome, type Result } from '../../core/outcome.ts'
+import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
 import { formatBytes } from '../../core/format.ts'
 import { findReferences, type TargetOptions } from '../targets.ts'
 import { openForWriting } from '../writing-run.ts'
 
-/** Options of {@link save}. */
-export interface SaveOptions
-  extends TargetOptions, Omit<ImageArchiveOptions, 'directory' | 'reuse' | 'since'> {
-  /** Other directories with archives from which layers can be copied. */
-  readonly reuse: readonly string[]
-  /** Directories with the metadata of earlier deliveries, whose layers are left out. */
-  readonly since: readonly string[]
+/** Where images come from, and how. */
+export interface FetchingOptions {
   readonly engine: EngineName | undefined
+  /** `os/architecture[/variant]` to pull and to save. */
+  readonly platform: string | undefined
   /** Whether to pull; otherwise the engine's own images are used. */
   readonly pull: boolean
   /** Whether the engine may draw its progress on the terminal. */
   readonly drawProgress: boolean
+}
+
+/** Options of {@link save}. */
+export interface SaveOptions extends TargetOptions {
+  /** The delivery. */
+  readonly dir: string
+  readonly fetching: FetchingOptions
+  readonly compression: {
+    readonly coding: Coding
+    /** The program to compress with; by default the best one available. */
+    readonly compressor: CompressorName | undefined
+  }
+  readonly layers: LayerOptions<string>
+  /** Whether to make whole archives again, even if they are up to date. */
+  readonly force: boolean
   readonly dryRun: boolean
 }
 
 interface Context extends ArchiveTools {
-  readonly options: OpenedOptions
+  readonly options: ImageArchiveOptions
+  readonly fetching: FetchingOptions
   /**
    * The first image, and those whose archives were up to date when the run began, by name: the
    * source is not asked for them again.
@@ -50,63 +65,65 @@ interface Context extends ArchiveTools {
   readonly known?: ReadonlyMap<string, StoredImage>
 }
 
-type OpenedOptions = Omit<SaveOptions, 'reuse' | 'since'> & ImageArchiveOptions
-
 /**
  * @returns one outcome for each image, in the order of the list
  * @throws before anything is pulled: BAD_LIST, BAD_REFERENCE, NAME_CLASH, NO_DIRECTORY,
  *   NOT_WRITABLE, BUSY, NO_ENGINE, ENGINE_DOWN, ENGINE_DENIED, ENGINE_FAILED, NO_COMPRESSOR,
  *   NO_SPACE; at any time INTERRUPTED
  */
-export async function* save(options: SaveOptions): AsyncGenerator<Outcome> {
-  checkPlatformName(options.platform)
+export async function* save(options: SaveOptions, context: RunContext): AsyncGenerator<Outcome> {
+  const { dir, fetching, layers, dryRun } = options
+  checkPlatformName(fetching.platform)
   const { references, list } = await findReferences(options)
-  for (const dir of [options.dir, ...options.reuse, ...options.since]) await checkDirectory(dir)
+  for (const each of [dir, ...layers.reuse, ...layers.since]) await checkDirectory(each)
   const [source, compressors, opened] = await Promise.all([
-    openEngineSource(options.engine, options.signal),
-    findCompressors(options),
-    openAll(options),
+    openEngineSource(fetching.engine, context.signal),
+    findCompressors({ ...context, ...options.compression }),
+    openAll(options, context),
   ])
   const { directory } = opened
-  const context = { source, ...compressors, options: opened }
-  if (options.dryRun) {
-    for (const reference of references) yield await planOne(reference, context)
+  const tools = { source, ...compressors, fetching, options: opened }
+  if (dryRun) {
+    for (const reference of references) yield await planOne(reference, tools)
     return
   }
   // The source answers while the directory is locked, and neither waits for the other.
-  const asking = source.resolve(references.map(pullName), options.platform)
+  const asking = source.resolve(references.map(pullName), fetching.platform)
   asking.catch(() => {})
-  const close = await openForWriting(directory, 'save_compressed_tars', options)
+  const close = await openForWriting(directory, 'save_compressed_tars', context)
   try {
-    const known = await checkSpaceForAll(references, await asking, context)
+    const known = await checkSpaceForAll(references, await asking, tools)
     let isAnyDone = false
-    for await (const outcome of saveAll(references, { ...context, known })) {
+    for await (const outcome of saveAll(references, { ...tools, known })) {
       isAnyDone ||= outcome.result !== 'failed'
       yield outcome
     }
-    if (isAnyDone) await finishList(list, directory, options)
+    if (isAnyDone) await finishList(list, directory, context)
   } finally {
     await close()
   }
 }
 
-async function openAll(options: SaveOptions): Promise<OpenedOptions> {
-  const directory = new Directory(options.dir)
-  const others = await openCatalogs([...options.reuse, ...options.since], directory)
-  const reuse = others.slice(0, options.reuse.length)
-  const since = others.slice(options.reuse.length)
+async function openAll(
+  { dir, compression: { coding }, layers, force }: SaveOptions,
+  context: RunContext,
+): Promise<ImageArchiveOptions> {
+  const directory = new Directory(dir)
+  const others = await openCatalogs([...layers.reuse, ...layers.since], directory)
+  const reuse = others.slice(0, layers.reuse.length)
+  const since = others.slice(layers.reuse.length)
   // Layers in unusable metadata are compressed, or delivered, again.
-  const warn = (text: string): void => options.notify({ type: 'warning', text })
-  await checkIndexed({ ...options, reuse }, warn)
+  const warn = (text: string): void => context.notify({ type: 'warning', text })
+  await checkIndexed({ force, reuse }, warn)
   for (const each of since) for await (const _ of each.all(warn));
-  return { ...options, directory, reuse, since }
+  return { ...context, directory, coding, force, layers: { ...layers, reuse, since } }
 }
 
 // The list goes into the delivery, so that a load takes exactly these images.
 async function finishList(
   list: Buffer | undefined,
   directory: Directory,
-  { notify }: SaveOptions,
+  { notify }: RunContext,
 ): Promise<void> {
   const text = (list && (await placeList(directory, list))) ?? (await noteLeftOut(directory))
   if (text !== undefined) notify({ type: 'warning', text })
@@ -170,11 +187,11 @@ async function beginNext(
   image: Promise<StoredImage>,
   { source, options }: Context,
 ): Promise<BegunTar | undefined> {
-  if (reference.digest !== undefined || options.recompress) return undefined
+  if (reference.digest !== undefined || options.layers.recompress) return undefined
   try {
     const own = await image
     if (await findArchived(reference, { image: own, source }, options)) return undefined
-    return beginTar(await source.open(reference, own, options))
+    return beginTar(await source.open(reference, own, { ...options, ...options.layers }))
   } catch {
     return undefined
   }
@@ -182,17 +199,16 @@ async function beginNext(
 
 async function fetchImage(
   reference: ImageReference,
-  { source, options, known }: Context,
+  { source, options, fetching, known }: Context,
   isFirst: boolean,
 ): Promise<StoredImage> {
-  if (!options.pull) {
-    return source.find(reference, options.platform, known?.get(pullName(reference)))
-  }
+  const { platform, pull } = fetching
+  if (!pull) return source.find(reference, platform, known?.get(pullName(reference)))
   options.notify({ type: 'step', text: `Pulling ${reference.text}...` })
   // Later images are pulled while a progress line is shown, and two programs cannot draw at
   // once.
-  const drawProgress = options.drawProgress && isFirst
-  return source.fetch(reference, { ...options, drawProgress })
+  const drawProgress = fetching.drawProgress && isFirst
+  return source.fetch(reference, { ...options, platform, drawProgress })
 }
 
 // @returns the images that need not be resolved again, by name: those whose archives are up to
@@ -212,7 +228,7 @@ async function checkSpaceForAll(
     if (isFinished || index === 0) known.set(name, image)
     if (!isFinished) imageBytes += await bytesToSave(reference, image, options)
   }
-  await checkSpace(options.dir, imageBytes, options.notify)
+  await checkSpace(options.directory.dir, imageBytes, options.notify)
   return known
 }
 
@@ -220,7 +236,7 @@ async function checkSpaceForAll(
 async function isDone(
   reference: ImageReference,
   stored: SourceImage,
-  options: OpenedOptions,
+  options: ImageArchiveOptions,
 ): Promise<boolean> {
   try {
     return (await findArchived(reference, stored, options)) !== undefined
@@ -231,11 +247,11 @@ async function isDone(
 }
 
 async function planOne(reference: ImageReference, context: Context): Promise<Outcome> {
-  const { source, options } = context
-  const { platform } = options
+  const { source, options, fetching } = context
+  const { platform, pull } = fetching
   const name = archiveName(reference, options.coding.codec)
   return toOutcome(reference.text, name, options, async (): Promise<Result> => {
-    const image = options.pull
+    const image = pull
       ? (await source.resolve([pullName(reference)], platform)).get(pullName(reference))
       : await source.find(reference, platform)
     if (!image) {

@@ -29,19 +29,17 @@ import { ToolError, isInterruption } from '../../core/errors.ts'
 import { compareImages, engineMd5 } from './compare.ts'
 import { findMissingOf, missingOutcomes } from '../missing-files.ts'
 import { findSourceImage, type SourceTar } from './source-image.ts'
-import { toOutcome, type Outcome, type Result, type VerbContext } from '../../core/outcome.ts'
+import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
 import { verifyExternal } from './external-layers.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
 import { readInputs, type InputTools, type ReadInputs } from './inputs.ts'
 
 /** Options of {@link verify}. */
-export interface VerifyOptions extends TargetOptions, DeliveryOptions, VerbContext {
+export interface VerifyOptions extends TargetOptions {
+  readonly delivery: DeliveryOptions
   readonly engine: EngineName | undefined
-  readonly threads: number | undefined
   /** The program to decompress with; by default the fastest one available. */
   readonly compressor: CompressorName | undefined
-  /** Directories with the earlier archives that increments need. */
-  readonly bases: readonly string[]
   /** What to compare with; by default the engine if it has the image, otherwise the metadata. */
   readonly against: 'engine' | 'record' | undefined
   /** Whether to check only the sha256 of the archive. */
@@ -49,8 +47,14 @@ export interface VerifyOptions extends TargetOptions, DeliveryOptions, VerbConte
   readonly dryRun: boolean
 }
 
+interface Given extends RunContext, Pick<VerifyOptions, 'against' | 'dryRun'> {
+  readonly dir: string
+  readonly bases: readonly string[]
+  readonly delivery: Delivery
+}
+
 interface Context extends InputTools {
-  readonly options: VerifyOptions & { readonly delivery: Delivery }
+  readonly options: Given
 }
 
 /**
@@ -59,51 +63,64 @@ interface Context extends InputTools {
  *   NO_DIRECTORY, NO_COMPRESSOR; the errors of {@link openEngineSource} if `against` is `engine`; at
  *   any time INTERRUPTED
  */
-export async function* verify(options: VerifyOptions): AsyncGenerator<Outcome> {
-  for (const dir of [options.dir, ...options.bases]) await checkDirectory(dir)
-  const delivery = createDelivery(options)
-  const missing = await findMissingOf(options, delivery)
-  const targets = await findTargetsOf(options, delivery, missing)
-  const given = { ...options, delivery }
-  const context = options.quick || options.dryRun ? undefined : await prepare(given)
+export async function* verify(
+  options: VerifyOptions,
+  context: RunContext,
+): AsyncGenerator<Outcome> {
+  const { against, quick, dryRun } = options
+  const { dir, bases } = options.delivery
+  const { notify } = context
+  for (const each of [dir, ...bases]) await checkDirectory(each)
+  const delivery = createDelivery(options.delivery)
+  const place = { ...options, dir, notify }
+  const missing = await findMissingOf(place, delivery)
+  const targets = await findTargetsOf(place, delivery, missing)
+  const given = { ...context, against, dryRun, dir, bases, delivery }
+  const tools = quick || dryRun ? undefined : await prepare(options, given)
   const failed = new Set<string>()
   for (const target of targets) {
-    if (!options.dryRun) options.notify({ type: 'step', text: `Checking ${target.label}...` })
-    const outcome = await toOutcome(target.label, basename(target.archive), options, () =>
-      verifyTarget(target, given, context),
+    if (!dryRun) notify({ type: 'step', text: `Checking ${target.label}...` })
+    const outcome = await toOutcome(target.label, basename(target.archive), context, () =>
+      verifyTarget(target, given, tools),
     )
     if (outcome.result === 'failed') failed.add(outcome.archive)
     yield outcome
   }
-  yield* missingOutcomes(missing, failed, options)
+  yield* missingOutcomes(missing, failed, context)
 }
 
-async function prepare(options: Context['options']): Promise<Context> {
-  const { compressor: wanted } = options
+async function prepare(
+  { engine, compressor: wanted }: VerifyOptions,
+  options: Given,
+): Promise<Context> {
+  const { notify } = options
   const [source, decompressors] = await Promise.all([
-    chooseSource(options),
+    chooseSource(engine, options),
     findDecompressors({ ...options, wanted }),
   ])
-  options.notify({ type: 'remark', text: describeDecompressors(decompressors) })
+  notify({ type: 'remark', text: describeDecompressors(decompressors) })
   return { source, decompressors, options, writesDifferently: false }
 }
 
 // If no engine answers, the archive is verified by its metadata.
-async function chooseSource(options: VerifyOptions): Promise<ImageSource | undefined> {
-  if (options.against === 'record') return undefined
+async function chooseSource(
+  engine: EngineName | undefined,
+  { against, notify, signal }: Given,
+): Promise<ImageSource | undefined> {
+  if (against === 'record') return undefined
   try {
-    return await openEngineSource(options.engine, options.signal)
+    return await openEngineSource(engine, signal)
   } catch (error) {
-    const isFinal = options.against === 'engine' || isInterruption(error)
+    const isFinal = against === 'engine' || isInterruption(error)
     if (!(error instanceof ToolError) || isFinal) throw error
-    options.notify({ type: 'warning', text: `${error.message}; checking against the metadata` })
+    notify({ type: 'warning', text: `${error.message}; checking against the metadata` })
     return undefined
   }
 }
 
 async function verifyTarget(
   target: Target,
-  options: Context['options'],
+  options: Given,
   context: Context | undefined,
 ): Promise<Result> {
   const delivered = await findDelivered(target, options.delivery)
@@ -198,7 +215,7 @@ function severalImages({ label }: Target): ToolError {
 function checkMetadataWanted(
   target: Target,
   metadata: ArchiveMetadata | undefined,
-  { against }: VerifyOptions,
+  { against }: Given,
 ): void {
   if (against === 'engine') {
     if (metadata && metadata.images.length > 1) throw severalImages(target)

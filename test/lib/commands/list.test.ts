@@ -14,7 +14,7 @@ const { signal } = new AbortController()
 async function list(dir: string) {
   const notices: Notice[] = []
   const notify = (notice: Notice) => notices.push(notice)
-  return { outcomes: await collect(inventory({ ...PLAIN, dir, notify, signal })), notices }
+  return { outcomes: await collect(inventory({ ...PLAIN, dir }, { notify, signal })), notices }
 }
 
 async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {

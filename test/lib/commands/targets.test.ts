@@ -19,7 +19,7 @@ function enter(t: Test, files: Parameters<Test['testdir']>[0]): void {
   t.teardown(() => process.chdir(before))
 }
 
-function findTargets(options: TargetOptions): Promise<Target[]> {
+function findTargets(options: TargetOptions & { readonly dir: string }): Promise<Target[]> {
   return findTargetsIn({ ...options, notify: () => {} }, plainDelivery())
 }
 

@@ -57,8 +57,7 @@ for (const [what, metadata, isDelivered] of HERE) {
     })
     const found = await findDelivered(parseReference('c:1'), IMAGE, {
       directory: new Catalog(join(dir, 'carry')),
-      since: [new Catalog(join(dir, 'delivered'))],
-      recompress: false,
+      layers: { reuse: [], since: [new Catalog(join(dir, 'delivered'))], recompress: false },
     })
     t.strictSame([...found.keys()], isDelivered ? [LAYER] : [])
   })
@@ -73,8 +72,7 @@ t.test(
     })
     const found = await findDelivered(parseReference('c:1'), IMAGE, {
       directory: new Catalog(join(dir, 'carry')),
-      since: [new Catalog(join(dir, 'delivered'))],
-      recompress: false,
+      layers: { reuse: [], since: [new Catalog(join(dir, 'delivered'))], recompress: false },
     })
     t.strictSame([...found.keys()], [])
   },
