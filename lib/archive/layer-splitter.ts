@@ -11,15 +11,21 @@ import { TarDigester, type DigestedMember, type MemberTap, type TarDigest } from
 import type { TarMember } from '../tar/parser.ts'
 import type { Treatment } from '../tar/transform.ts'
 
+/** The layers that are known before a tar is read. */
+export interface KnownLayers {
+  /** Layers that can be copied from other archives. */
+  readonly reuse: readonly IndexedLayer[]
+  /** Layers to leave out, by digest. */
+  readonly excluded: ReadonlyMap<string, DeliveredLayer>
+  /** The layers of the image, if they are known. */
+  readonly expected?: ReadonlySet<string> | undefined
+}
+
 /** How to split a tar. */
-export interface SplitOptions {
+export interface SplitOptions extends KnownLayers {
   readonly normalize: boolean
   /** Receives all members. */
   readonly tap?: MemberTap | undefined
-  readonly reuse: readonly IndexedLayer[]
-  readonly excluded: ReadonlyMap<string, DeliveredLayer>
-  /** The layers of the image, if they are known before the tar is read. */
-  readonly expected?: ReadonlySet<string> | undefined
   /** Paths of members and archives that caused a failed match in an earlier try. */
   readonly denylist: ReadonlySet<string>
 }

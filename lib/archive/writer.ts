@@ -6,13 +6,17 @@ import { basename, dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 
 import { incrementName } from '../delivery/name.ts'
-import { METADATA_SCHEMA, type ArchiveMetadata, type SavedImage } from '../delivery/metadata.ts'
+import {
+  METADATA_SCHEMA,
+  type ArchiveMetadata,
+  type SavedImage,
+  type Segment,
+} from '../delivery/metadata.ts'
 import { createAtomicFile, type AtomicFile } from '../io/atomic-file.ts'
 import { commitArchive } from '../delivery/commit.ts'
 import type { Directory } from '../delivery/directory.ts'
 import { endChildren, withChildren } from '../io/child.ts'
 import type { Task } from '../io/task.ts'
-import type { DeliveredLayer } from '../delivery/delivered-layers.ts'
 import { countUncompared, type ExternalLayer } from '../image/docker-archive.ts'
 import { interrupted } from '../core/errors.ts'
 import type { IndexedLayer } from '../delivery/layer-index.ts'
@@ -20,15 +24,18 @@ import { LayerVerifier } from './layer-verifier.ts'
 import type { ProgressListener } from '../core/outcome.ts'
 import { SegmentWriter, type CompressOptions } from './segment-writer.ts'
 import { MatchFailed } from './layer-match.ts'
-import { LayerSplitter, type LayerCut } from './layer-splitter.ts'
+import { LayerSplitter, type KnownLayers, type LayerCut } from './layer-splitter.ts'
 import type { TarDigest } from '../tar/digest.ts'
 
-/** Options of {@link writeArchive}. */
-export interface WriteOptions extends CompressOptions {
-  /** The directory for the archive. */
+/** Where an archive goes. */
+export interface ArchiveTarget {
   readonly directory: Directory
   /** The path of the archive in it. An increment gets another name beside it. */
   readonly archive: string
+}
+
+/** The tar that an archive is made of. */
+export interface TarInput {
   /**
    * @returns the tar, and the child that writes it, if any; called in each try, when there is a
    *   file to write to
@@ -42,12 +49,10 @@ export interface WriteOptions extends CompressOptions {
   readonly describe: (tar: TarDigest) => readonly SavedImage[]
   /** When the tar was last changed, if it is a file. */
   readonly modified?: string
-  /** Layers that can be copied from other archives. */
-  readonly reuse: readonly IndexedLayer[]
-  /** Layers to leave out, by digest. */
-  readonly excluded: ReadonlyMap<string, DeliveredLayer>
-  /** The layers of the image, if they are known before the tar is read. */
-  readonly expected?: ReadonlySet<string>
+}
+
+/** Who is told how far an archive is. */
+export interface WriteListener {
   readonly onProgress: ProgressListener
   /**
    * Is called when the whole tar is read, though it is not all written yet. A second try calls
@@ -56,7 +61,15 @@ export interface WriteOptions extends CompressOptions {
   readonly onRead?: () => void
   /** Is called with the reason before each further try. */
   readonly onRetry: (reason: string) => void
-  readonly signal: AbortSignal
+}
+
+/** Options of {@link writeArchive}. */
+export interface WriteOptions {
+  readonly target: ArchiveTarget
+  readonly input: TarInput
+  readonly layers: KnownLayers
+  readonly compression: CompressOptions
+  readonly listener: WriteListener
 }
 
 /** An archive that was written. */
@@ -80,7 +93,7 @@ export interface WrittenArchive {
 export async function writeArchive(options: WriteOptions): Promise<WrittenArchive> {
   const denylist = new Set<string>()
   for (let known = options, failedMatches = 0; ;) {
-    const file = await createAtomicFile(dirname(options.archive))
+    const file = await createAtomicFile(dirname(options.target.archive))
     try {
       return await writeOnce(file, denylist, known)
     } catch (error) {
@@ -90,7 +103,7 @@ export async function writeArchive(options: WriteOptions): Promise<WrittenArchiv
         known = withFewerLayers(known, error)
       }
       denylist.add(error.about)
-      options.onRetry(error.message)
+      options.listener.onRetry(error.message)
     } finally {
       await file.discard()
     }
@@ -103,8 +116,9 @@ export async function writeArchive(options: WriteOptions): Promise<WrittenArchiv
 const MAX_WRONG_GUESSES = 4
 
 function withFewerLayers(known: WriteOptions, error: MatchFailed): WriteOptions {
-  if (known.reuse.length > 0) return { ...known, reuse: [] }
-  if (known.excluded.size > 0) return { ...known, excluded: new Map() }
+  const { layers } = known
+  if (layers.reuse.length > 0) return { ...known, layers: { ...layers, reuse: [] } }
+  if (layers.excluded.size > 0) return { ...known, layers: { ...layers, excluded: new Map() } }
   throw new Error('a layer was guessed though none is known', { cause: error })
 }
 
@@ -113,19 +127,28 @@ async function writeOnce(
   denylist: ReadonlySet<string>,
   options: WriteOptions,
 ): Promise<WrittenArchive> {
-  const { tar, cut, written } = await compress(file, denylist, options)
-  const images = options.describe(tar).map(withoutSettings)
-  const layers = new Set(images.flatMap(({ layers: own }) => own.map((layer) => layer.digest)))
-  const { modified, compressor, coding } = options
-  const path = cut.skipped.length > 0 ? incrementName(options.archive) : options.archive
-  const segments = written.segments.map(({ layerDigest: digest, ...segment }) =>
-    digest !== undefined && layers.has(digest) ? { ...segment, layerDigest: digest } : segment,
-  )
-  const tarSizeBytes = segments.reduce((total, segment) => total + segment.tarSizeBytes, 0)
-  if (cut.skipped.length === 0 && tarSizeBytes !== tar.sizeBytes) {
+  const { input, target } = options
+  const compressed = await compress(file, denylist, options)
+  const { tar, cut } = compressed
+  const images = input.describe(tar).map(withoutSettings)
+  const metadata = describeArchive(compressed, images, options)
+  await commitArchive(target.directory, file, metadata)
+  const uncompared = input.verifyLayers ? countUncompared(images, tar) : 0
+  return { metadata, reused: cut.reused, uncompared }
+}
+
+function describeArchive(
+  { tar, cut, written }: Compressed,
+  images: readonly SavedImage[],
+  { target, input: { modified }, compression: { compressor, coding } }: WriteOptions,
+): ArchiveMetadata {
+  const isIncrement = cut.skipped.length > 0
+  const path = isIncrement ? incrementName(target.archive) : target.archive
+  const tarSizeBytes = written.segments.reduce((total, segment) => total + segment.tarSizeBytes, 0)
+  if (!isIncrement && tarSizeBytes !== tar.sizeBytes) {
     throw new Error(`the segments hold ${tarSizeBytes} bytes of a tar of ${tar.sizeBytes}`)
   }
-  const metadata: ArchiveMetadata = {
+  return {
     schema: METADATA_SCHEMA,
     images,
     archive: {
@@ -140,12 +163,17 @@ async function writeOnce(
       ...(tar.contentMd5 !== undefined && { contentMd5: tar.contentMd5 }),
       ...(modified !== undefined && { modified }),
     },
-    segments,
-    ...(cut.skipped.length > 0 && { requires: cut.skipped.map(required) }),
+    segments: ofImages(written.segments, images),
+    ...(isIncrement && { requires: cut.skipped.map(required) }),
   }
-  await commitArchive(options.directory, file, metadata)
-  const uncompared = options.verifyLayers ? countUncompared(images, tar) : 0
-  return { metadata, reused: cut.reused, uncompared }
+}
+
+// A member that looks like a layer may belong to no image; metadata names layers of images only.
+function ofImages(segments: readonly Segment[], images: readonly SavedImage[]): Segment[] {
+  const layers = new Set(images.flatMap(({ layers: own }) => own.map((layer) => layer.digest)))
+  return segments.map(({ layerDigest: digest, ...segment }) =>
+    digest !== undefined && layers.has(digest) ? { ...segment, layerDigest: digest } : segment,
+  )
 }
 
 // Settings are read from the tar when they are needed; metadata does not have them.
@@ -175,21 +203,24 @@ interface Stages {
 async function compress(
   file: AtomicFile,
   denylist: ReadonlySet<string>,
-  options: WriteOptions,
+  { input, layers, compression, listener }: WriteOptions,
 ): Promise<Compressed> {
-  const { tar, child } = options.open()
+  const { normalize, verifyLayers } = input
+  const { signal } = compression
+  const { tar, child } = input.open()
   const children = child ? [child] : []
-  const writer = new SegmentWriter(file.handle, children, options)
-  const verifier = options.verifyLayers ? new LayerVerifier() : undefined
-  const splitter = new LayerSplitter(writer, { ...options, denylist, tap: verifier })
-  const feeding = feed({ tar, splitter, writer, verifier }, options).catch((error: unknown) => {
+  const writer = new SegmentWriter(file.handle, children, compression)
+  const verifier = verifyLayers ? new LayerVerifier() : undefined
+  const splitter = new LayerSplitter(writer, { ...layers, normalize, denylist, tap: verifier })
+  const stages = { tar, splitter, writer, verifier }
+  const feeding = feed(stages, listener, signal).catch((error: unknown) => {
     // Without more to come they end by themselves, and are known not to be the reason.
     for (const each of children) each.stdin.destroy()
     throw error
   })
   try {
     const work = Promise.race([feeding, writer.failed])
-    return await withChildren(children, options.signal, work)
+    return await withChildren(children, signal, work)
   } finally {
     tar.destroy()
     // It may be waiting for a decoder.
@@ -203,7 +234,8 @@ async function compress(
 
 async function feed(
   { tar: source, splitter, writer, verifier }: Stages,
-  { signal, onProgress, onRead }: WriteOptions,
+  { onProgress, onRead }: WriteListener,
+  signal: AbortSignal,
 ): Promise<Compressed> {
   let tarBytes = 0
   for await (const chunk of source as AsyncIterable<Buffer>) {

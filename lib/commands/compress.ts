@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { archiveSizes, savings, uncomparedNote } from './sizes.ts'
-import { writeArchive } from '../archive/writer.ts'
+import { writeArchive, type WrittenArchive } from '../archive/writer.ts'
 import type { Catalog } from '../delivery/catalog.ts'
 import { forgetArchive, listChecksums } from '../delivery/commit.ts'
 import { checkDirectory, openCatalogs, Directory } from '../delivery/directory.ts'
@@ -120,77 +120,95 @@ async function listTars({ dir, notify }: CompressOptions): Promise<string[]> {
   })
 }
 
+/** A tar, as it is before it is read. */
+interface TarFile {
+  readonly path: string
+  readonly sizeBytes: number
+  readonly modified: string | undefined
+}
+
 async function compressTar(
-  tar: string,
+  path: string,
   compressors: Compressors,
   options: OpenedOptions,
 ): Promise<Result> {
   const { directory } = options
-  const archive = join(directory.dir, nameOf(tar, options))
-  const before = await statTar(tar)
-  const { modified } = before
+  const archive = join(directory.dir, nameOf(path, options))
+  const tar = await statTar(path)
   const existing = await examineArchive(directory, archive)
   const metadata = existing?.metadata
-  const isUnchanged =
-    modified !== undefined &&
-    metadata?.tar.modified === modified &&
-    metadata.tar.sizeBytes === before.size
-  if (metadata && isUnchanged && (await isUpToDate(directory, { archive, metadata }, options))) {
+  if (
+    metadata &&
+    isMadeOf(metadata, tar) &&
+    (await isUpToDate(directory, { archive, metadata }, options))
+  ) {
     if (options.dryRun) return result('up to date', metadata)
     await listChecksums(directory, archive, metadata)
     return result('up to date', metadata, await removeOther(archive, options))
   }
   if (!options.force) await checkReplaced(archive, existing, options)
-  if (options.dryRun) return { result: 'would be compressed', tarBytes: before.size }
-  options.notify({ type: 'step', text: `Compressing ${basename(tar)}...` })
-  const { coding, threads, signal, notify } = options
-  const {
-    metadata: written,
-    reused,
-    uncompared,
-  } = await writeArchive({
-    directory,
-    archive,
-    open: () => ({ tar: streamFile(tar) }),
-    normalize: false,
-    verifyLayers: options.verifyLayers,
-    describe: (digest) => {
-      checkSize(tar, digest.sizeBytes, before.size)
-      return readImages(digest)
-    },
-    ...(modified !== undefined && { modified }),
-    reuse: await findIndexed(options),
-    excluded: new Map(),
-    onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is read again` }),
-    ...compressors,
-    coding,
-    threads,
-    signal,
-    onProgress: (progress) => {
-      const share = Math.min(1, progress.tarBytes / before.size)
-      notify({ type: 'progress', label: basename(tar), ...progress, share })
-    },
-  })
-  const notes = [...uncomparedNote(uncompared), ...(await removeOther(archive, options))]
-  return { ...result('compressed', written, notes), ...savings(written, reused) }
+  if (options.dryRun) return { result: 'would be compressed', tarBytes: tar.sizeBytes }
+  options.notify({ type: 'step', text: `Compressing ${basename(path)}...` })
+  const written = await write(tar, archive, compressors, options)
+  const notes = [...uncomparedNote(written.uncompared), ...(await removeOther(archive, options))]
+  return {
+    ...result('compressed', written.metadata, notes),
+    ...savings(written.metadata, written.reused),
+  }
 }
 
-async function statTar(tar: string): Promise<{ size: number; modified: string | undefined }> {
-  const found = await stat(tar).catch(ignoreNotFound)
+function isMadeOf({ tar }: ArchiveMetadata, { sizeBytes, modified }: TarFile): boolean {
+  return modified !== undefined && tar.modified === modified && tar.sizeBytes === sizeBytes
+}
+
+async function write(
+  { path, sizeBytes, modified }: TarFile,
+  archive: string,
+  compressors: Compressors,
+  options: OpenedOptions,
+): Promise<WrittenArchive> {
+  const { directory, verifyLayers, coding, threads, signal, notify } = options
+  return writeArchive({
+    target: { directory, archive },
+    input: {
+      open: () => ({ tar: streamFile(path) }),
+      normalize: false,
+      verifyLayers,
+      describe: (digest) => {
+        checkSize(path, digest.sizeBytes, sizeBytes)
+        return readImages(digest)
+      },
+      ...(modified !== undefined && { modified }),
+    },
+    layers: { reuse: await findIndexed(options), excluded: new Map() },
+    compression: { ...compressors, coding, threads, signal },
+    listener: {
+      onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is read again` }),
+      onProgress: (progress) => {
+        const share = Math.min(1, progress.tarBytes / sizeBytes)
+        notify({ type: 'progress', label: basename(path), ...progress, share })
+      },
+    },
+  })
+}
+
+async function statTar(path: string): Promise<TarFile> {
+  const found = await stat(path).catch(ignoreNotFound)
   const refuse = (code: ErrorCode, why: string, hint: string): ToolError =>
-    new ToolError(code, `compress "${tar}": ${why}`, { hint })
+    new ToolError(code, `compress "${path}": ${why}`, { hint })
   if (!found) throw refuse('NO_ARCHIVE', 'file not found', 'check its name')
   if (!found.isFile()) throw refuse('NO_ARCHIVE', 'not a file', 'name the tar itself')
   // The name becomes the file name in the metadata, which refuses both. A backslash could lead
   // to another directory.
-  const name = basename(tar)
+  const name = basename(path)
   if (name.includes('\\')) throw refuse('USAGE', 'its name has a backslash', 'rename it')
   if (hasControls(name)) {
     throw refuse('USAGE', 'its name has control characters', 'rename it')
   }
-  const { size, mtime } = found
+  const { size: sizeBytes, mtime } = found
   // A file system may hold a time outside the range of a Date.
-  return { size, modified: Number.isNaN(mtime.getTime()) ? undefined : mtime.toISOString() }
+  const modified = Number.isNaN(mtime.getTime()) ? undefined : mtime.toISOString()
+  return { path, sizeBytes, modified }
 }
 
 async function checkReplaced(

@@ -3,7 +3,7 @@
 import { basename } from 'node:path'
 
 import { archiveNames, incrementName } from '../../delivery/name.ts'
-import type { WriteOptions } from '../../archive/writer.ts'
+import type { KnownLayers } from '../../archive/layer-splitter.ts'
 import { deliveredLayers, type DeliveredLayer } from '../../delivery/delivered-layers.ts'
 import type { StoredImage } from '../../image/source.ts'
 import type { Catalog } from '../../delivery/catalog.ts'
@@ -23,7 +23,7 @@ export async function findCachedLayers(
   reference: ImageReference,
   image: StoredImage,
   options: CachedLayerOptions,
-): Promise<Pick<WriteOptions, 'reuse' | 'excluded' | 'expected'>> {
+): Promise<KnownLayers> {
   const reuse = await findIndexed({ ...options, reuse: options.layers.reuse })
   const excluded = await findDelivered(reference, image, options)
   return { reuse, excluded, expected: new Set(image.diffIds) }

@@ -90,29 +90,27 @@ async function write(
   const tar = tools.tar ?? (await source.open(reference, image, { ...options, ...options.layers }))
   const total = tar.sizeBytes
   const { metadata, reused, uncompared } = await writeArchive({
-    directory,
-    archive,
-    open: tar.open,
-    normalize: true,
-    verifyLayers: options.layers.verifyLayers,
-    describe: (digest) => [describe(digest, tar, { source, reference, own: image })],
-    ...(await findCachedLayers(reference, image, options)),
-    compressor,
-    decompressors,
-    verified,
-    coding,
-    threads,
-    signal,
-    ...(onRead && { onRead }),
-    onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is saved again` }),
-    onProgress: (progress) => {
-      const share = total > 0 ? Math.min(1, progress.tarBytes / total) : undefined
-      notify({
-        type: 'progress',
-        label: reference.text,
-        ...progress,
-        ...(share !== undefined && { share }),
-      })
+    target: { directory, archive },
+    input: {
+      open: tar.open,
+      normalize: true,
+      verifyLayers: options.layers.verifyLayers,
+      describe: (digest) => [describe(digest, tar, { source, reference, own: image })],
+    },
+    layers: await findCachedLayers(reference, image, options),
+    compression: { compressor, decompressors, verified, coding, threads, signal },
+    listener: {
+      ...(onRead && { onRead }),
+      onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is saved again` }),
+      onProgress: (progress) => {
+        const share = total > 0 ? Math.min(1, progress.tarBytes / total) : undefined
+        notify({
+          type: 'progress',
+          label: reference.text,
+          ...progress,
+          ...(share !== undefined && { share }),
+        })
+      },
     },
   })
   const written = join(directory.dir, metadata.archive.file)

@@ -8,7 +8,7 @@ import t from 'tap'
 
 import { checkAgainstMetadata } from '../../../lib/archive/check.ts'
 import { readArchive } from '../../../lib/archive/reader.ts'
-import type { WriteOptions } from '../../../lib/archive/writer.ts'
+import type { WriteListener } from '../../../lib/archive/writer.ts'
 import { startChild } from '../../../lib/io/child.ts'
 import type { Task } from '../../../lib/io/task.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
@@ -21,6 +21,7 @@ import {
   readers,
   sha256OfTar,
   write,
+  type WriteSettings,
 } from '../../fixtures/archive-writing.ts'
 import { digest } from '../../fixtures/digested-tar.ts'
 import { sha256 } from '../../fixtures/digest.ts'
@@ -321,7 +322,7 @@ const IMAGE = imageOf('oci', KNOWN, OTHER)
 // what fails, the options, the error
 const FAILURES: [
   string,
-  (file: string) => Partial<WriteOptions>,
+  (file: string) => WriteSettings,
   { code?: string; message: string },
 ][] = [
   ['a tar that stops short', () => ({ open: () => ({ tar: Readable.from([IMAGE.subarray(0, -1024)]) }) }), { code: 'TRUNCATED_TAR', message: 'read tar: it stops' }],
@@ -382,7 +383,7 @@ t.test('writeArchive: a directory that is not there', async (t) => {
 
 t.test('writeArchive: tells how far it is', async (t) => {
   const seen: number[] = []
-  const onProgress: WriteOptions['onProgress'] = ({ tarBytes }) => seen.push(tarBytes)
+  const onProgress: WriteListener['onProgress'] = ({ tarBytes }) => seen.push(tarBytes)
   await write(join(t.testdir({}), 'a.tar.xz'), IMAGE, { onProgress, compressor: XZ })
   t.equal(seen.at(-1), IMAGE.length)
   t.strictSame(
