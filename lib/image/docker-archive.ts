@@ -68,6 +68,8 @@ const Manifest = v.array(
     Layers: v.nullish(v.array(v.string()), []),
   }),
 )
+type Entry = v.InferOutput<typeof Manifest>[number]
+
 const First = v.looseTuple([v.looseObject({ Config: v.string() })])
 const Config = v.object({
   os: v.nullish(v.string(), ''),
@@ -145,45 +147,30 @@ function withExternal(members: Members, external: readonly ExternalLayer[]): Mem
 }
 
 function readImage(
-  entry: v.InferOutput<typeof Manifest>[number],
+  entry: Entry,
   members: Members,
   manifests: ReadonlyMap<string, readonly OciImage[]>,
   decoded: DecodedLayers | undefined,
 ): ArchivedImage {
-  const configMember = findMember(members, entry.Config)
-  const configDigest = toDigest(configMember.sha256)
-  checkName(entry.Config, configMember)
-  const config = readJson(Config, configMember)
-  const diffIds = config.rootfs.diff_ids
-  checkCount('layers', diffIds.length, MAX_LAYERS)
-  if (diffIds.length !== entry.Layers.length) {
-    throw new ToolError(
-      'BAD_IMAGE',
-      `check image "${configDigest}": layers: got ${entry.Layers.length}, want ${diffIds.length}`,
-    )
-  }
-  const own = manifests.get(configDigest) ?? []
+  const { sha256, sizeBytes } = findMember(members, entry.Config)
+  const digest = toDigest(sha256)
+  const config = readConfig(entry, members, digest)
+  const own = manifests.get(digest) ?? []
   const [index, ...indexes] = withoutDoubles(own.flatMap((candidate) => candidate.indexes))
   const called = [...own.map(({ manifest }) => manifest), ...indexes]
   checkCount('manifests', called.length + (index ? 1 : 0), MAX_TAGS)
-  const layerTypes = new Map(own.flatMap((candidate) => [...candidate.layerTypes]))
   checkTags(entry.RepoTags)
   const platform = formatPlatform(config)
-  if (!PLATFORM.test(platform)) {
-    throw new ToolError('BAD_IMAGE', `check image "${configDigest}": platform: got "${platform}"`)
-  }
+  if (!PLATFORM.test(platform)) throw badImage(digest, `platform: got "${platform}"`)
+  const layerTypes = new Map(own.flatMap((candidate) => [...candidate.layerTypes]))
   return {
     repoTags: entry.RepoTags,
     platform,
     ...(TIME.test(config.created ?? '') && { created: String(config.created) }),
     ...(index && { index }),
     manifests: called.map((manifest) => ({ ...manifest, platform })),
-    config: {
-      mediaType: own[0]?.configType ?? DOCKER_TYPES.config,
-      digest: configDigest,
-      sizeBytes: configMember.sizeBytes,
-    },
-    layers: zip(entry.Layers, diffIds).map(([path, diffId]) => {
+    config: { mediaType: own[0]?.configType ?? DOCKER_TYPES.config, digest, sizeBytes },
+    layers: zip(entry.Layers, config.rootfs.diff_ids).map(([path, diffId]) => {
       const member = findMember(members, path)
       const layer = readLayer(member, diffId, layerTypes)
       checkDecoded(member, layer, decoded)
@@ -196,6 +183,26 @@ function readImage(
 // There are as many of both.
 function zip(paths: readonly string[], diffIds: readonly Digest[]): [string, Digest][] {
   return diffIds.map((diffId, index) => [paths[index] ?? '', diffId])
+}
+
+function readConfig(
+  { Config: path, Layers: layers }: Entry,
+  members: Members,
+  digest: Digest,
+): v.InferOutput<typeof Config> {
+  const member = findMember(members, path)
+  checkName(path, member)
+  const config = readJson(Config, member)
+  const { length } = config.rootfs.diff_ids
+  checkCount('layers', length, MAX_LAYERS)
+  if (length !== layers.length) {
+    throw badImage(digest, `layers: got ${layers.length}, want ${length}`)
+  }
+  return config
+}
+
+function badImage(digest: Digest, what: string): ToolError {
+  return new ToolError('BAD_IMAGE', `check image "${digest}": ${what}`)
 }
 
 // Tags become arguments on the command line of an engine, so each must be a valid name.
