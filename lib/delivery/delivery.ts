@@ -36,83 +36,88 @@ export interface Manifest {
 }
 
 /** Reads the files of deliveries. Each SHA256SUMS and each metadata file is read once. */
-export interface Delivery {
+export class Delivery {
+  readonly #options: DeliveryOptions
+  /** The directories that `sumsSha256` does not apply to. */
+  readonly #unbound: ReadonlySet<string>
+  readonly #manifests = new Map<string, Promise<Manifest | undefined>>()
+  readonly #catalogs = new Map<string, Catalog>()
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options
+    const bases = options.bases.map((base) => resolve(base))
+    this.#unbound = new Set(bases.filter((base) => base !== resolve(options.dir)))
+  }
+
   /**
    * @returns the manifest of a directory, or undefined if there is none
    * @throws MISMATCH if its sha256 is not the wanted one, or it has two sums for one file;
    *   BAD_FILE if it is not a small plain file, or has too many lines
    */
-  readonly manifestOf: (dir: string) => Promise<Manifest | undefined>
+  manifestOf(dir: string): Promise<Manifest | undefined> {
+    const key = resolve(dir)
+    const wanted = this.#unbound.has(key) ? undefined : this.#options.sumsSha256
+    const reading = this.#manifests.get(key) ?? readManifest(dir, wanted)
+    this.#manifests.set(key, reading)
+    return reading
+  }
+
   /**
    * @returns the sha256 of a file by the manifest; undefined if there is no manifest, or if it
    *   does not list the file and unlisted files are accepted
    * @throws NOT_LISTED if the manifest does not list the file; otherwise as
    *   {@link Delivery.manifestOf}
    */
-  readonly listedSum: (file: string) => Promise<string | undefined>
+  async listedSum(file: string): Promise<string | undefined> {
+    const manifest = await this.manifestOf(dirname(file))
+    const sha256 = manifest?.sums.get(basename(file))
+    if (manifest && sha256 === undefined && !this.#options.unlisted) throw notListed(file)
+    return sha256
+  }
+
   /**
    * @returns the content of a small file, or undefined if there is none
    * @throws NOT_LISTED if the manifest does not list it; MISMATCH if the manifest has another
    *   sha256 for it; BAD_FILE if it is not a small plain file
    */
-  readonly readFile: (file: string, maxBytes: number) => Promise<Buffer | undefined>
+  async readFile(file: string, maxBytes: number): Promise<Buffer | undefined> {
+    const found = await readSmallFile(file, { maxBytes })
+    if (found) await this.#checkSum(`"${basename(file)}"`, file, found.sha256)
+    return found?.bytes
+  }
+
   /**
    * @returns the catalog of a directory; it checks metadata against the manifest, and throws as
    *   {@link Delivery.readFile}
    */
-  readonly catalogOf: (dir: string) => Catalog
+  catalogOf(dir: string): Catalog {
+    const key = resolve(dir)
+    const check = (file: string, sha256: string): Promise<void> =>
+      this.#checkSum('the metadata', file, sha256)
+    const catalog = this.#catalogs.get(key) ?? new Catalog(dir, { check })
+    this.#catalogs.set(key, catalog)
+    return catalog
+  }
+
   /**
    * @param archive - path of an archive
    * @returns its metadata, or undefined if there is none
    * @throws BAD_RECORD if the metadata is not valid; otherwise as {@link Delivery.readFile}
    */
-  readonly readMetadata: (archive: string) => Promise<ArchiveMetadata | undefined>
+  readMetadata(archive: string): Promise<ArchiveMetadata | undefined> {
+    return this.catalogOf(dirname(archive)).metadataOf(archive)
+  }
+
+  async #checkSum(what: string, file: string, sha256: string): Promise<void> {
+    const want = await this.listedSum(file)
+    if (want === undefined) return
+    expectEqual(`sha256 of ${what}, by SHA256SUMS`, sha256, want, hintFor(file))
+  }
 }
 
 /** @returns a reader of deliveries with these options */
 export function createDelivery(options: DeliveryOptions): Delivery {
-  const { dir: own, bases, sumsSha256, unlisted } = options
-  const unbound = new Set(
-    bases.map((base) => resolve(base)).filter((base) => base !== resolve(own)),
-  )
-  const manifests = new Map<string, Promise<Manifest | undefined>>()
-  const manifestOf: Delivery['manifestOf'] = (dir) => {
-    const key = resolve(dir)
-    const wanted = unbound.has(key) ? undefined : sumsSha256
-    const reading = manifests.get(key) ?? readManifest(dir, wanted)
-    manifests.set(key, reading)
-    return reading
-  }
-  const listedSum: Delivery['listedSum'] = async (file) => {
-    const manifest = await manifestOf(dirname(file))
-    const sha256 = manifest?.sums.get(basename(file))
-    if (manifest && sha256 === undefined && !unlisted) throw notListed(file)
-    return sha256
-  }
-  const checkSum = async (what: string, file: string, sha256: string): Promise<void> => {
-    const want = await listedSum(file)
-    if (want === undefined) return
-    expectEqual(`sha256 of ${what}, by SHA256SUMS`, sha256, want, hintFor(file))
-  }
-  const check = (file: string, sha256: string): Promise<void> =>
-    checkSum('the metadata', file, sha256)
-  const catalogs = new Map<string, Catalog>()
-  const catalogOf: Delivery['catalogOf'] = (dir) => {
-    const catalog = catalogs.get(resolve(dir)) ?? new Catalog(dir, { check })
-    catalogs.set(resolve(dir), catalog)
-    return catalog
-  }
-  return {
-    manifestOf,
-    listedSum,
-    async readFile(file, maxBytes) {
-      const found = await readSmallFile(file, { maxBytes })
-      if (found) await checkSum(`"${basename(file)}"`, file, found.sha256)
-      return found?.bytes
-    },
-    catalogOf,
-    readMetadata: (archive) => catalogOf(dirname(archive)).metadataOf(archive),
-  }
+  return new Delivery(options)
 }
 
 function hintFor(file: string): string | undefined {

@@ -56,7 +56,9 @@ export interface BaseOptions extends Pick<VerbContext, 'notify'> {
 export function readBaseLayers(archive: string, options: BaseOptions): Promise<IndexedLayer[]> {
   const { dir, bases, delivery, notify } = options
   const warn = (text: string): void => notify({ type: 'warning', text })
-  return readLayers([dir, dirname(archive), ...bases].map(delivery.catalogOf), warn)
+  const dirs = [dir, dirname(archive), ...bases]
+  const catalogs = dirs.map((each) => delivery.catalogOf(each))
+  return readLayers(catalogs, warn)
 }
 
 // The same directory may be given by several paths; it has one catalog, which is read once.
