@@ -12,7 +12,7 @@ import {
   isSystemError,
   memoryError,
 } from '../core/errors.ts'
-import { leadGroup } from './process-group.ts'
+import { leadGroup, type ProcessGroup } from './process-group.ts'
 import type { Ending, Task } from './task.ts'
 import { firstFailure, isSecondaryError, markBrokenPipe, rootCause } from './root-cause.ts'
 
@@ -52,59 +52,91 @@ export function startChild(command: string, args: readonly string[], options: Ta
     if (!isSystemError(error)) throw error
     return failedChild(startError(error))
   }
-  const stdin = keepInput(child)
-  const group = leadGroup(child)
-  let stderr = ''
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    stderr = endOf(stderr + text, STDERR_BYTES)
-  })
-  let wasKilled = false
-  const failure = (end: string): ToolError => {
-    const said = options.ignoredStderr ? stderr.replaceAll(options.ignoredStderr, '') : stderr
-    const error = options.toError(said.trim() || `it ended with ${end}`)
+  const running = new RunningChild(child, options)
+  child.once('error', (cause) => running.fail(startError(cause)))
+  // A task is a plain object, of which callers make others.
+  return {
+    stdin: running.stdin,
+    stdout: child.stdout ?? Readable.from([]),
+    exited: running.exited,
+    kill: (signal) => running.kill(signal),
+  }
+}
+
+/** A child from its start to the end of its process group. */
+class RunningChild {
+  readonly stdin: Writable
+  readonly #child: ChildProcess
+  readonly #group: ProcessGroup
+  readonly #options: TaskOptions
+  readonly #ending = Promise.withResolvers<void>()
+  #stderr = ''
+  #wasKilled = false
+
+  constructor(child: ChildProcess, options: TaskOptions) {
+    this.#child = child
+    this.#options = options
+    this.stdin = keepInput(child)
+    this.#group = leadGroup(child)
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = endOf(this.#stderr + text, STDERR_BYTES)
+    })
+    // If the leader failed, the rest of its group was killed just before: so no process takes
+    // the end of this input for the end of the tar.
+    child.once('exit', (code) => {
+      if (code !== 0 || !this.#group.isLeft()) this.stdin.destroy()
+    })
+    child.once('close', (code, signal) => void this.#settle(code, signal))
+    this.exited.catch(() => {})
+  }
+
+  get exited(): Promise<void> {
+    return this.#ending.promise
+  }
+
+  fail(reason: ToolError): void {
+    this.#ending.reject(reason)
+  }
+
+  kill(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): void {
+    // A child does not emit `close` before its output is read or destroyed, even if it has
+    // ended.
+    this.#child.stdout?.destroy()
+    if (!this.#group.isLeft()) return
+    // A child that has already failed keeps its own error, even if a part of its group is
+    // left.
+    this.#wasKilled ||= !this.#hasEnded() || this.#child.exitCode === 0
+    void this.#end(signal)
+  }
+
+  #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null
+  }
+
+  async #settle(code: number | null, signal: string | null): Promise<void> {
+    await this.#group.end()
+    this.stdin.destroy()
+    if (this.#wasKilled) this.fail(interrupted())
+    else if (code === 0) this.#ending.resolve()
+    else this.fail(this.#failure(signal ?? `status ${code}`))
+  }
+
+  #failure(end: string): ToolError {
+    const { ignoredStderr, toError } = this.#options
+    const said = ignoredStderr ? this.#stderr.replaceAll(ignoredStderr, '') : this.#stderr
+    const error = toError(said.trim() || `it ended with ${end}`)
     const isPipe = end === 'SIGPIPE' || /broken pipe|connection reset/i.test(said)
     return isPipe ? markBrokenPipe(error) : error
   }
-  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
-  const ending = Promise.withResolvers<void>()
-  child.once('error', (cause) => ending.reject(startError(cause)))
-  // If the leader failed, the rest of its group was killed just before: so no process takes the
-  // end of this input for the end of the tar.
-  child.once('exit', (code) => {
-    if (code !== 0 || !group.isLeft()) stdin.destroy()
-  })
-  const settle = async (code: number | null, signal: string | null): Promise<void> => {
-    await group.end()
-    stdin.destroy()
-    if (wasKilled) ending.reject(interrupted())
-    else if (code === 0) ending.resolve()
-    else ending.reject(failure(signal ?? `status ${code}`))
-  }
-  child.once('close', (code, signal) => void settle(code, signal))
-  const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
-    await group.end(signal)
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    await this.#group.end(signal)
     // A process outside the group may still hold the streams; it cannot be ended, so it is not
     // awaited.
-    for (const stream of [stdin, child.stdout, child.stderr]) stream?.destroy()
-    if (hasEnded()) return
-    child.unref()
-    ending.reject(interrupted())
-  }
-  ending.promise.catch(() => {})
-  return {
-    stdin,
-    stdout: child.stdout ?? Readable.from([]),
-    exited: ending.promise,
-    kill(signal = 'SIGTERM') {
-      // A child does not emit `close` before its output is read or destroyed, even if it has
-      // ended.
-      child.stdout?.destroy()
-      if (!group.isLeft()) return
-      // A child that has already failed keeps its own error, even if a part of its group is
-      // left.
-      wasKilled ||= !hasEnded() || child.exitCode === 0
-      void end(signal)
-    },
+    for (const stream of [this.stdin, this.#child.stdout, this.#child.stderr]) stream?.destroy()
+    if (this.#hasEnded()) return
+    this.#child.unref()
+    this.fail(interrupted())
   }
 }
 
