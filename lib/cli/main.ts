@@ -57,7 +57,8 @@ async function run(program: Program, args: Arguments): Promise<number> {
   const { createReport } = await import('./report.ts')
   const report = await createReport(program.name, { json: args.flag('json') })
   const interruption = listenForSignals()
-  const context = { notify: report.notify, signal: interruption.signal, threads }
+  const notify: RunContext['notify'] = (notice) => report.notify(notice)
+  const context = { notify, signal: interruption.signal, threads }
   try {
     for await (const outcome of program.run(args, context)) {
       // A failure after a signal is an effect of the signal, so it is not reported.

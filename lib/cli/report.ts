@@ -6,16 +6,6 @@ import type { Notice, Outcome } from '../core/outcome.ts'
 import { visible, visibleJson } from '../core/visible-text.ts'
 import { formatSpared, formatHoldings, formatTable } from './summary.ts'
 
-/** The report of one run. */
-export interface Report {
-  readonly notify: (notice: Notice) => void
-  add(outcome: Outcome): void
-  /** Prints the summary. @returns true if nothing failed */
-  finish(): boolean
-  /** Removes the progress line from the terminal. */
-  close(): void
-}
-
 interface ProgressLine {
   (text: string): void
   clear: () => void
@@ -30,65 +20,92 @@ const REDRAW_MS = 200
  * @param options - `json`: one JSON object for each outcome on stdout, all else on stderr
  * @returns the report of one run
  */
-export async function createReport(name: string, { json }: { json: boolean }): Promise<Report> {
-  const outcomes: Outcome[] = []
-  const start = performance.now()
-  const line = process.stderr.isTTY ? await createLine() : undefined
-  // The same warning may come for each image; it is printed once.
-  const warned = new Set<string>()
-  let latest: (Moving & { startMs: number }) | undefined
+export async function createReport(name: string, options: { json: boolean }): Promise<Report> {
+  return new Report(name, options, process.stderr.isTTY ? await createLine() : undefined)
+}
 
-  const print = (text: string): void => {
-    line?.clear()
-    const stream = json ? process.stderr : process.stdout
+/** The report of one run. */
+export class Report {
+  readonly #name: string
+  readonly #json: boolean
+  readonly #line: ProgressLine | undefined
+  readonly #timer: NodeJS.Timeout | undefined
+  readonly #start = performance.now()
+  readonly #outcomes: Outcome[] = []
+  // The same warning may come for each image; it is printed once.
+  readonly #warned = new Set<string>()
+  #latest: (Moving & { readonly startMs: number }) | undefined
+
+  /** @param line - where progress is drawn; undefined draws none */
+  constructor(name: string, { json }: { json: boolean }, line: ProgressLine | undefined) {
+    this.#name = name
+    this.#json = json
+    this.#line = line
+    this.#timer = line && setInterval(() => this.#draw(line), REDRAW_MS)
+  }
+
+  notify(notice: Notice): void {
+    const { type } = notice
+    if (type === 'progress') this.#move(notice)
+    else if (type === 'step') this.#print(visible(notice.text))
+    else if (type === 'output') this.#warn(visible(notice.text))
+    else if (type === 'remark') this.#warn(`${this.#name}: ${visible(notice.text)}`)
+    else if (!this.#warned.has(notice.text)) {
+      this.#warned.add(notice.text)
+      this.#warn(`${this.#name}: warning: ${visible(notice.text)}`)
+    }
+  }
+
+  add(outcome: Outcome): void {
+    this.#outcomes.push(outcome)
+    this.#latest = undefined
+    for (const text of outcomeLines(outcome)) this.#print(visible(text))
+    if (outcome.error) this.#warn(formatError(this.#name, outcome.error))
+    if (this.#json) process.stdout.write(`${visibleJson(toJson(outcome))}\n`)
+  }
+
+  /** Prints the summary. @returns true if nothing failed */
+  finish(): boolean {
+    const outcomes = this.#outcomes
+    const failed = outcomes.filter((outcome) => outcome.result === 'failed')
+    const isInventory = outcomes.some(({ result }) => result === 'listed')
+    this.#print(`\n${isInventory ? formatHoldings(outcomes) : formatTable(outcomes)}\n`)
+    for (const text of formatSpared(outcomes)) this.#print(text)
+    for (const { image, error } of failed) {
+      const why = visible(`${image}: ${error?.message.replaceAll('\n', '; ')}`)
+      this.#warn(`${this.#name}: failed: ${why}`)
+    }
+    this.#print(`Elapsed time ${formatElapsed(performance.now() - this.#start)}`)
+    if (failed.length === 0) this.#print('Done!')
+    return failed.length === 0
+  }
+
+  /** Removes the progress line from the terminal. */
+  close(): void {
+    clearInterval(this.#timer)
+    this.#line?.clear()
+  }
+
+  #print(text: string): void {
+    this.#line?.clear()
+    const stream = this.#json ? process.stderr : process.stdout
     stream.write(`${text}\n`)
   }
-  const warn = (text: string): void => {
-    line?.clear()
+
+  #warn(text: string): void {
+    this.#line?.clear()
     process.stderr.write(`${text}\n`)
   }
-  const move = (progress: Moving): void => {
-    const isSame = latest?.label === progress.label
-    latest = { ...progress, startMs: isSame && latest ? latest.startMs : performance.now() }
+
+  #move(progress: Moving): void {
+    const latest = this.#latest
+    const startMs = latest?.label === progress.label ? latest.startMs : performance.now()
+    this.#latest = { ...progress, startMs }
   }
-  const draw = (): void => {
-    if (latest) line?.(formatProgress(latest, performance.now() - latest.startMs))
-  }
-  const timer = line && setInterval(draw, REDRAW_MS)
-  return {
-    notify(notice) {
-      if (notice.type === 'progress') move(notice)
-      else if (notice.type === 'step') print(visible(notice.text))
-      else if (notice.type === 'output') warn(visible(notice.text))
-      else if (notice.type === 'remark') warn(`${name}: ${visible(notice.text)}`)
-      else if (!warned.has(notice.text)) {
-        warned.add(notice.text)
-        warn(`${name}: warning: ${visible(notice.text)}`)
-      }
-    },
-    add(outcome) {
-      outcomes.push(outcome)
-      latest = undefined
-      for (const text of outcomeLines(outcome)) print(visible(text))
-      if (outcome.error) warn(formatError(name, outcome.error))
-      if (json) process.stdout.write(`${visibleJson(toJson(outcome))}\n`)
-    },
-    finish() {
-      const failed = outcomes.filter((outcome) => outcome.result === 'failed')
-      const isInventory = outcomes.some(({ result }) => result === 'listed')
-      print(`\n${isInventory ? formatHoldings(outcomes) : formatTable(outcomes)}\n`)
-      for (const text of formatSpared(outcomes)) print(text)
-      for (const { image, error } of failed) {
-        warn(`${name}: failed: ${visible(`${image}: ${error?.message.replaceAll('\n', '; ')}`)}`)
-      }
-      print(`Elapsed time ${formatElapsed(performance.now() - start)}`)
-      if (failed.length === 0) print('Done!')
-      return failed.length === 0
-    },
-    close() {
-      clearInterval(timer)
-      line?.clear()
-    },
+
+  #draw(line: ProgressLine): void {
+    const latest = this.#latest
+    if (latest) line(formatProgress(latest, performance.now() - latest.startMs))
   }
 }
 
@@ -122,10 +139,7 @@ function toJson({ error, ...outcome }: Outcome): object {
  * @param elapsedMs - the time since the first notice of this image
  * @returns bytes of tar, rate, compression ratio so far, share and time left
  */
-export function formatProgress(
-  progress: Extract<Notice, { type: 'progress' }>,
-  elapsedMs: number,
-): string {
+export function formatProgress(progress: Moving, elapsedMs: number): string {
   const { label, tarBytes, archiveBytes, share } = progress
   const rate = (tarBytes * 1000) / Math.max(1, elapsedMs)
   const parts = [formatBytes(tarBytes), `${formatBytes(rate)}/s`]
