@@ -8,7 +8,7 @@ import type { Task } from '../../io/task.ts'
 import { ToolError } from '../../core/errors.ts'
 import { COPY_ARCHIVE } from '../../core/hints.ts'
 import { startTransform } from '../../io/in-process-child.ts'
-import { createFrameSplitter, type FramePiece } from './frames.ts'
+import { FrameSplitter, type FramePiece } from './frames.ts'
 
 /**
  * @param options - `archive`: the file name, for errors; `output`: the stdin of another
@@ -31,7 +31,7 @@ async function* decode(chunks: AsyncIterable<Buffer>, archive: string): AsyncGen
 }
 
 async function* split(chunks: AsyncIterable<Buffer>, archive: string): AsyncGenerator<FramePiece> {
-  const splitter = createFrameSplitter(archive)
+  const splitter = new FrameSplitter(archive)
   for await (const chunk of chunks) yield* splitter.write(chunk)
   splitter.end()
 }

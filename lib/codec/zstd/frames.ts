@@ -15,19 +15,6 @@ export interface FramePiece {
   readonly isLast: boolean
 }
 
-/** Splits bytes into frames. */
-export interface FrameSplitter {
-  /**
-   * @param chunk - the next bytes, any number of them
-   * @returns the pieces of the frames in it, without skippable frames. The generator looks
-   *   for a piece only when it is asked for one, so the pieces before a fault come first
-   * @throws BAD_ARCHIVE if the bytes are not a frame, or the frame needs too much memory
-   */
-  write(chunk: Buffer): Generator<FramePiece>
-  /** @throws BAD_ARCHIVE if the last frame is not whole, or there was no frame. */
-  end(): void
-}
-
 // What the reader of headers wants next: bytes to read (`magic`, `header`) or to skip
 // (`content`). With `begin` and `end`, of no bytes, it reports the borders of a frame.
 interface Want {
@@ -42,63 +29,91 @@ interface Frame {
 
 type Fail = (what: string, hint?: string) => ToolError
 
+const NOTHING = Buffer.alloc(0)
 const MAX_WINDOW_BYTES = 2 ** 31
 const MAX_BLOCK_BYTES = 128 * 1024
 
 /**
- * @param archive - the file name, for errors
- * @returns a splitter for one stream of bytes
+ * Splits one stream of bytes into frames.
+ *
  * @see https://www.rfc-editor.org/rfc/rfc8878
  */
-export function createFrameSplitter(archive: string): FrameSplitter {
-  let wantedAt = 0
-  let header = Buffer.alloc(0)
-  let passedBytes = 0
-  let frame: Frame | undefined
-  let frames = 0
-  const fail = (what: string, hint = COPY_ARCHIVE, at = wantedAt): ToolError =>
-    new ToolError('BAD_ARCHIVE', `decompress "${archive}": at byte ${at}: ${what}`, { hint })
-  const reader = readHeaders(fail)
-  let want = reader.next(header).value
+export class FrameSplitter {
+  readonly #archive: string
+  readonly #reader = readHeaders((what, hint) => this.#fault(what, hint))
+  #want = this.#reader.next(NOTHING).value
+  /** Where the wanted bytes begin, and how many of them have passed. */
+  #wantedAt = 0
+  #passedBytes = 0
+  /** Those of them that the reader of headers needs. */
+  #header = NOTHING
+  #frame: Frame | undefined
+  #frames = 0
 
-  function advance(): void {
-    const next = reader.next(header).value
-    wantedAt += passedBytes
-    passedBytes = 0
-    header = Buffer.alloc(0)
-    want = next
-    if (want.what !== 'begin') return
-    frame = { offsetBytes: wantedAt - MAGIC.zstd.length, isFirst: true }
-    frames++
+  /** @param archive - the file name, for errors */
+  constructor(archive: string) {
+    this.#archive = archive
   }
-  function piece({ offsetBytes, isFirst }: Frame, bytes: Buffer, isLast: boolean): FramePiece {
-    frame = isLast ? undefined : { offsetBytes, isFirst: false }
+
+  /**
+   * @param chunk - the next bytes, any number of them
+   * @returns the pieces of the frames in it, without skippable frames. The generator looks
+   *   for a piece only when it is asked for one, so the pieces before a fault come first
+   * @throws BAD_ARCHIVE if the bytes are not a frame, or the frame needs too much memory
+   */
+  *write(chunk: Buffer): Generator<FramePiece> {
+    let from = 0
+    for (let at = 0; ; this.#advance()) {
+      at += this.#take(chunk, at)
+      if (this.#passedBytes < this.#want.sizeBytes) break
+      if (this.#want.what === 'begin') from = at
+      if (this.#frame && this.#want.what === 'end') {
+        yield this.#piece(this.#frame, chunk.subarray(from, at), true)
+      }
+    }
+    if (this.#frame && from < chunk.length) {
+      yield this.#piece(this.#frame, chunk.subarray(from), false)
+    }
+  }
+
+  /** @throws BAD_ARCHIVE if the last frame is not whole, or there was no frame. */
+  end(): void {
+    if (this.#want.what !== 'magic' || this.#passedBytes > 0) {
+      const at = this.#wantedAt + this.#passedBytes
+      throw this.#fault('got the end, want the rest of a frame', COPY_ARCHIVE, at)
+    }
+    if (this.#frames === 0) throw this.#fault('got the end, want a frame')
+  }
+
+  // Returns how many of the wanted bytes are in the chunk.
+  #take(chunk: Buffer, at: number): number {
+    const { what, sizeBytes } = this.#want
+    const bytes = chunk.subarray(at, at + sizeBytes - this.#passedBytes)
+    if (what !== 'content') this.#header = Buffer.concat([this.#header, bytes])
+    this.#passedBytes += bytes.length
+    return bytes.length
+  }
+
+  #advance(): void {
+    const next = this.#reader.next(this.#header).value
+    this.#wantedAt += this.#passedBytes
+    this.#passedBytes = 0
+    this.#header = NOTHING
+    this.#want = next
+    if (next.what !== 'begin') return
+    this.#frame = { offsetBytes: this.#wantedAt - MAGIC.zstd.length, isFirst: true }
+    this.#frames++
+  }
+
+  #piece({ offsetBytes, isFirst }: Frame, bytes: Buffer, isLast: boolean): FramePiece {
+    this.#frame = isLast ? undefined : { offsetBytes, isFirst: false }
     return { offsetBytes, bytes: isFirst ? Buffer.concat([MAGIC.zstd, bytes]) : bytes, isLast }
   }
 
-  return {
-    *write(chunk) {
-      let from = 0
-      let at = 0
-      const takeAll = (): boolean => {
-        const bytes = chunk.subarray(at, at + want.sizeBytes - passedBytes)
-        if (want.what !== 'content') header = Buffer.concat([header, bytes])
-        at += bytes.length
-        passedBytes += bytes.length
-        return passedBytes === want.sizeBytes
-      }
-      for (; takeAll(); advance()) {
-        if (want.what === 'begin') from = at
-        if (frame && want.what === 'end') yield piece(frame, chunk.subarray(from, at), true)
-      }
-      if (frame && at > from) yield piece(frame, chunk.subarray(from, at), false)
-    },
-    end() {
-      if (want.what !== 'magic' || passedBytes > 0) {
-        throw fail('got the end, want the rest of a frame', COPY_ARCHIVE, wantedAt + passedBytes)
-      }
-      if (frames === 0) throw fail('got the end, want a frame')
-    },
+  #fault(what: string, hint = COPY_ARCHIVE, at = this.#wantedAt): ToolError {
+    return new ToolError('BAD_ARCHIVE', `decompress "${this.#archive}": at byte ${at}: ${what}`, {
+      hint,
+    })
   }
 }
 

@@ -6,7 +6,7 @@ import t from 'tap'
 import { withChildren } from '../../../../lib/io/child.ts'
 import { startZstdDecoder } from '../../../../lib/codec/zstd/decoder.ts'
 import { startZstdEncoder } from '../../../../lib/codec/zstd/encoder.ts'
-import { createFrameSplitter } from '../../../../lib/codec/zstd/frames.ts'
+import { FrameSplitter } from '../../../../lib/codec/zstd/frames.ts'
 import { hexOf, sha256 } from '../../../fixtures/digest.ts'
 import { sh } from '../../../fixtures/run.ts'
 import { pseudoRandom } from '../../../fixtures/sample-layers.ts'
@@ -43,7 +43,7 @@ async function decode(archive: Buffer): Promise<Buffer> {
 
 function frameSizes(archive: Buffer): number[] {
   const sizes: number[] = []
-  const splitter = createFrameSplitter('a')
+  const splitter = new FrameSplitter('a')
   let sizeBytes = 0
   for (const { bytes, isLast } of splitter.write(archive)) {
     sizeBytes += bytes.length

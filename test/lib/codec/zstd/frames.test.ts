@@ -1,7 +1,7 @@
 import { constants, zstdCompressSync } from 'node:zlib'
 import t from 'tap'
 
-import { createFrameSplitter } from '../../../../lib/codec/zstd/frames.ts'
+import { FrameSplitter } from '../../../../lib/codec/zstd/frames.ts'
 import { pseudoRandom } from '../../../fixtures/sample-layers.ts'
 import { chunked } from '../../../fixtures/tar-builder.ts'
 
@@ -11,7 +11,7 @@ interface Frame {
 }
 
 function split(archive: Buffer, chunkBytes = archive.length): Frame[] {
-  const splitter = createFrameSplitter('a.tar.zst')
+  const splitter = new FrameSplitter('a.tar.zst')
   const frames: Frame[] = []
   let parts: Buffer[] = []
   for (const chunk of chunked(archive, chunkBytes)) {
@@ -66,7 +66,7 @@ for (const chunkBytes of [1, 2, 3, 4, 5, 7, 100, 131_072, ARCHIVE.length]) {
 }
 
 t.test('write: no more than a magic number is held back', async (t) => {
-  const splitter = createFrameSplitter('a')
+  const splitter = new FrameSplitter('a')
   let lag = 0
   let most = 0
   for (const chunk of chunked(compress(pseudoRandom('part', 200_000)), 1)) {
@@ -78,7 +78,7 @@ t.test('write: no more than a magic number is held back', async (t) => {
 })
 
 t.test('write: what is before a fault comes before its error', async (t) => {
-  const pieces = createFrameSplitter('a').write(
+  const pieces = new FrameSplitter('a').write(
     Buffer.concat([compress(Buffer.from('good')), Buffer.from('bad.')]),
   )
   t.match(pieces.next().value, { offsetBytes: 0, isLast: true })

@@ -7,7 +7,7 @@ import t from 'tap'
 
 import { ToolError } from '../../../../lib/core/errors.ts'
 import { startZstdDecoder } from '../../../../lib/codec/zstd/decoder.ts'
-import { createFrameSplitter } from '../../../../lib/codec/zstd/frames.ts'
+import { FrameSplitter } from '../../../../lib/codec/zstd/frames.ts'
 import { damaged, replace, type Damage } from '../../../fixtures/damage.ts'
 import { startFile } from '../../../fixtures/run.ts'
 import { pseudoRandom } from '../../../fixtures/sample-layers.ts'
@@ -49,7 +49,7 @@ const DAMAGED = damaged(FRAMES, [claim, claimInHeader])
 
 /** What comes of it: the frames with their places, or the error. */
 function split(archive: Buffer, chunkBytes: number): string {
-  const splitter = createFrameSplitter('a')
+  const splitter = new FrameSplitter('a')
   const frames: string[] = []
   let parts: Buffer[] = []
   try {
@@ -70,7 +70,7 @@ function split(archive: Buffer, chunkBytes: number): string {
   return frames.join('\n')
 }
 
-t.test(`createFrameSplitter: ${PARSED_CASES} damages, in chunks of two sizes`, async (t) => {
+t.test(`FrameSplitter: ${PARSED_CASES} damages, in chunks of two sizes`, async (t) => {
   const accepted = { yes: 0, no: 0 }
   const property = fc.property(DAMAGED, fc.integer({ min: 1, max: 9 }), (archive, chunkBytes) => {
     const whole = split(archive, archive.length)
@@ -125,7 +125,7 @@ t.test(
 
 // The decoders of two versions differ in what they refuse; what is a frame does not.
 // Of no frames zstd makes nothing, without an error.
-t.test('createFrameSplitter: what it refuses, zstd refuses', async (t) => {
+t.test('FrameSplitter: what it refuses, zstd refuses', async (t) => {
   const refused = DAMAGED.filter((archive) => {
     const result = split(archive, archive.length)
     return result.includes('decompress "a"') && !result.endsWith('want a frame')
