@@ -63,38 +63,25 @@ export async function readLayout(source: XzSource): Promise<XzStream[]> {
 const BY_HAND = 'if it is meant to be so, install xz or pixz, which take it'
 
 async function readStream(source: XzSource, paddedEnd: number): Promise<XzStream> {
-  const { archive, offsetBytes: start } = source
-  const at = (offsetBytes: number) => ({ archive, offsetBytes })
   const paddingBytes = await countPadding(source, paddedEnd)
-  const end = paddedEnd - paddingBytes
-  if (end - start < 2 * HEADER_BYTES) {
-    throw badXz(at(start), `got ${end - start} bytes, want a stream`)
-  }
-  if (paddingBytes % 4 !== 0) {
-    throw badXz(at(end), `stream padding: got ${paddingBytes} bytes, want a multiple of 4`)
-  }
-  const footerOffset = end - HEADER_BYTES
-  const footer = await source.read(footerOffset, HEADER_BYTES)
-  const { check, indexBytes } = parseFooter(footer, at(footerOffset))
-  const room = footerOffset - start - HEADER_BYTES
-  if (indexBytes > Math.min(room, MAX_INDEX_BYTES)) {
-    throw badXz(at(footerOffset), `stream footer: got an index of ${indexBytes} bytes, want less`)
-  }
-  const indexOffsetBytes = footerOffset - indexBytes
+  const { footer, check, indexOffsetBytes, indexBytes } = await readFooter(
+    source,
+    paddedEnd - paddingBytes,
+    paddingBytes,
+  )
   const index = await source.read(indexOffsetBytes, indexBytes)
-  const { blocks, blocksBytes } = checkIndex(index, at(indexOffsetBytes))
-  const offsetBytes = indexOffsetBytes - blocksBytes - HEADER_BYTES
-  if (offsetBytes < start) {
-    const max = room - indexBytes
-    throw badXz(
-      at(indexOffsetBytes),
-      `index: got ${blocksBytes} bytes of blocks, want at most ${max}`,
-    )
+  const place = { archive: source.archive, offsetBytes: indexOffsetBytes }
+  const { blocks, blocksBytes } = checkIndex(index, place)
+  const max = indexOffsetBytes - source.offsetBytes - HEADER_BYTES
+  if (blocksBytes > max) {
+    throw badXz(place, `index: got ${blocksBytes} bytes of blocks, want at most ${max}`)
   }
+  const offsetBytes = indexOffsetBytes - blocksBytes - HEADER_BYTES
   const header = await source.read(offsetBytes, HEADER_BYTES)
-  const checkBefore = parseHeader(header, at(offsetBytes))
+  const checkBefore = parseHeader(header, { ...place, offsetBytes })
   if (checkBefore !== check) {
-    throw badXz(at(footerOffset), `stream footer: got check ${check}, want ${checkBefore}`)
+    const at = { ...place, offsetBytes: indexOffsetBytes + indexBytes }
+    throw badXz(at, `stream footer: got check ${check}, want ${checkBefore}`)
   }
   return {
     offsetBytes,
@@ -107,6 +94,33 @@ async function readStream(source: XzSource, paddedEnd: number): Promise<XzStream
     indexOffsetBytes,
     paddingBytes,
   }
+}
+
+/** The footer of a stream, and where it says that the index is. */
+interface Footer {
+  readonly footer: Buffer
+  readonly check: number
+  readonly indexOffsetBytes: number
+  readonly indexBytes: number
+}
+
+async function readFooter(source: XzSource, end: number, paddingBytes: number): Promise<Footer> {
+  const { archive, offsetBytes: start } = source
+  const at = (offsetBytes: number) => ({ archive, offsetBytes })
+  if (end - start < 2 * HEADER_BYTES) {
+    throw badXz(at(start), `got ${end - start} bytes, want a stream`)
+  }
+  if (paddingBytes % 4 !== 0) {
+    throw badXz(at(end), `stream padding: got ${paddingBytes} bytes, want a multiple of 4`)
+  }
+  const offset = end - HEADER_BYTES
+  const footer = await source.read(offset, HEADER_BYTES)
+  const { check, indexBytes } = parseFooter(footer, at(offset))
+  const room = offset - start - HEADER_BYTES
+  if (indexBytes > Math.min(room, MAX_INDEX_BYTES)) {
+    throw badXz(at(offset), `stream footer: got an index of ${indexBytes} bytes, want less`)
+  }
+  return { footer, check, indexOffsetBytes: offset - indexBytes, indexBytes }
 }
 
 async function countPadding(source: XzSource, end: number): Promise<number> {
