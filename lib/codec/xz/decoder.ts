@@ -13,7 +13,7 @@ import { startTransform } from '../../io/in-process-child.ts'
 import { createCondition } from './condition.ts'
 import { badBlock } from './error.ts'
 import { feedBlocks, type BeginBlock } from './block-feeder.ts'
-import { createXzWorkers, type XzWorkers } from './worker-pool.ts'
+import { XzWorkers } from './worker-pool.ts'
 
 /** What {@link startXzDecoder} needs. */
 export interface XzDecoderOptions {
@@ -48,7 +48,7 @@ async function* decode(
 ): AsyncGenerator<Buffer> {
   const threads = options.threads ?? Math.min(MAX_THREADS, availableParallelism())
   const turns = createCondition()
-  const workers = createXzWorkers(threads, turns)
+  const workers = new XzWorkers(threads, turns)
   const input: { isOver: boolean; failure?: { readonly reason: unknown } } = { isOver: false }
   const slow = createDegradedNotice({ ...options, threads })
   const begin = createBeginner(workers, slow, { ...options, threads })

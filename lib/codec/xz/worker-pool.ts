@@ -26,18 +26,6 @@ export interface OpenBlock {
   fail(error: unknown): void
 }
 
-/** The pool of threads. */
-export interface XzWorkers {
-  /** Begins a block; waits for a free thread, and for room. */
-  begin(block: BlockToDecode): Promise<OpenBlock>
-  /** @returns the content of the oldest block, which is then closed; no bytes if there is no block. */
-  takeOldest(): AsyncGenerator<Buffer>
-  /** Number of blocks that were begun and not yet taken. */
-  readonly open: number
-  /** Ends all threads. */
-  end(): Promise<void>
-}
-
 interface Job extends BlockToDecode {
   worker: Thread
   readonly pieces: Buffer[]
@@ -60,20 +48,68 @@ const HUGE_OUTPUT_BYTES = 8 * 1024 ** 2
 // oldest block is taken. A block larger than this must not be the extra one.
 const LARGE_BYTES = 32 * 1024 ** 2
 
-/**
- * @param max - the most threads
- * @param turns - the condition to signal after each change
- * @returns a pool that has no threads yet
- */
-export function createXzWorkers(max: number, turns: Condition): XzWorkers {
-  const threads: Thread[] = []
-  const jobs: Job[] = []
+/** The pool of threads. */
+export class XzWorkers {
+  readonly #max: number
+  readonly #turns: Condition
+  readonly #threads: Thread[] = []
+  readonly #jobs: Job[] = []
 
-  function isRoomFor({ sizeBytes }: BlockToDecode): boolean {
-    const isIdle = threads.length < max || threads.some(({ job }) => !job)
-    return isIdle && jobs.length < max + (sizeBytes <= LARGE_BYTES ? 1 : 0)
+  /**
+   * @param max - the most threads; none is started yet
+   * @param turns - the condition to signal after each change
+   */
+  constructor(max: number, turns: Condition) {
+    this.#max = max
+    this.#turns = turns
   }
-  function startThread(): Thread {
+
+  /** Number of blocks that were begun and not yet taken. */
+  get open(): number {
+    return this.#jobs.length
+  }
+
+  /** Begins a block; waits for a free thread, and for room. */
+  async begin(block: BlockToDecode): Promise<OpenBlock> {
+    const turns = this.#turns
+    await turns.until(() => this.#hasRoomFor(block))
+    const worker = this.#threads.find(({ job }) => !job) ?? this.#startThread()
+    const job: Job = { ...block, worker, pieces: [], waitingBytes: 0, isDone: false }
+    worker.job = job
+    this.#jobs.push(job)
+    const windowBytes = block.isHuge ? HUGE_OUTPUT_BYTES : Infinity
+    send(worker, { kind: 'begin', sizeBytes: block.sizeBytes, windowBytes })
+    turns.changed()
+    return {
+      write: (bytes, isLast) => write(job, bytes, isLast, turns),
+      fail(reason) {
+        job.failure ??= { reason }
+        job.isDone = true
+        turns.changed()
+      },
+    }
+  }
+
+  /** @returns the content of the oldest block, which is then closed; no bytes if there is no block. */
+  async *takeOldest(): AsyncGenerator<Buffer> {
+    const [job] = this.#jobs
+    if (!job) return
+    yield* take(job, this.#turns)
+    this.#jobs.shift()
+    this.#turns.changed()
+  }
+
+  /** Ends all threads. */
+  async end(): Promise<void> {
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()))
+  }
+
+  #hasRoomFor({ sizeBytes }: BlockToDecode): boolean {
+    const isIdle = this.#threads.length < this.#max || this.#threads.some(({ job }) => !job)
+    return isIdle && this.#jobs.length < this.#max + (sizeBytes <= LARGE_BYTES ? 1 : 0)
+  }
+
+  #startThread(): Thread {
     let worker: Worker
     try {
       worker = startXzWorker()
@@ -81,42 +117,9 @@ export function createXzWorkers(max: number, turns: Condition): XzWorkers {
       throw memoryError('start one more thread to decompress', error) ?? error
     }
     const thread: Thread = { worker, job: undefined }
-    threads.push(thread)
-    watch(thread, turns)
+    this.#threads.push(thread)
+    watch(thread, this.#turns)
     return thread
-  }
-  return {
-    get open() {
-      return jobs.length
-    },
-    async begin(block) {
-      await turns.until(() => isRoomFor(block))
-      const worker = threads.find(({ job }) => !job) ?? startThread()
-      const job: Job = { ...block, worker, pieces: [], waitingBytes: 0, isDone: false }
-      worker.job = job
-      jobs.push(job)
-      const windowBytes = block.isHuge ? HUGE_OUTPUT_BYTES : Infinity
-      send(worker, { kind: 'begin', sizeBytes: block.sizeBytes, windowBytes })
-      turns.changed()
-      return {
-        write: (bytes, isLast) => write(job, bytes, isLast, turns),
-        fail(reason) {
-          job.failure ??= { reason }
-          job.isDone = true
-          turns.changed()
-        },
-      }
-    },
-    async *takeOldest() {
-      const [job] = jobs
-      if (!job) return
-      yield* take(job, turns)
-      jobs.shift()
-      turns.changed()
-    },
-    async end() {
-      await Promise.all(threads.map(({ worker }) => worker.terminate()))
-    },
   }
 }
 

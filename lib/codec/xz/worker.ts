@@ -42,20 +42,20 @@ interface Block {
 async function start(): Promise<void> {
   const lzma =
     typeof BUILD_LIBLZMA === 'undefined' ? await initModule() : await initModule(loadBuilt)
-  const decode = createDecoder(lzma)
+  const decoder = new BlockDecoder(lzma)
   let block: Block | undefined
   parentPort?.on('message', (message: ToWorker) => {
     if (message.kind === 'begin') {
       const { sizeBytes, windowBytes } = message
       const counts = { hasAll: false, sentBytes: 0, drainedBytes: 0, isFull: false }
       block = { sizeBytes, windowBytes, inputs: [], ...counts }
-      decode.begin()
+      decoder.begin()
     } else if (block) {
       // Messages for a block that has failed are ignored: then there is no block.
       if (message.kind === 'input') block.inputs.push(message)
       else block.drainedBytes += message.bytes
     }
-    if (block && decode.run(block)) block = undefined
+    if (block && decoder.run(block)) block = undefined
   })
 }
 
@@ -68,72 +68,79 @@ function tell(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer)
 }
 
-interface Decoder {
-  begin(): void
-  /** Decodes as far as it can. @returns whether the block is done, whole or failed */
-  run(block: Block): boolean
-}
+/** Decodes one block after the other, in memory that it takes once. */
+class BlockDecoder {
+  readonly #lzma: LZMAModule
+  readonly #stream: WasmLzmaStream
+  /** Where the buffers are in the memory of liblzma. */
+  readonly #input: number
+  readonly #output: number
 
-function createDecoder(lzma: LZMAModule): Decoder {
-  const stream = new WasmLzmaStream(lzma)
-  const input = copyToWasm(lzma, new Uint8Array(INPUT_BYTES))
-  const output = copyToWasm(lzma, new Uint8Array(OUTPUT_BYTES))
-
-  function flush(block: Block): void {
-    const length = OUTPUT_BYTES - stream.availOut
-    if (length === 0) return
-    const bytes = lzma.HEAPU8.slice(output, output + length)
-    block.sentBytes += length
-    stream.setOutput(output, OUTPUT_BYTES)
-    tell({ kind: 'output', bytes }, [bytes.buffer])
+  constructor(lzma: LZMAModule) {
+    this.#lzma = lzma
+    this.#stream = new WasmLzmaStream(lzma)
+    this.#input = copyToWasm(lzma, new Uint8Array(INPUT_BYTES))
+    this.#output = copyToWasm(lzma, new Uint8Array(OUTPUT_BYTES))
   }
-  function feed(block: Block): boolean {
+
+  begin(): void {
+    // Without this, the dictionary of the block before stays in memory too.
+    end(this.#stream)
+    decoderInit(this.#stream, MEMORY_BYTES)
+    this.#stream.setInput(this.#input, 0)
+    this.#stream.setOutput(this.#output, OUTPUT_BYTES)
+  }
+
+  /** Decodes as far as it can. @returns whether the block is done, whole or failed */
+  run(block: Block): boolean {
+    for (;;) {
+      if (block.sentBytes - block.drainedBytes >= block.windowBytes) return false
+      if (this.#stream.availIn === 0 && !block.isFull && !this.#feed(block)) {
+        if (!block.hasAll) return false
+        tell({ kind: 'done', fault: 'cut off' })
+        return true
+      }
+      const result = this.#step(block)
+      if (result === undefined) continue
+      tell(result === 'whole' ? { kind: 'done' } : { kind: 'done', fault: result })
+      return true
+    }
+  }
+
+  #feed(block: Block): boolean {
     const next = block.inputs.shift()
     if (!next) return false
-    lzma.HEAPU8.set(next.bytes, input)
-    stream.setInput(input, next.bytes.length)
+    this.#lzma.HEAPU8.set(next.bytes, this.#input)
+    this.#stream.setInput(this.#input, next.bytes.length)
     block.hasAll = next.isLast
     tell({ kind: 'taken', bytes: next.bytes.length })
     // This frees the buffer at once; hundreds would wait for the garbage collector otherwise.
     if (next.bytes.buffer instanceof ArrayBuffer) next.bytes.buffer.transfer(0)
     return true
   }
+
   // Returns undefined if the block is not done yet.
-  function step(block: Block): BlockFault | 'whole' | undefined {
-    const result = code(stream, LZMA_RUN)
-    block.isFull = stream.availOut === 0
-    const madeBytes = block.sentBytes + OUTPUT_BYTES - stream.availOut
+  #step(block: Block): BlockFault | 'whole' | undefined {
+    const result = code(this.#stream, LZMA_RUN)
+    block.isFull = this.#stream.availOut === 0
+    const madeBytes = block.sentBytes + OUTPUT_BYTES - this.#stream.availOut
     if (madeBytes > block.sizeBytes) return 'too long'
     if (result === LZMA_STREAM_END) {
-      flush(block)
-      return block.hasAll && stream.availIn === 0 ? 'whole' : 'too short'
+      this.#flush(block)
+      return block.hasAll && this.#stream.availIn === 0 ? 'whole' : 'too short'
     }
     if (result !== LZMA_OK && result !== LZMA_BUF_ERROR) return result
-    if (block.isFull) flush(block)
+    if (block.isFull) this.#flush(block)
     return undefined
   }
-  return {
-    begin() {
-      // Without this, the dictionary of the block before stays in memory too.
-      end(stream)
-      decoderInit(stream, MEMORY_BYTES)
-      stream.setInput(input, 0)
-      stream.setOutput(output, OUTPUT_BYTES)
-    },
-    run(block) {
-      for (;;) {
-        if (block.sentBytes - block.drainedBytes >= block.windowBytes) return false
-        if (stream.availIn === 0 && !block.isFull && !feed(block)) {
-          if (!block.hasAll) return false
-          tell({ kind: 'done', fault: 'cut off' })
-          return true
-        }
-        const result = step(block)
-        if (result === undefined) continue
-        tell(result === 'whole' ? { kind: 'done' } : { kind: 'done', fault: result })
-        return true
-      }
-    },
+
+  #flush(block: Block): void {
+    const length = OUTPUT_BYTES - this.#stream.availOut
+    if (length === 0) return
+    const bytes = this.#lzma.HEAPU8.slice(this.#output, this.#output + length)
+    block.sentBytes += length
+    this.#stream.setOutput(this.#output, OUTPUT_BYTES)
+    tell({ kind: 'output', bytes }, [bytes.buffer])
   }
 }
 

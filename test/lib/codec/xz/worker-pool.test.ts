@@ -3,10 +3,10 @@ import t from 'tap'
 
 import { createCondition } from '../../../../lib/codec/xz/condition.ts'
 import type { BlockFault } from '../../../../lib/codec/xz/error.ts'
-import { createXzWorkers } from '../../../../lib/codec/xz/worker-pool.ts'
+import { XzWorkers } from '../../../../lib/codec/xz/worker-pool.ts'
 
 t.test('takeOldest: nothing where no block was begun', async (t) => {
-  const workers = createXzWorkers(1, createCondition())
+  const workers = new XzWorkers(1, createCondition())
   t.equal(workers.open, 0)
   for await (const bytes of workers.takeOldest()) t.fail(`got ${bytes.length} bytes`)
   await workers.end()
@@ -14,7 +14,7 @@ t.test('takeOldest: nothing where no block was begun', async (t) => {
 
 t.test('write: what still comes for a block that failed is for nobody', async (t) => {
   const turns = createCondition()
-  const workers = createXzWorkers(1, turns)
+  const workers = new XzWorkers(1, turns)
   t.teardown(() => workers.end())
   const toError = (fault: BlockFault) => new Error(`fault ${fault}`)
   const block = await workers.begin({ sizeBytes: 10, isHuge: false, toError })
@@ -55,7 +55,7 @@ for (const [what, start, message] of THREADS) {
       '../../../../lib/codec/xz/worker-pool.ts',
       { 'node:worker_threads': { Worker: withoutText(start) } },
     )
-    const workers = mocked.createXzWorkers(1, createCondition())
+    const workers = new mocked.XzWorkers(1, createCondition())
     await workers.begin({ sizeBytes: 10, isHuge: false, toError: () => new Error('fault') })
     const error: unknown = await workers
       .takeOldest()
