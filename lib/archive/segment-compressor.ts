@@ -8,19 +8,6 @@ import type { Compressor } from '../codec/programs.ts'
 import { isCompressed, storeXz, storeZstd } from '../codec/stored.ts'
 import { startTransform } from '../io/in-process-child.ts'
 
-/** A running compression of a segment. */
-export interface SegmentCompression {
-  write(bytes: Buffer): Promise<void>
-  end(): Promise<void>
-  /** The compressed bytes. They end without an error only if the compression succeeded. */
-  readonly output: AsyncIterable<Buffer>
-  /**
-   * Resolves when the compression uses no processor any more, whether or not it succeeded. Its
-   * output may still wait to be read.
-   */
-  readonly done: Promise<void>
-}
-
 /** How to compress. */
 export interface SegmentOptions {
   readonly compressor: Compressor
@@ -36,57 +23,74 @@ const WAITING_BYTES = 1024 ** 2
 // The number of bytes that show how data is compressed.
 const HEAD_BYTES = 4
 
-/**
- * @param sizeBytes - the size of the layer in the segment; undefined for what is between layers
- * @param children - the list to which the started child is added
- */
-export function openSegment(
-  sizeBytes: number | undefined,
-  children: Task[],
-  options: SegmentOptions,
-): SegmentCompression {
-  const started = Promise.withResolvers<Task>()
-  const { codec } = options.coding
-  let child: Task | undefined
-  let head: Buffer = Buffer.alloc(0)
-  // The last write. Writes are taken in their order.
-  let taken: Promise<void> = Promise.resolve()
+/** Compresses the bytes of one segment. */
+export class SegmentCompressor {
+  /** The compressed bytes. They end without an error only if the compression succeeded. */
+  readonly output: AsyncIterable<Buffer>
+  /**
+   * Resolves when the compression uses no processor any more, whether or not it succeeded. Its
+   * output may still wait to be read.
+   */
+  readonly done: Promise<void>
+  readonly #sizeBytes: number | undefined
+  readonly #children: Task[]
+  readonly #options: SegmentOptions
+  readonly #started = Promise.withResolvers<Task>()
+  #child: Task | undefined
+  /** The first bytes, until they show how the segment is to be compressed. */
+  #head: Buffer = Buffer.alloc(0)
+  /** The last write. Writes are taken in their order. */
+  #taken: Promise<void> = Promise.resolve()
 
-  function begin(): Task {
-    child = isCompressed(head)
-      ? startTransform(codec === 'xz' ? storeXz : storeZstd)
-      : startCompressor(options.compressor, { ...options, sizeBytes })
-    children.push(child)
+  /**
+   * @param sizeBytes - the size of the layer in the segment; undefined for what is between layers
+   * @param children - the list to which the started child is added
+   */
+  constructor(sizeBytes: number | undefined, children: Task[], options: SegmentOptions) {
+    this.#sizeBytes = sizeBytes
+    this.#children = children
+    this.#options = options
+    this.output = this.#compressed()
+    this.done = this.#started.promise.then(({ exited }) => exited).catch(() => {})
+    if (sizeBytes === undefined) this.#begin()
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    if (this.#child) return this.#give(this.#child, bytes)
+    this.#head = Buffer.concat([this.#head, bytes])
+    if (this.#head.length >= HEAD_BYTES) await this.#give(this.#begin(), this.#head)
+  }
+
+  async end(): Promise<void> {
+    if (!this.#child) await this.#give(this.#begin(), this.#head)
+    this.#child?.stdin.end()
+  }
+
+  #begin(): Task {
+    const options = this.#options
+    const child = isCompressed(this.#head)
+      ? startTransform(options.coding.codec === 'xz' ? storeXz : storeZstd)
+      : startCompressor(options.compressor, { ...options, sizeBytes: this.#sizeBytes })
+    this.#child = child
+    this.#children.push(child)
     child.stdin.on('error', () => {}) // each write tells its own
-    started.resolve({ ...child, stdout: keepOutput(child, KEPT_BYTES) })
+    this.#started.resolve({ ...child, stdout: keepOutput(child, KEPT_BYTES) })
     return child
   }
-  async function give({ stdin }: Task, bytes: Buffer): Promise<void> {
-    taken = write(stdin, bytes)
-    taken.catch(() => {})
-    if (stdin.writableLength > WAITING_BYTES || !stdin.writable) await taken
+
+  async #give({ stdin }: Task, bytes: Buffer): Promise<void> {
+    this.#taken = write(stdin, bytes)
+    this.#taken.catch(() => {})
+    if (stdin.writableLength > WAITING_BYTES || !stdin.writable) await this.#taken
   }
-  async function* compressed(): AsyncGenerator<Buffer> {
-    const { stdout, exited } = await started.promise
+
+  async *#compressed(): AsyncGenerator<Buffer> {
+    const { stdout, exited } = await this.#started.promise
     yield* stdout as AsyncIterable<Buffer>
     await exited
     // A compressor that ended well may have left some of its input.
-    await taken
-    if (codec === 'xz') yield XZ_PADDING
-  }
-  if (sizeBytes === undefined) begin()
-  return {
-    output: compressed(),
-    done: started.promise.then(({ exited }) => exited).catch(() => {}),
-    async write(bytes) {
-      if (child) return give(child, bytes)
-      head = Buffer.concat([head, bytes])
-      if (head.length >= HEAD_BYTES) await give(begin(), head)
-    },
-    async end() {
-      if (!child) await give(begin(), head)
-      child?.stdin.end()
-    },
+    await this.#taken
+    if (this.#options.coding.codec === 'xz') yield XZ_PADDING
   }
 }
 

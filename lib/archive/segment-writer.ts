@@ -18,7 +18,7 @@ import type { Task } from '../io/task.ts'
 import { createSemaphore, releaseCpus, reserveCpus, type Semaphore } from './cpu-slots.ts'
 import { MatchFailed } from './layer-match.ts'
 import { verifyLayers } from './layer-reader.ts'
-import { openSegment } from './segment-compressor.ts'
+import { SegmentCompressor } from './segment-compressor.ts'
 
 /** How to compress. */
 export interface CompressOptions extends Compressors {
@@ -98,7 +98,7 @@ export class SegmentWriter {
     const semaphore = layerBytes === undefined ? this.#forOthers : this.#forLayers
     const taking = reserveCpus(semaphore, layerBytes, this.#threads, this.#options)
     const reserved = await Promise.race([taking, this.failed])
-    const segment = openSegment(layerBytes, this.#children, this.#options)
+    const segment = new SegmentCompressor(layerBytes, this.#children, this.#options)
     // A layer releases its processors when it is compressed. A segment between layers keeps its
     // place until it is written, which also limits how many finished small layers wait to be
     // written.
