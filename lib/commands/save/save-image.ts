@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import { archiveName } from '../../delivery/name.ts'
 import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
 import { archiveSizes, savings, uncomparedNote } from '../sizes.ts'
-import { writeArchive } from '../../archive/writer.ts'
+import { writeArchive, type WriteListener } from '../../archive/writer.ts'
 import {
   checkReplaced,
   findArchived,
@@ -84,34 +84,21 @@ async function write(
   tools: ArchiveTools,
   options: ImageArchiveOptions,
 ): Promise<Result> {
-  const { source, compressor, decompressors, verified, onRead } = tools
-  const { directory, coding, threads, signal, notify } = options
+  const { source, compressor, decompressors, verified } = tools
+  const { directory, coding, layers, threads, signal } = options
   const archive = join(directory.dir, archiveName(reference, coding.codec))
-  const tar = tools.tar ?? (await source.open(reference, image, { ...options, ...options.layers }))
-  const total = tar.sizeBytes
+  const tar = tools.tar ?? (await source.open(reference, image, { ...options, ...layers }))
   const { metadata, reused, uncompared } = await writeArchive({
     target: { directory, archive },
     input: {
       open: tar.open,
       normalize: true,
-      verifyLayers: options.layers.verifyLayers,
+      verifyLayers: layers.verifyLayers,
       describe: (digest) => [describe(digest, tar, { source, reference, own: image })],
     },
     layers: await findCachedLayers(reference, image, options),
     compression: { compressor, decompressors, verified, coding, threads, signal },
-    listener: {
-      ...(onRead && { onRead }),
-      onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is saved again` }),
-      onProgress: (progress) => {
-        const share = total > 0 ? Math.min(1, progress.tarBytes / total) : undefined
-        notify({
-          type: 'progress',
-          label: reference.text,
-          ...progress,
-          ...(share !== undefined && { share }),
-        })
-      },
-    },
+    listener: listen(reference, tar, tools, options),
   })
   const written = join(directory.dir, metadata.archive.file)
   const notes = [
@@ -120,12 +107,24 @@ async function write(
     ...(reference.tag === undefined ? [untagged(metadata)] : []),
     ...(await removeReplaced(written, reference, image, options)),
   ]
+  const sizes = { ...archiveSizes(metadata), ...savings(metadata, reused) }
+  return { result: 'saved', archive: metadata.archive.file, ...sizes, notes }
+}
+
+function listen(
+  { text: label }: ImageReference,
+  { sizeBytes }: ImageTar,
+  { onRead }: ArchiveTools,
+  { notify }: ImageArchiveOptions,
+): WriteListener {
   return {
-    result: 'saved',
-    archive: metadata.archive.file,
-    ...archiveSizes(metadata),
-    ...savings(metadata, reused),
-    notes,
+    ...(onRead && { onRead }),
+    onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is saved again` }),
+    onProgress(progress) {
+      const share = sizeBytes > 0 ? Math.min(1, progress.tarBytes / sizeBytes) : undefined
+      const known = share === undefined ? {} : { share }
+      notify({ type: 'progress', label, ...progress, ...known })
+    },
   }
 }
 
