@@ -99,7 +99,7 @@ export async function writeArchive(options: WriteOptions): Promise<WrittenArchiv
     } catch (error) {
       if (!(error instanceof MatchFailed)) throw error
       failedMatches++
-      if (failedMatches > MAX_WRONG_GUESSES || denylist.has(error.about)) {
+      if (failedMatches > MAX_FAILED_MATCHES || denylist.has(error.about)) {
         known = withFewerLayers(known, error)
       }
       denylist.add(error.about)
@@ -113,13 +113,13 @@ export async function writeArchive(options: WriteOptions): Promise<WrittenArchiv
 // Each failed match costs one read of the whole tar. After this many, or if the same match
 // fails twice, no layer is copied any more, which costs only time. If a match fails even then,
 // no layer is left out either.
-const MAX_WRONG_GUESSES = 4
+const MAX_FAILED_MATCHES = 4
 
 function withFewerLayers(known: WriteOptions, error: MatchFailed): WriteOptions {
   const { layers } = known
   if (layers.reuse.length > 0) return { ...known, layers: { ...layers, reuse: [] } }
   if (layers.excluded.size > 0) return { ...known, layers: { ...layers, excluded: new Map() } }
-  throw new Error('a layer was guessed though none is known', { cause: error })
+  throw new Error('a layer was matched though none is known', { cause: error })
 }
 
 async function writeOnce(

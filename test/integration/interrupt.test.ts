@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { listenBefore } from '../fixtures/daemon-socket.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { openGate } from '../fixtures/gate.ts'
-import { FORMS, hasEnded, start, type Running } from '../fixtures/run.ts'
+import { hasEnded, start, type Running } from '../fixtures/run.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { pseudoRandom } from '../fixtures/sample-layers.ts'
 import { setUp, snapshot, until } from '../fixtures/workbench.ts'
@@ -39,7 +39,9 @@ const isGone = async (t: Test, running: Running) => {
 }
 
 const CASES = [
-  ...FORMS.flatMap((form) => SIGNALS.map((signal) => [form, ...signal] as const)),
+  ...SIGNALS.map((signal) => ['executable', ...signal] as const),
+  // The shell that begins a script is no longer there to take the signal.
+  ['source', 'SIGINT', 130, undefined] as const,
   // As a terminal does that is closed: twice.
   ['executable', 'SIGHUP', 129, 0] as const,
   ['executable', 'SIGQUIT', 131, 0] as const,

@@ -23,9 +23,8 @@ t.test('release: an archive for each platform, and their sums', async (t) => {
     `mkdir dist && cp '${resolve('dist', 'inputs.sha256')}' dist
     for platform in linux-x64 linux-arm64; do
       mkdir dist/$platform
-      for name in ${PROGRAMS.join(' ')} ${LICENCES_NAME}; do
-        echo "$platform $name" >dist/$platform/$name
-      done
+      for name in ${PROGRAMS.join(' ')}; do echo "$platform $name" >dist/$platform/$name; done
+      cp '${resolve('dist')}'/$platform/${LICENCES_NAME} dist/$platform
       chmod +x dist/$platform/*_*
     done
     cp -a '${resolve(executables(process.arch), REAL)}' ${executables(process.arch)}
