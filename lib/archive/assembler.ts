@@ -1,7 +1,7 @@
 // A tar from segments: those of an archive that are needed, and layers out of
 // earlier archives in place of those that an increment lacks.
-import type { ArchiveMetadata, Segment } from '../delivery/metadata.ts'
 import type { RestoredLayer } from '../delivery/layer-plan.ts'
+import type { ArchiveMetadata, Segment } from '../delivery/metadata.ts'
 import { hexOf } from '../image/digest.ts'
 import { readImages } from '../image/docker-archive.ts'
 import type { StdinSink } from '../image/sink.ts'

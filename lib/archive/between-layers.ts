@@ -2,8 +2,8 @@
 // images.
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
-import { assembleTar, type AssembleOptions } from './assembler.ts'
 import type { TarDigest } from '../tar/digest.ts'
+import { assembleTar, type AssembleOptions } from './assembler.ts'
 
 /** An archive with its metadata. */
 export interface ArchiveWithMetadata {

@@ -1,12 +1,12 @@
 // What was read of an archive against what its metadata and SHA256SUMS say.
-import { toDigest } from '../image/digest.ts'
-import { expectEqual } from '../delivery/expect-equal.ts'
-import { isIncrementName } from '../delivery/name.ts'
-import type { ReadArchive } from './reader.ts'
-import type { ArchiveMetadata } from '../delivery/metadata.ts'
-import type { ArchivedImage } from '../image/docker-archive.ts'
 import { ToolError } from '../core/errors.ts'
+import { expectEqual } from '../delivery/expect-equal.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
+import { isIncrementName } from '../delivery/name.ts'
+import { toDigest } from '../image/digest.ts'
+import type { ArchivedImage } from '../image/docker-archive.ts'
 import { hashArchive, archiveAt } from '../io/archive-file.ts'
+import type { ReadArchive } from './reader.ts'
 
 /** @throws MISMATCH if the archive is not as its metadata says */
 export function checkAgainstMetadata(read: ReadArchive, metadata: ArchiveMetadata): void {

@@ -1,8 +1,8 @@
 // Which layer a member of a tar is, told by its header: what is known by then
 // need not be compressed. A name may be a digest; else only the size speaks,
 // and the digest of the content decides when all of it went past.
-import { toDigest } from '../image/digest.ts'
 import type { CachedLayer } from '../delivery/metadata.ts'
+import { toDigest } from '../image/digest.ts'
 import type { TarMember } from '../tar/parser.ts'
 
 /** The size from which a layer gets its own segment. */

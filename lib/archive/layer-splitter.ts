@@ -1,15 +1,15 @@
 // A tar as it goes past, into segments: each large layer is one, and what lies
 // between two of them. A layer that is known to be elsewhere is copied from
 // there, or left out, once its digest has shown that it is that layer.
-import { toDigest, type Digest } from '../image/digest.ts'
 import type { DeliveredLayer } from '../delivery/delivered-layers.ts'
 import type { IndexedLayer } from '../delivery/layer-index.ts'
 import type { CachedLayer } from '../delivery/metadata.ts'
-import { isCachedLayer, isNamedByDigest, looksLikeLayer, MatchFailed } from './layer-match.ts'
-import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
+import { toDigest, type Digest } from '../image/digest.ts'
 import { TarDigester, type DigestedMember, type MemberTap, type TarDigest } from '../tar/digest.ts'
 import type { TarMember } from '../tar/parser.ts'
 import type { Treatment } from '../tar/transform.ts'
+import { isCachedLayer, isNamedByDigest, looksLikeLayer, MatchFailed } from './layer-match.ts'
+import type { OpenSegment, SegmentWriter } from './segment-writer.ts'
 
 /** The layers that are known before a tar is read. */
 export interface KnownLayers {

@@ -1,19 +1,19 @@
 // Compressed layers decompressed while their tar goes past: a manifest names the
 // compressed bytes, and only these tell whether they are the layer that the config
 // names. Memory is bounded: whoever reads the tar waits for the decoders.
-import { toDigest } from '../image/digest.ts'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import { endChildren, startChild } from '../io/child.ts'
-import type { Task } from '../io/task.ts'
+import { compressionOf, type Compression } from '../codec/detect.ts'
 import { ToolError } from '../core/errors.ts'
 import { SAVE_AGAIN } from '../core/hints.ts'
-import { compressionOf, type Compression } from '../codec/detect.ts'
+import { toDigest } from '../image/digest.ts'
 import { decodeLayer } from '../image/uncompress/layer-decoder.ts'
 import type { PlainLayer } from '../image/uncompress/layers.ts'
+import { endChildren, startChild } from '../io/child.ts'
+import type { Task } from '../io/task.ts'
 import { START_BYTES, type DecodedLayers, type MemberTap } from '../tar/digest.ts'
 import type { TarMember } from '../tar/parser.ts'
 

@@ -9,10 +9,10 @@ import type { Decompressors } from '../codec/programs.ts'
 import type { Progress } from '../core/outcome.ts'
 import { readSegment } from '../delivery/layer-index.ts'
 import type { Segment } from '../delivery/metadata.ts'
-import { allWork, withChildren } from '../io/child.ts'
-import type { Task } from '../io/task.ts'
 import type { SocketSink, TarSink } from '../image/sink.ts'
 import { archiveAt, wholeArchive, type ArchiveRange } from '../io/archive-file.ts'
+import { allWork, withChildren } from '../io/child.ts'
+import type { Task } from '../io/task.ts'
 import { sendTar } from '../io/withhold-tail.ts'
 
 /** Bytes of an archive. */

@@ -1,12 +1,12 @@
 // Compresses one segment. A layer that is already compressed, as in a containerd store, is
 // stored without compression: it would take time and save nothing.
-import { keepOutput } from '../io/child.ts'
-import type { Task } from '../io/task.ts'
-import type { Coding } from '../codec/formats.ts'
 import { PIXZ_AHEAD_BYTES, startCompressor } from '../codec/compress.ts'
+import type { Coding } from '../codec/formats.ts'
 import type { Compressor } from '../codec/programs.ts'
 import { isCompressed, storeXz, storeZstd } from '../codec/stored.ts'
+import { keepOutput } from '../io/child.ts'
 import { startTransform } from '../io/in-process-child.ts'
+import type { Task } from '../io/task.ts'
 
 /** How to compress. */
 export interface SegmentOptions {

@@ -3,7 +3,6 @@
 // yet to be written some MiB of output are kept, and then it waits, with its input
 // in its own memory: so nothing is spooled, and all processors are busy where two
 // layers meet.
-import type { Digest } from '../image/digest.ts'
 import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -13,6 +12,7 @@ import type { Compressors } from '../codec/programs.ts'
 import { interrupted, isInterruption, toToolError } from '../core/errors.ts'
 import { readSegment, type IndexedLayer } from '../delivery/layer-index.ts'
 import type { Segment } from '../delivery/metadata.ts'
+import type { Digest } from '../image/digest.ts'
 import { archiveAt } from '../io/archive-file.ts'
 import type { Task } from '../io/task.ts'
 import { createSemaphore, releaseCpus, reserveCpus, type Semaphore } from './cpu-slots.ts'

@@ -5,27 +5,27 @@
 import { basename, dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 
-import { incrementName } from '../delivery/name.ts'
+import { interrupted } from '../core/errors.ts'
+import type { ProgressListener } from '../core/outcome.ts'
+import { commitArchive } from '../delivery/commit.ts'
+import type { Directory } from '../delivery/directory.ts'
+import type { IndexedLayer } from '../delivery/layer-index.ts'
 import {
   METADATA_SCHEMA,
   type ArchiveMetadata,
   type SavedImage,
   type Segment,
 } from '../delivery/metadata.ts'
+import { incrementName } from '../delivery/name.ts'
+import { countUncompared, type ExternalLayer } from '../image/docker-archive.ts'
 import { createAtomicFile, type AtomicFile } from '../io/atomic-file.ts'
-import { commitArchive } from '../delivery/commit.ts'
-import type { Directory } from '../delivery/directory.ts'
 import { endChildren, withChildren } from '../io/child.ts'
 import type { Task } from '../io/task.ts'
-import { countUncompared, type ExternalLayer } from '../image/docker-archive.ts'
-import { interrupted } from '../core/errors.ts'
-import type { IndexedLayer } from '../delivery/layer-index.ts'
-import { LayerVerifier } from './layer-verifier.ts'
-import type { ProgressListener } from '../core/outcome.ts'
-import { SegmentWriter, type CompressOptions } from './segment-writer.ts'
+import type { TarDigest } from '../tar/digest.ts'
 import { MatchFailed } from './layer-match.ts'
 import { LayerSplitter, type KnownLayers, type LayerCut } from './layer-splitter.ts'
-import type { TarDigest } from '../tar/digest.ts'
+import { LayerVerifier } from './layer-verifier.ts'
+import { SegmentWriter, type CompressOptions } from './segment-writer.ts'
 
 /** Where an archive goes. */
 export interface ArchiveTarget {

@@ -1,23 +1,23 @@
 // Decompresses segments into the bytes of a tar, each with the decompressor of its codec.
 // The first bytes of a segment decide which codec that is; file names and metadata do not.
 import { basename } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import type { Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 
-import { createByteReader } from '../io/byte-reader.ts'
-import { endChildren, startChild } from '../io/child.ts'
-import type { Task } from '../io/task.ts'
-import { codecOf, type Codec } from './formats.ts'
-import { MAGIC_BYTES } from './magic.ts'
-import { NOISE, PIXZ_AHEAD_BYTES, programEnvironment } from './compress.ts'
-import { bundled, usesProcessors, type Compressor, type Decompressors } from './programs.ts'
 import { ToolError } from '../core/errors.ts'
 import { COPY_ARCHIVE } from '../core/hints.ts'
 import { readStart, type ArchiveRange } from '../io/archive-file.ts'
+import { createByteReader } from '../io/byte-reader.ts'
+import { endChildren, startChild } from '../io/child.ts'
 import { startTransform } from '../io/in-process-child.ts'
+import type { Task } from '../io/task.ts'
+import { NOISE, PIXZ_AHEAD_BYTES, programEnvironment } from './compress.ts'
+import { codecOf, type Codec } from './formats.ts'
+import { MAGIC_BYTES } from './magic.ts'
+import { bundled, usesProcessors, type Compressor, type Decompressors } from './programs.ts'
+import { readRecords } from './xz/block-index.ts'
 import { startXzDecoder } from './xz/decoder.ts'
 import { readStreams } from './xz/file.ts'
-import { readRecords } from './xz/block-index.ts'
 import { startZstdDecoder } from './zstd/decoder.ts'
 
 /** How to decompress. */

@@ -2,10 +2,10 @@
 // codecs if a program is missing or slow.
 import { availableParallelism } from 'node:os'
 
-import { runCommand, NOT_FOUND } from '../io/run-command.ts'
-import type { Codec, Coding } from './formats.ts'
 import { ToolError, interrupted } from '../core/errors.ts'
 import type { VerbContext } from '../core/outcome.ts'
+import { runCommand, NOT_FOUND } from '../io/run-command.ts'
+import type { Codec, Coding } from './formats.ts'
 
 /** The compressors that `--compressor` takes by name. */
 export const COMPRESSOR_NAMES = ['pixz', 'xz', 'zstd', 'builtin'] as const

@@ -1,11 +1,11 @@
 // Stores bytes uncompressed in the format of a compressed stream. It is for layers that
 // are compressed already: to compress them again takes time, and makes them no smaller.
 // Decoders need little memory for such a stream.
+import { rechunk } from '../io/rechunk.ts'
 import { codecOf } from './formats.ts'
 import { MAGIC, startsWith } from './magic.ts'
-import { rechunk } from '../io/rechunk.ts'
-import { formatFooter, formatHeader, sumOf } from './xz/header.ts'
 import { formatIndex, formatNumber, type BlockRecord } from './xz/block-index.ts'
+import { formatFooter, formatHeader, sumOf } from './xz/header.ts'
 
 /**
  * @param firstBytes - the first bytes of a layer

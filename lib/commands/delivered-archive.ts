@@ -1,14 +1,14 @@
 // Collects what a delivery states about an archive: the checked metadata and the sha256. It
 // also checks that this is the requested image.
-import { expectEqual } from '../delivery/expect-equal.ts'
 import { basename, dirname } from 'node:path'
 
-import { checkNamed, checkReference } from './archive-names.ts'
-import { metadataName } from '../delivery/name.ts'
-import type { ArchiveMetadata } from '../delivery/metadata.ts'
-import type { Delivery } from '../delivery/delivery.ts'
 import { ToolError } from '../core/errors.ts'
 import { COPY_AGAIN } from '../core/hints.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import { expectEqual } from '../delivery/expect-equal.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
+import { metadataName } from '../delivery/name.ts'
+import { checkNamed, checkReference } from './archive-names.ts'
 import { checkExists, type Target } from './targets.ts'
 
 /** What is known of an archive before it is read. */

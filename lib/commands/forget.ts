@@ -3,7 +3,15 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 
-import { checkNamed } from './archive-names.ts'
+import { CODECS, ENDINGS } from '../codec/formats.ts'
+import { ToolError, toToolError } from '../core/errors.ts'
+import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
+import { forgetArchive } from '../delivery/commit.ts'
+import { takeOffList } from '../delivery/delivered-list.ts'
+import { Directory, checkDirectory } from '../delivery/directory.ts'
+import { examineBeside, type ExistingArchive } from '../delivery/existing-archive.ts'
+import type { FoundMetadata, IndexedLayer } from '../delivery/layer-index.ts'
+import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import {
   archiveNames,
   incrementName,
@@ -11,17 +19,9 @@ import {
   isIncrementName,
   metadataName,
 } from '../delivery/name.ts'
-import type { ArchiveMetadata } from '../delivery/metadata.ts'
-import { forgetArchive } from '../delivery/commit.ts'
-import { Directory, checkDirectory } from '../delivery/directory.ts'
 import type { Checksums } from '../delivery/sha256sums.ts'
-import { CODECS, ENDINGS } from '../codec/formats.ts'
-import { takeOffList } from '../delivery/delivered-list.ts'
-import { ToolError, toToolError } from '../core/errors.ts'
-import { examineBeside, type ExistingArchive } from '../delivery/existing-archive.ts'
-import type { FoundMetadata, IndexedLayer } from '../delivery/layer-index.ts'
 import { parseReference, type ImageReference } from '../image/reference.ts'
-import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
+import { checkNamed } from './archive-names.ts'
 import { openForWriting } from './writing-run.ts'
 
 /** Options of {@link forget}. */

@@ -2,12 +2,12 @@
 // of metadata files that have none. They were lost on the way, or somebody removed them.
 import { lstat, readdir } from 'node:fs/promises'
 
-import { isArchiveName, isMetadataName, describedArchive } from '../delivery/name.ts'
-import { listFiles, type ListedFile } from '../delivery/sha256sums.ts'
-import type { Delivery } from '../delivery/delivery.ts'
 import { ToolError, isNotFound, isSystemError, toToolError } from '../core/errors.ts'
 import { COPY_AGAIN } from '../core/hints.ts'
 import type { Outcome, VerbContext } from '../core/outcome.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import { isArchiveName, isMetadataName, describedArchive } from '../delivery/name.ts'
+import { listFiles, type ListedFile } from '../delivery/sha256sums.ts'
 import type { TargetSearch } from './targets.ts'
 
 /** A missing file of the delivery, or metadata without its archive. */

@@ -3,6 +3,11 @@
 import { lstat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
+import { CODECS } from '../codec/formats.ts'
+import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
+import type { VerbContext } from '../core/outcome.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import { parseImageList } from '../delivery/image-list.ts'
 import {
   LIST_NAME,
   archiveName,
@@ -13,13 +18,8 @@ import {
   incrementNames,
   isArchiveName,
 } from '../delivery/name.ts'
-import { CODECS } from '../codec/formats.ts'
-import type { Delivery } from '../delivery/delivery.ts'
-import { ToolError, isSystemError, ignoreNotFound } from '../core/errors.ts'
-import { parseImageList } from '../delivery/image-list.ts'
-import { parseReference, type ImageReference } from '../image/reference.ts'
 import { noteOffList } from '../delivery/off-list.ts'
-import type { VerbContext } from '../core/outcome.ts'
+import { parseReference, type ImageReference } from '../image/reference.ts'
 import { MAX_LIST_BYTES, lookAtFile, readSmallFile } from '../io/small-file.ts'
 
 /** What a run is for. */

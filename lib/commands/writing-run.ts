@@ -4,17 +4,17 @@
 import { lstat, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { isMetadataName, describedArchive } from '../delivery/name.ts'
-import { formatMetadata, type ArchiveMetadata } from '../delivery/metadata.ts'
-import { isLockTemporary, isPendingName, isTemporaryName } from '../io/atomic-file.ts'
+import { ignoreNotFound, toToolError } from '../core/errors.ts'
+import type { VerbContext } from '../core/outcome.ts'
 import { readPending } from '../delivery/catalog.ts'
 import { isListed, placeMetadata } from '../delivery/commit.ts'
 import { checkDirectory, type Directory } from '../delivery/directory.ts'
-import { lockDirectory, removeOldLockFiles } from '../io/directory-lock.ts'
-import { ignoreNotFound, toToolError } from '../core/errors.ts'
+import { formatMetadata, type ArchiveMetadata } from '../delivery/metadata.ts'
+import { isMetadataName, describedArchive } from '../delivery/name.ts'
 import { hashArchive, archiveAt } from '../io/archive-file.ts'
+import { isLockTemporary, isPendingName, isTemporaryName } from '../io/atomic-file.ts'
+import { lockDirectory, removeOldLockFiles } from '../io/directory-lock.ts'
 import { findLost } from './missing-files.ts'
-import type { VerbContext } from '../core/outcome.ts'
 
 /**
  * Locks a delivery, and finishes or removes what a killed run left.

@@ -5,6 +5,7 @@
 import { lstat, rename, rm, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
+import { ignoreNotFound } from '../core/errors.ts'
 import {
   createAtomicFile,
   syncDirectory,
@@ -13,7 +14,6 @@ import {
   type AtomicFile,
 } from '../io/atomic-file.ts'
 import { checkLock } from '../io/directory-lock.ts'
-import { ignoreNotFound } from '../core/errors.ts'
 import { sha256Of } from '../io/small-file.ts'
 import type { Directory } from './directory.ts'
 import { formatMetadata, type ArchiveMetadata } from './metadata.ts'

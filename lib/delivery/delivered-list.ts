@@ -1,16 +1,16 @@
 // Handles the image list in a delivery. A save copies its list there, so that a load takes
 // exactly these images. If a user's own file has that name, it is left alone.
-import { join } from 'node:path'
 import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 
-import { LIST_NAME } from './name.ts'
-import { writeFileAtomic } from '../io/atomic-file.ts'
-import type { Directory } from './directory.ts'
-import { checkLock } from '../io/directory-lock.ts'
 import { ToolError } from '../core/errors.ts'
-import { entryOf, parseImageList } from './image-list.ts'
-import { noteOffList } from './off-list.ts'
+import { writeFileAtomic } from '../io/atomic-file.ts'
+import { checkLock } from '../io/directory-lock.ts'
 import { MAX_LIST_BYTES, readSmallFile, sha256Of, type SmallFile } from '../io/small-file.ts'
+import type { Directory } from './directory.ts'
+import { entryOf, parseImageList } from './image-list.ts'
+import { LIST_NAME } from './name.ts'
+import { noteOffList } from './off-list.ts'
 
 /**
  * @param list - the list that the save used

@@ -2,14 +2,14 @@
 // each metadata file or list is checked against it before use.
 import { basename, dirname, join, resolve } from 'node:path'
 
-import { Catalog } from './catalog.ts'
-import { expectEqual } from './expect-equal.ts'
-import { LIST_NAME, SUMS_NAME } from './name.ts'
-import type { ArchiveMetadata } from './metadata.ts'
-import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './sha256sums.ts'
 import { ToolError } from '../core/errors.ts'
 import { COPY_AGAIN, COPY_FOREIGN } from '../core/hints.ts'
 import { MAX_SUMS_BYTES, readSmallFile } from '../io/small-file.ts'
+import { Catalog } from './catalog.ts'
+import { expectEqual } from './expect-equal.ts'
+import type { ArchiveMetadata } from './metadata.ts'
+import { LIST_NAME, SUMS_NAME } from './name.ts'
+import { SUMS_ENCODING, findConflicts, parseChecksums, type Checksums } from './sha256sums.ts'
 
 /** Which files a run accepts as part of a delivery. */
 export interface DeliveryOptions {

@@ -11,8 +11,8 @@ import type { Catalog } from './catalog.ts'
 import { checksumsOf } from './commit.ts'
 import type { Directory } from './directory.ts'
 import type { FoundMetadata } from './layer-index.ts'
-import { metadataName } from './name.ts'
 import type { ArchiveMetadata } from './metadata.ts'
+import { metadataName } from './name.ts'
 
 /** What exists under the name of an archive. */
 export interface ExistingArchive {

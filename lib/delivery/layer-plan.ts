@@ -1,9 +1,9 @@
 // Plans a load: which layers of an archive a sink needs, and where they come from. Layers that
 // it has are not sent. Layers that an increment lacks come from earlier archives.
 import type { Digest } from '../image/digest.ts'
-import type { ArchiveMetadata } from './metadata.ts'
 import type { ExternalLayer } from '../image/docker-archive.ts'
 import type { IndexedLayer } from './layer-index.ts'
+import type { ArchiveMetadata } from './metadata.ts'
 
 /** A layer that is put into the tar from another archive. */
 export interface RestoredLayer {

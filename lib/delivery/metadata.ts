@@ -4,14 +4,14 @@
 import * as v from 'valibot'
 
 import { CODECS } from '../codec/formats.ts'
-import { PLATFORM, TIME, type ArchivedImage } from '../image/docker-archive.ts'
+import { ToolError } from '../core/errors.ts'
+import { hasControls } from '../core/visible-text.ts'
 import { MEDIA_TYPE, manifestDigests } from '../image/descriptor.ts'
 import { DigestSchema, type Digest } from '../image/digest.ts'
-import { ToolError } from '../core/errors.ts'
+import { PLATFORM, TIME, type ArchivedImage } from '../image/docker-archive.ts'
 import { MAX_IMAGES, MAX_LAYERS, MAX_TAGS } from '../image/limits.ts'
-import { readReference } from '../image/reference.ts'
 import { hasTooManyParts } from '../image/members.ts'
-import { hasControls } from '../core/visible-text.ts'
+import { readReference } from '../image/reference.ts'
 
 /** The version of the metadata that this tool writes, and the newest it reads; it reads 1, too. */
 export const METADATA_SCHEMA = 2

@@ -1,7 +1,7 @@
 // Finds archives that the list does not name: a load by that list does not take them, and says
 // so.
-import { archiveNames, incrementName } from './name.ts'
 import type { ImageReference } from '../image/reference.ts'
+import { archiveNames, incrementName } from './name.ts'
 
 /**
  * @param archives - the file names of the archives in a delivery

@@ -1,16 +1,16 @@
 // Runs the container engine by its command. Short answers come as text, by run-command.ts; the
 // bytes of images go through streams, by child.ts.
-import { runCommand, NOT_FOUND, type CommandResult } from '../io/run-command.ts'
+import { ToolError, interrupted } from '../core/errors.ts'
+import type { StoredImage } from '../image/source.ts'
 import { startChild } from '../io/child.ts'
+import { runCommand, NOT_FOUND, type CommandResult } from '../io/run-command.ts'
 import type { Task } from '../io/task.ts'
 import { containerdStore } from './containerd-store.ts'
 import { engineError, unpackError } from './error.ts'
 import { graphDriverStore } from './graph-driver-store.ts'
-import { parseInspection, type Inspection } from './inspect.ts'
-import type { StoredImage } from '../image/source.ts'
 import { parseInfo, type EngineInfo } from './info.ts'
+import { parseInspection, type Inspection } from './inspect.ts'
 import { createListener, type Loading } from './said.ts'
-import { ToolError, interrupted } from '../core/errors.ts'
 
 /** The commands of the supported engines, the preferred one first. */
 export const ENGINE_NAMES = ['docker', 'podman', 'nerdctl'] as const

@@ -4,8 +4,8 @@
 import { chainIds } from '../image/chain-id.ts'
 import type { Digest } from '../image/digest.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
-import { listChains } from './lists.ts'
 import type { Engine } from './engine.ts'
+import { listChains } from './lists.ts'
 
 /**
  * The layers of an engine. The list is empty if its store does not accept a tar without the

@@ -2,13 +2,13 @@
 // layers uncompressed. For the second form the engine saves the image twice.
 import { Readable } from 'node:stream'
 
-import { withChildren } from '../io/child.ts'
-import type { Task } from '../io/task.ts'
 import { withoutDoubles } from '../image/descriptor.ts'
-import type { ImageTar, OpenOptions, StoredImage } from '../image/source.ts'
 import { normalizeTar } from '../image/normal-tar.ts'
+import type { ImageTar, OpenOptions, StoredImage } from '../image/source.ts'
 import type { PlainLayout } from '../image/uncompress/layout.ts'
 import { learnLayout, plainTar } from '../image/uncompress/tar.ts'
+import { withChildren } from '../io/child.ts'
+import type { Task } from '../io/task.ts'
 import { startSave, type Engine } from './engine.ts'
 
 /** Options of {@link findTar}. */

@@ -1,7 +1,7 @@
 // Inspects many images with one command, because the engine's command takes longer to start
 // than to answer.
-import { inspectImage, runEngine, type Engine } from './engine.ts'
 import type { StoredImage } from '../image/source.ts'
+import { inspectImage, runEngine, type Engine } from './engine.ts'
 import { parseInspections } from './inspect.ts'
 
 // An answer has some kB for each image, and the command line has room for this many names.

@@ -3,9 +3,9 @@ import * as v from 'valibot'
 
 import type { Descriptor } from '../image/descriptor.ts'
 import { hexOf, parseDigest, toDigest } from '../image/digest.ts'
-import type { StoredImage } from '../image/source.ts'
-import { formatSettings } from '../image/settings.ts'
 import { formatPlatform } from '../image/platform.ts'
+import { formatSettings } from '../image/settings.ts'
+import type { StoredImage } from '../image/source.ts'
 
 /** The result of an inspection. */
 export interface Inspection {

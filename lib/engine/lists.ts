@@ -1,10 +1,10 @@
 // Lists the names and the layers of the images that an engine has.
 import * as v from 'valibot'
 
-import type { CommandResult } from '../io/run-command.ts'
-import { chainIds } from '../image/chain-id.ts'
-import { answerError, askEngine, runEngine, type Engine } from './engine.ts'
 import type { ErrorCode } from '../core/errors.ts'
+import { chainIds } from '../image/chain-id.ts'
+import type { CommandResult } from '../io/run-command.ts'
+import { answerError, askEngine, runEngine, type Engine } from './engine.ts'
 
 /** @returns the names, with tags, of all images that the engine has */
 export async function listTags(engine: Engine): Promise<string[]> {

@@ -3,14 +3,14 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { startChild, withChildren } from '../io/child.ts'
 import { endOf, withoutCredentials } from '../core/credentials.ts'
-import { engineError } from './error.ts'
-import type { FetchOptions, StoredImage } from '../image/source.ts'
-import { inspectImage, tagImage, type Engine } from './engine.ts'
 import { ToolError, interrupted } from '../core/errors.ts'
-import { pullName, taggedName, type ImageReference } from '../image/reference.ts'
 import type { VerbContext } from '../core/outcome.ts'
+import { pullName, taggedName, type ImageReference } from '../image/reference.ts'
+import type { FetchOptions, StoredImage } from '../image/source.ts'
+import { startChild, withChildren } from '../io/child.ts'
+import { inspectImage, tagImage, type Engine } from './engine.ts'
+import { engineError } from './error.ts'
 
 /** The waits before the second, third and fourth try, in ms. */
 const WAITS_MS = [2000, 4000, 8000]

@@ -1,9 +1,9 @@
 // Compares what an engine says it loaded with what it should load. If an engine reads a tar in
 // another way than this tool does, the difference shows here.
-import type { Task } from '../io/task.ts'
 import { ToolError } from '../core/errors.ts'
 import { toDigest } from '../image/digest.ts'
 import { familiarName } from '../image/reference.ts'
+import type { Task } from '../io/task.ts'
 import type { ImageStore, NamedImage } from './image-store.ts'
 
 /** What an engine printed about loaded images. The number of lines is limited. */

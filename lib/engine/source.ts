@@ -1,6 +1,8 @@
 // A container engine as the source of images.
 import { pipeline } from 'node:stream/promises'
 
+import type { ArchivedImage } from '../image/docker-archive.ts'
+import type { ImageReference } from '../image/reference.ts'
 import type {
   ComparedImage,
   FetchOptions,
@@ -11,8 +13,6 @@ import type {
   ReadImages,
   StoredImage,
 } from '../image/source.ts'
-import type { ArchivedImage } from '../image/docker-archive.ts'
-import type { ImageReference } from '../image/reference.ts'
 import { withChildren } from '../io/child.ts'
 import { findSocket } from './docker-api/daemon.ts'
 import { requestSave } from './docker-api/save.ts'

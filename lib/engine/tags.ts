@@ -1,12 +1,12 @@
 // Looks up the images of an archive in the engine by their tags: before a load, to find what is
 // already loaded; after it, to check the result.
 import { ToolError } from '../core/errors.ts'
-import { inspectImage, tagImage, type Engine } from './engine.ts'
 import type { ArchivedImage } from '../image/docker-archive.ts'
 import type { ExistingImage, TagOptions as SinkTagOptions } from '../image/sink.ts'
 import type { ComparedImage, ReadImages, StoredImage } from '../image/source.ts'
-import { findExisting, isSameImage } from './match.ts'
+import { inspectImage, tagImage, type Engine } from './engine.ts'
 import { imageChains, type ExistingLayers } from './existing-layers.ts'
+import { findExisting, isSameImage } from './match.ts'
 import { checkUnpacked, isUnpacked } from './unpacked.ts'
 
 /** @returns the images, each with the engine's images that now have its tags */

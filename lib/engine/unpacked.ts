@@ -6,10 +6,10 @@ import { request } from 'node:http'
 import { json } from 'node:stream/consumers'
 import * as v from 'valibot'
 
-import { answerTo, findSocket } from './docker-api/daemon.ts'
-import type { StoredImage } from '../image/source.ts'
-import { answerError, runEngine, type Engine } from './engine.ts'
 import { interrupted, type ToolError } from '../core/errors.ts'
+import type { StoredImage } from '../image/source.ts'
+import { answerTo, findSocket } from './docker-api/daemon.ts'
+import { answerError, runEngine, type Engine } from './engine.ts'
 
 /**
  * Checks that an image is unpacked. If the daemon does not say so, it creates a container of

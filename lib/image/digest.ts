@@ -1,7 +1,6 @@
 // Digests, and where a blob of that digest lies in a tar: engines and the tools here
 // name all content by its sha256.
 import { createHash } from 'node:crypto'
-
 import * as v from 'valibot'
 
 /** `sha256:` and 64 digits in hex, lower case. */

@@ -1,9 +1,9 @@
 // Removes the host's own data from the `index.json` in an engine's tar. That changes the size
 // of a member, which is in its header, so it is done before the tar is digested and split.
 // Times and owners do not change a size: the digest sets them, in place.
-import { isIndex, normalizeIndex } from './oci-index.ts'
 import { changeHeader, padding } from '../tar/header.ts'
 import { splitTar } from '../tar/splitter.ts'
+import { isIndex, normalizeIndex } from './oci-index.ts'
 
 /**
  * @param tar - the tar of a saved image

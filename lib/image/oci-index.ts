@@ -2,9 +2,9 @@
 // the data that a store adds about its own host can be removed.
 import * as v from 'valibot'
 
-import { parseText } from './members.ts'
 import { memberKey } from '../tar/digest.ts'
 import type { TarMember } from '../tar/parser.ts'
+import { parseText } from './members.ts'
 
 // The start of annotations with the repositories that a manifest was pulled from on this host.
 const OF_HOST = 'containerd.io/distribution.source.'

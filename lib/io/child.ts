@@ -13,8 +13,8 @@ import {
   memoryError,
 } from '../core/errors.ts'
 import { leadGroup, type ProcessGroup } from './process-group.ts'
-import type { Ending, Task } from './task.ts'
 import { firstFailure, isSecondaryError, markBrokenPipe, rootCause } from './root-cause.ts'
+import type { Ending, Task } from './task.ts'
 
 /** How to start a child, and how to describe its failure. */
 export interface TaskOptions {

@@ -6,8 +6,8 @@ import { lstat, readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { isLockTemporary, labelOf } from './atomic-file.ts'
 import { ToolError, ignoreNotFound } from '../core/errors.ts'
+import { isLockTemporary, labelOf } from './atomic-file.ts'
 import {
   createLock,
   fileSystemNow,

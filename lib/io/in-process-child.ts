@@ -3,8 +3,8 @@
 import { PassThrough, Readable, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 
-import type { Task } from './task.ts'
 import { interrupted } from '../core/errors.ts'
+import type { Task } from './task.ts'
 
 /**
  * @param transform - turns the bytes of stdin into those of stdout; the task fails with

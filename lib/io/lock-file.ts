@@ -4,8 +4,8 @@
 import { link, lstat, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import { temporaryPath } from './atomic-file.ts'
 import { isNotFound, isSystemError, ignoreNotFound } from '../core/errors.ts'
+import { temporaryPath } from './atomic-file.ts'
 import { formatHolder, parseHolder, type LockHolder } from './lock-holder.ts'
 
 const MAX_BYTES = 4096

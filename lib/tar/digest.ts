@@ -3,9 +3,9 @@
 import { createHash, type Hash } from 'node:crypto'
 
 import type { ToolError } from '../core/errors.ts'
+import type { TarMember } from './parser.ts'
 import type { TarPiece } from './pieces.ts'
 import { TarTransform, type Treatment } from './transform.ts'
-import type { TarMember } from './parser.ts'
 
 /** How many of the first bytes of a member are kept: they show how it is compressed. */
 export const START_BYTES = 6

@@ -2,8 +2,8 @@
 // reports each member with its long names and pax records applied.
 import { ToolError } from '../core/errors.ts'
 import { MAKE_TAR_AGAIN } from '../core/hints.ts'
-import { MAX_NAME_BYTES, META_TYPES, readMeta, type Overrides } from './pax.ts'
 import { BLOCK_BYTES, paddingBytes, readHeader, normalizeHeader, type TarHeader } from './header.ts'
+import { MAX_NAME_BYTES, META_TYPES, readMeta, type Overrides } from './pax.ts'
 
 /** A member of a tar, with long names and pax records applied. */
 export interface TarMember {

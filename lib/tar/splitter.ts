@@ -1,8 +1,8 @@
 // Splits a tar into some of its members, each as a stream, and the bytes between them. So
 // a caller can replace the content of a member while the tar flows past.
 import { BLOCK_BYTES, paddingBytes } from './header.ts'
-import { TarTransform } from './transform.ts'
 import type { TarMember } from './parser.ts'
+import { TarTransform } from './transform.ts'
 
 /** A wanted member of the tar. */
 export interface SplitMember {

@@ -2,8 +2,8 @@
 // set times and owners to constants, and it can drop members.
 import { ToolError } from '../core/errors.ts'
 import { MAKE_TAR_AGAIN } from '../core/hints.ts'
-import { PieceCollector, type TarPiece } from './pieces.ts'
 import { TarParser, type TarListener, type TarMember } from './parser.ts'
+import { PieceCollector, type TarPiece } from './pieces.ts'
 
 /**
  * How a member is emitted. `inline`: with the bytes around it. `own segment`: its content

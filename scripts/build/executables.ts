@@ -4,9 +4,9 @@
 import { chmod, mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { updateChecksums } from '../../lib/delivery/sha256sums.ts'
-import { ToolError } from '../../lib/core/errors.ts'
 import { readOrigin } from '../../lib/cli/origin.ts'
+import { ToolError } from '../../lib/core/errors.ts'
+import { updateChecksums } from '../../lib/delivery/sha256sums.ts'
 import { bundlePrograms, type Bundle } from './bundle.ts'
 import { runTool } from './child.ts'
 import type { CommandContext } from './command.ts'

@@ -3,8 +3,8 @@
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { lockDirectory } from '../../lib/io/directory-lock.ts'
 import { ToolError, ignoreNotFound, toToolError } from '../../lib/core/errors.ts'
+import { lockDirectory } from '../../lib/io/directory-lock.ts'
 
 const TEMPORARY = '.build-'
 

@@ -2,8 +2,8 @@
 // directory with a random name, and Node writes the path of the program into the executable,
 // so each build would differ. Here pkg cannot change the directory, and the path is the same
 // everywhere.
-import pkg from '@yao-pkg/pkg/lib-es5/sea.js'
 import { argv } from 'node:process'
+import pkg from '@yao-pkg/pkg/lib-es5/sea.js'
 
 import { ARCHITECTURES } from './runtime.ts'
 

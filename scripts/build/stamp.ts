@@ -7,8 +7,8 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-import { parseChecksums } from '../../lib/delivery/sha256sums.ts'
 import { ignoreNotFound } from '../../lib/core/errors.ts'
+import { parseChecksums } from '../../lib/delivery/sha256sums.ts'
 
 /** The file in dist/ with the digest of the inputs. */
 export const STAMP = 'inputs.sha256'

@@ -8,14 +8,14 @@ import { benchAdvice } from './advice-bench.ts'
 import { benchHelp } from './help-bench.ts'
 import { benchHuge } from './huge-bench.ts'
 import { benchLayers } from './layers-bench.ts'
+import { killRunning, say } from './measured-run.ts'
 import { benchMemory } from './memory-bench.ts'
 import { benchLoad, benchSave, benchVerify } from './pipeline-bench.ts'
-import { killRunning, say } from './measured-run.ts'
 import { formatTable, isMissed, type Row } from './result-table.ts'
 import { benchSmall } from './small-bench.ts'
-import { benchZst } from './zst-bench.ts'
 import { withWorkbench, type Workbench } from './workbench.ts'
 import { benchXz } from './xz-bench.ts'
+import { benchZst } from './zst-bench.ts'
 
 const BENCHES: Readonly<Record<string, (workbench: Workbench) => Promise<Row[]>>> = {
   help: benchHelp,

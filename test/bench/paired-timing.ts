@@ -1,7 +1,7 @@
 // Two ways to do the same, timed by turns: what else the machine does meets
 // both, so their ratio is steadier than either time.
-import { formatMs } from './result-table.ts'
 import { say } from './measured-run.ts'
+import { formatMs } from './result-table.ts'
 
 /** The two ways; each rejects where it fails, which ends the bench. */
 export interface Pair {

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 
 import { bigImage } from '../fixtures/big-image.ts'
 import type { Engine } from '../fixtures/docker-engine.ts'
-import { runPipeline, runProgram, say } from './measured-run.ts'
 import type { Program } from '../fixtures/run.ts'
+import { runPipeline, runProgram, say } from './measured-run.ts'
 import { median } from './paired-timing.ts'
 import { formatMs, type Row } from './result-table.ts'
 

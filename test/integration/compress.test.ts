@@ -2,6 +2,7 @@
 import { readdir, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { dataLayer, GREETING, pseudoRandom } from '../fixtures/sample-layers.ts'

@@ -3,6 +3,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { startEngine, type Engine } from '../fixtures/docker-engine.ts'
 import { startNewerEngine } from '../fixtures/newer-engine.ts'

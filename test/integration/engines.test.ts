@@ -2,6 +2,7 @@
 // however they keep and lay out an image.
 import { join } from 'node:path'
 import t from 'tap'
+
 import { startEngine } from '../fixtures/docker-engine.ts'
 import { askAt, checkImage, runAt, startEveryEngine } from '../fixtures/every-engine.ts'
 import { startRegistry } from '../fixtures/registry.ts'

@@ -6,8 +6,8 @@ import t from 'tap'
 
 import { start } from '../fixtures/run.ts'
 import { buildImage, dataLayer, type SampleImage } from '../fixtures/sample-images.ts'
-import { tar } from '../fixtures/tar-builder.ts'
 import { GREETING } from '../fixtures/sample-layers.ts'
+import { tar } from '../fixtures/tar-builder.ts'
 import { archiveOf, readAnswers, setUp, until } from '../fixtures/workbench.ts'
 
 const SAVE = 'save_compressed_tars'

@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+
 import { listenBefore } from '../fixtures/daemon-socket.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { openGate } from '../fixtures/gate.ts'

@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+
 import { buildImages } from '../fixtures/sample-images.ts'
 import { archiveOf, readAnswers, setUp, snapshot } from '../fixtures/workbench.ts'
 

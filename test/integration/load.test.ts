@@ -3,6 +3,7 @@
 import { cp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { dataLayer, GREETING } from '../fixtures/sample-layers.ts'

@@ -1,7 +1,7 @@
 // An engine that has some of an image's layers is sent the others only: what it
 // has is not even read.
-import { join } from 'node:path'
 import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
 import { dockerArchive } from '../fixtures/archive-builder.ts'

@@ -2,6 +2,7 @@
 // whoever has only one side of these programs loses nothing.
 import { join } from 'node:path'
 import t from 'tap'
+
 import { run, type Program } from '../fixtures/run.ts'
 import { buildImage } from '../fixtures/sample-images.ts'
 import { dataLayer, GREETING } from '../fixtures/sample-layers.ts'

@@ -1,5 +1,6 @@
 // The other engine: what docker saved loads into podman and the other way.
 import t from 'tap'
+
 import { startPodman } from '../fixtures/podman-engine.ts'
 import { run, type Program } from '../fixtures/run.ts'
 import { buildImage } from '../fixtures/sample-images.ts'

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
+
 import { openGate } from '../fixtures/gate.ts'
 import { REGISTRY_PASSWORD, REGISTRY_USER, startRegistry } from '../fixtures/registry.ts'
 import { buildImage } from '../fixtures/sample-images.ts'

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { zstdCompressSync } from 'node:zlib'
 import t from 'tap'
+
 import { manifestDigests } from '../../lib/image/descriptor.ts'
 import { learnLayout, plainTar } from '../../lib/image/uncompress/tar.ts'
 import { hexOf, sha256 } from '../fixtures/digest.ts'

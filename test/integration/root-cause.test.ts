@@ -3,6 +3,7 @@
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+
 import { complaint, wrapCommand } from '../fixtures/faults.ts'
 import {
   hasEnded,

@@ -3,10 +3,11 @@
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { buildImage, buildMultiPlatform, type SampleImage } from '../fixtures/sample-images.ts'
-import { GREETING, pseudoRandom } from '../fixtures/sample-layers.ts'
+
 import { wrapCommand } from '../fixtures/faults.ts'
 import { programFile, run, startFile } from '../fixtures/run.ts'
+import { buildImage, buildMultiPlatform, type SampleImage } from '../fixtures/sample-images.ts'
+import { GREETING, pseudoRandom } from '../fixtures/sample-layers.ts'
 import { archiveOf, readAnswers, recordOf, setUp, snapshot } from '../fixtures/workbench.ts'
 
 const bench = await setUp(t)

@@ -2,6 +2,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+
 import { dockerArchive } from '../fixtures/archive-builder.ts'
 import { wrapCommand } from '../fixtures/faults.ts'
 import { run } from '../fixtures/run.ts'

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+
 import { AS_CHILD, complaint, wrapCommand } from '../fixtures/faults.ts'
 import { openGate, overTcp } from '../fixtures/gate.ts'
 import {

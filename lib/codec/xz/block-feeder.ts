@@ -2,11 +2,11 @@
 // own. With a header and an index around it, the decoder verifies all of the block.
 import { basename } from 'node:path'
 
-import { createByteReader, type ByteReader } from '../../io/byte-reader.ts'
-import { badXz, type XzPlace } from './error.ts'
 import type { ArchiveRange } from '../../io/archive-file.ts'
-import { readStreams } from './file.ts'
+import { createByteReader, type ByteReader } from '../../io/byte-reader.ts'
 import { frameBlock, padded, readRecords, type BlockRecord } from './block-index.ts'
+import { badXz, type XzPlace } from './error.ts'
+import { readStreams } from './file.ts'
 import type { XzStream } from './layout.ts'
 import { INPUT_BYTES } from './worker-messages.ts'
 import type { OpenBlock } from './worker-pool.ts'

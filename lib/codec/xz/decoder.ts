@@ -5,14 +5,14 @@
 import { availableParallelism } from 'node:os'
 import type { Writable } from 'node:stream'
 
-import type { Task } from '../../io/task.ts'
 import { interrupted } from '../../core/errors.ts'
 import { formatBytes } from '../../core/format.ts'
 import type { ArchiveRange } from '../../io/archive-file.ts'
 import { startTransform } from '../../io/in-process-child.ts'
+import type { Task } from '../../io/task.ts'
+import { feedBlocks, type BeginBlock } from './block-feeder.ts'
 import { createCondition } from './condition.ts'
 import { badBlock } from './error.ts'
-import { feedBlocks, type BeginBlock } from './block-feeder.ts'
 import { XzWorkers } from './worker-pool.ts'
 
 /** What {@link startXzDecoder} needs. */

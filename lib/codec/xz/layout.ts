@@ -1,9 +1,9 @@
 // Finds .xz streams from the end of a file to its start: padding, footer, index and header
 // of the last stream, then those of the one before it. This takes a few small reads for
 // each stream, and does not need the blocks.
+import { checkIndex } from './block-index.ts'
 import { badXz } from './error.ts'
 import { HEADER_BYTES, parseFooter, parseHeader } from './header.ts'
-import { checkIndex } from './block-index.ts'
 
 /** One .xz stream. */
 export interface XzStream {

@@ -4,10 +4,10 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
 
-import type { Task } from '../../io/task.ts'
 import { ToolError } from '../../core/errors.ts'
 import { COPY_ARCHIVE } from '../../core/hints.ts'
 import { startTransform } from '../../io/in-process-child.ts'
+import type { Task } from '../../io/task.ts'
 import { FrameSplitter, type FramePiece } from './frames.ts'
 
 /**

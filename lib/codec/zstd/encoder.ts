@@ -5,10 +5,10 @@ import { addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { constants, createZstdCompress } from 'node:zlib'
 
-import type { Task } from '../../io/task.ts'
-import { rechunk } from '../../io/rechunk.ts'
-import { fitThreads } from '../memory.ts'
 import { startTransform } from '../../io/in-process-child.ts'
+import { rechunk } from '../../io/rechunk.ts'
+import type { Task } from '../../io/task.ts'
+import { fitThreads } from '../memory.ts'
 
 /** How {@link startZstdEncoder} compresses. */
 export interface ZstdOptions {

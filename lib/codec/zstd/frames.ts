@@ -1,10 +1,10 @@
 // Splits the bytes of a .zst file into frames: Node's decoder stops at the end of the first
 // frame without an error, so this module finds where each frame begins and ends. It reads
 // only headers and keeps no block; the decoder verifies what is in the blocks.
-import { isSkippable } from '../formats.ts'
-import { MAGIC } from '../magic.ts'
 import { ToolError } from '../../core/errors.ts'
 import { COPY_ARCHIVE } from '../../core/hints.ts'
+import { isSkippable } from '../formats.ts'
+import { MAGIC } from '../magic.ts'
 
 /** Some of the bytes of a frame. */
 export interface FramePiece {

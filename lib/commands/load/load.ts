@@ -2,27 +2,27 @@
 // is verified.
 import { basename } from 'node:path'
 
-import { checkNamed, noteOtherNames } from '../archive-names.ts'
 import { createBetweenReader } from '../../archive/between-layers.ts'
-import { planArchive } from './plan.ts'
-import { checkDirectory } from '../../delivery/directory.ts'
 import {
   describeDecompressors,
   findDecompressors,
   type CompressorName,
 } from '../../codec/programs.ts'
-import { findDelivered } from '../delivered-archive.ts'
+import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
 import { createDelivery, type DeliveryOptions } from '../../delivery/delivery.ts'
+import { checkDirectory } from '../../delivery/directory.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
-import type { ArchivedImage } from '../../image/docker-archive.ts'
 import type { EngineName } from '../../engine/engine.ts'
 import { openEngineSink } from '../../engine/sink.ts'
+import type { ArchivedImage } from '../../image/docker-archive.ts'
 import type { ExistingImage, ImageSink } from '../../image/sink.ts'
-import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
-import { areIndependent, LoadQueue } from './queue.ts'
+import { checkNamed, noteOtherNames } from '../archive-names.ts'
+import { findDelivered } from '../delivered-archive.ts'
 import { MAX_TOLD, findMissingOf, missingOutcomes } from '../missing-files.ts'
-import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
+import { loadArchive, noImage, type LoadTools } from './load-archive.ts'
+import { planArchive } from './plan.ts'
+import { areIndependent, LoadQueue } from './queue.ts'
 
 /** Options of {@link load}. */
 export interface LoadOptions extends TargetOptions {

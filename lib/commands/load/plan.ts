@@ -1,13 +1,13 @@
 // Plans which parts of an archive are sent: it depends on the layers that the engine has, those
 // that it is about to get, and the archives at hand.
+import { ToolError } from '../../core/errors.ts'
+import { formatBytes } from '../../core/format.ts'
+import type { IndexedLayer } from '../../delivery/layer-index.ts'
+import { planLoad, type LoadPlan } from '../../delivery/layer-plan.ts'
+import { readBaseLayers, type BaseOptions } from '../../delivery/layer-sources.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ArchivedImage, ExternalLayer } from '../../image/docker-archive.ts'
-import { ToolError } from '../../core/errors.ts'
-import type { IndexedLayer } from '../../delivery/layer-index.ts'
-import { readBaseLayers, type BaseOptions } from '../../delivery/layer-sources.ts'
-import { planLoad, type LoadPlan } from '../../delivery/layer-plan.ts'
 import type { ImageSink } from '../../image/sink.ts'
-import { formatBytes } from '../../core/format.ts'
 import type { Target } from '../targets.ts'
 
 /** Where layers may be, besides the archive. */

@@ -2,14 +2,14 @@
 // compressed again, and those that need not be delivered again.
 import { basename } from 'node:path'
 
-import { archiveNames, incrementName } from '../../delivery/name.ts'
 import type { KnownLayers } from '../../archive/layer-splitter.ts'
-import { deliveredLayers, type DeliveredLayer } from '../../delivery/delivered-layers.ts'
-import type { StoredImage } from '../../image/source.ts'
 import type { Catalog } from '../../delivery/catalog.ts'
+import { deliveredLayers, type DeliveredLayer } from '../../delivery/delivered-layers.ts'
 import { findIndexed, type ReuseOptions } from '../../delivery/layer-sources.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
+import { archiveNames, incrementName } from '../../delivery/name.ts'
 import type { ImageReference } from '../../image/reference.ts'
+import type { StoredImage } from '../../image/source.ts'
 import { sum } from '../sizes.ts'
 import type { LayerOptions } from './existing-archive.ts'
 

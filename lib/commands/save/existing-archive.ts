@@ -2,25 +2,25 @@
 // its name.
 import { basename, join } from 'node:path'
 
-import { archiveName, archiveNames, incrementName } from '../../delivery/name.ts'
-import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
+import type { Coding } from '../../codec/formats.ts'
+import { ToolError } from '../../core/errors.ts'
+import type { RunContext } from '../../core/outcome.ts'
 import type { Catalog } from '../../delivery/catalog.ts'
 import { forgetArchive } from '../../delivery/commit.ts'
 import type { Directory } from '../../delivery/directory.ts'
-import type { FoundMetadata } from '../../delivery/layer-index.ts'
-import type { Coding } from '../../codec/formats.ts'
-import type { ImageSource, StoredImage } from '../../image/source.ts'
-import { ToolError } from '../../core/errors.ts'
-import { isCompressedLayer } from '../../image/docker-archive.ts'
 import {
   examineArchive,
   examineBeside,
   isUpToDate,
   readValidMetadata,
 } from '../../delivery/existing-archive.ts'
+import type { FoundMetadata } from '../../delivery/layer-index.ts'
+import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
+import { archiveName, archiveNames, incrementName } from '../../delivery/name.ts'
+import { isCompressedLayer } from '../../image/docker-archive.ts'
 import type { ImageReference } from '../../image/reference.ts'
+import type { ImageSource, StoredImage } from '../../image/source.ts'
 import { findDelivered } from './cached-layers.ts'
-import type { RunContext } from '../../core/outcome.ts'
 
 /** What to do with layers; `D` stands for a directory. */
 export interface LayerOptions<D> {

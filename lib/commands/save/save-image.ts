@@ -1,28 +1,28 @@
 // Saves one image of the source into its archive, unless the archive is up to date.
 import { basename, join } from 'node:path'
 
-import { archiveName } from '../../delivery/name.ts'
-import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
-import { archiveSizes, savings, uncomparedNote } from '../sizes.ts'
 import { writeArchive, type WriteListener } from '../../archive/writer.ts'
+import type { Compressors } from '../../codec/programs.ts'
+import { ToolError } from '../../core/errors.ts'
+import { CHANGED_WHILE_SAVED } from '../../core/hints.ts'
+import type { Result } from '../../core/outcome.ts'
+import { listChecksums } from '../../delivery/commit.ts'
+import { checkSpace } from '../../delivery/free-space.ts'
+import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
+import { archiveName } from '../../delivery/name.ts'
+import { manifestDigests, type ManifestDescriptor } from '../../image/descriptor.ts'
+import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
+import type { ImageReference } from '../../image/reference.ts'
+import type { ImageSource, ImageTar, StoredImage } from '../../image/source.ts'
+import type { TarDigest } from '../../tar/digest.ts'
+import { archiveSizes, savings, uncomparedNote } from '../sizes.ts'
+import { bytesToSave, findCachedLayers } from './cached-layers.ts'
 import {
   checkReplaced,
   findArchived,
   removeReplaced,
   type ImageArchiveOptions,
 } from './existing-archive.ts'
-import { listChecksums } from '../../delivery/commit.ts'
-import type { Compressors } from '../../codec/programs.ts'
-import { manifestDigests, type ManifestDescriptor } from '../../image/descriptor.ts'
-import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
-import type { ImageSource, ImageTar, StoredImage } from '../../image/source.ts'
-import { ToolError } from '../../core/errors.ts'
-import { CHANGED_WHILE_SAVED } from '../../core/hints.ts'
-import { checkSpace } from '../../delivery/free-space.ts'
-import type { ImageReference } from '../../image/reference.ts'
-import { bytesToSave, findCachedLayers } from './cached-layers.ts'
-import type { Result } from '../../core/outcome.ts'
-import type { TarDigest } from '../../tar/digest.ts'
 
 /** What {@link saveImage} works with. */
 export interface ArchiveTools extends Compressors {

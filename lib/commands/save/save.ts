@@ -1,16 +1,24 @@
 // Saves the images of a run into archives. While one image is compressed, the next one is
 // pulled.
-import { archiveName } from '../../delivery/name.ts'
-import { archiveSizes } from '../sizes.ts'
-import { checkDirectory, openCatalogs, Directory } from '../../delivery/directory.ts'
 import type { Coding } from '../../codec/formats.ts'
 import { findCompressors, type CompressorName } from '../../codec/programs.ts'
-import type { StoredImage } from '../../image/source.ts'
+import { ToolError, toToolError } from '../../core/errors.ts'
+import { formatBytes } from '../../core/format.ts'
+import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
 import { noteLeftOut, placeList } from '../../delivery/delivered-list.ts'
+import { checkDirectory, openCatalogs, Directory } from '../../delivery/directory.ts'
+import { checkSpace } from '../../delivery/free-space.ts'
+import { checkIndexed } from '../../delivery/layer-sources.ts'
+import { archiveName } from '../../delivery/name.ts'
 import type { EngineName } from '../../engine/engine.ts'
 import { openEngineSource } from '../../engine/source.ts'
-import { ToolError, toToolError } from '../../core/errors.ts'
-import { checkSpace } from '../../delivery/free-space.ts'
+import { pullName, type ImageReference } from '../../image/reference.ts'
+import type { StoredImage } from '../../image/source.ts'
+import { archiveSizes } from '../sizes.ts'
+import { findReferences, type TargetOptions } from '../targets.ts'
+import { openForWriting } from '../writing-run.ts'
+import { beginTar, type BegunTar } from './begun-tar.ts'
+import { bytesToSave } from './cached-layers.ts'
 import {
   checkReplaced,
   findArchived,
@@ -19,14 +27,6 @@ import {
   type SourceImage,
 } from './existing-archive.ts'
 import { saveImage, type ArchiveTools } from './save-image.ts'
-import { checkIndexed } from '../../delivery/layer-sources.ts'
-import { bytesToSave } from './cached-layers.ts'
-import { pullName, type ImageReference } from '../../image/reference.ts'
-import { beginTar, type BegunTar } from './begun-tar.ts'
-import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
-import { formatBytes } from '../../core/format.ts'
-import { findReferences, type TargetOptions } from '../targets.ts'
-import { openForWriting } from '../writing-run.ts'
 
 /** Where images come from, and how. */
 export interface FetchingOptions {

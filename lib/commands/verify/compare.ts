@@ -2,8 +2,8 @@
 // result. An engine of another version writes the same image into a different tar; then the
 // digests of config and layers decide.
 import type { ReadArchive } from '../../archive/reader.ts'
-import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import { ToolError } from '../../core/errors.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { SourceDigest } from './source-image.ts'
 
 /**

@@ -1,12 +1,12 @@
 // Verifies the layers that an increment takes from earlier archives: without them it is not
 // complete.
-import type { ArchiveMetadata } from '../../delivery/metadata.ts'
-import type { Decompressors } from '../../codec/programs.ts'
-import { readBaseLayers, type BaseOptions } from '../../delivery/layer-sources.ts'
-import { planLoad } from '../../delivery/layer-plan.ts'
-import type { VerbContext } from '../../core/outcome.ts'
 import { verifyLayers } from '../../archive/layer-reader.ts'
 import type { ReadProgress } from '../../archive/pipeline.ts'
+import type { Decompressors } from '../../codec/programs.ts'
+import type { VerbContext } from '../../core/outcome.ts'
+import { planLoad } from '../../delivery/layer-plan.ts'
+import { readBaseLayers, type BaseOptions } from '../../delivery/layer-sources.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Target } from '../targets.ts'
 
 /** Where the earlier archives are, and how to read them. */

@@ -1,13 +1,13 @@
 // Reads the two inputs of a verification at the same time: the archive and, if it is compared
 // with one, the source's image.
 import { readArchive, type ReadArchive } from '../../archive/reader.ts'
-import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { Decompressors } from '../../codec/programs.ts'
+import type { VerbContext } from '../../core/outcome.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { ImageSource } from '../../image/source.ts'
+import type { Target } from '../targets.ts'
 import { hasSameContent, hasSameImages } from './compare.ts'
 import { digestSourceImage, type SourceDigest, type SourceTar } from './source-image.ts'
-import type { VerbContext } from '../../core/outcome.ts'
-import type { Target } from '../targets.ts'
 
 /** What to verify. */
 export interface Input {

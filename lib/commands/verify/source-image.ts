@@ -6,7 +6,6 @@ import { ToolError } from '../../core/errors.ts'
 import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
 import { archiveNames } from '../../delivery/name.ts'
 import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
-import type { ImageSource, ReadImages, StoredImage } from '../../image/source.ts'
 import { isIndex, normalizeIndex } from '../../image/oci-index.ts'
 import {
   parseReference,
@@ -15,6 +14,7 @@ import {
   taggedName,
   type ImageReference,
 } from '../../image/reference.ts'
+import type { ImageSource, ReadImages, StoredImage } from '../../image/source.ts'
 import { TarDigester, type TarDigest } from '../../tar/digest.ts'
 import type { TarMember } from '../../tar/parser.ts'
 import type { Treatment } from '../../tar/transform.ts'

@@ -1,8 +1,8 @@
 // Verifies archives: each is digested, together with the engine's image if there is one, and
 // the results are compared. On the air-gapped host the archive and its metadata are enough.
-import { checkNamed } from '../archive-names.ts'
 import { basename, dirname } from 'node:path'
 
+import { createBetweenReader } from '../../archive/between-layers.ts'
 import {
   checkAgainstMetadata,
   checkListed,
@@ -10,29 +10,29 @@ import {
   quickCheck,
 } from '../../archive/check.ts'
 import type { ReadArchive } from '../../archive/reader.ts'
-import type { ArchiveMetadata } from '../../delivery/metadata.ts'
-import { uncomparedNote } from '../sizes.ts'
-import { createBetweenReader } from '../../archive/between-layers.ts'
-import { checkDirectory } from '../../delivery/directory.ts'
 import {
   describeDecompressors,
   findDecompressors,
   type CompressorName,
 } from '../../codec/programs.ts'
-import { findDelivered, type DeliveredArchive } from '../delivered-archive.ts'
+import { ToolError, isInterruption } from '../../core/errors.ts'
+import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
 import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
-import { countUncompared } from '../../image/docker-archive.ts'
+import { checkDirectory } from '../../delivery/directory.ts'
+import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { EngineName } from '../../engine/engine.ts'
 import { openEngineSource } from '../../engine/source.ts'
+import { countUncompared } from '../../image/docker-archive.ts'
 import type { ImageSource, ReadImages } from '../../image/source.ts'
-import { ToolError, isInterruption } from '../../core/errors.ts'
-import { compareImages, engineMd5 } from './compare.ts'
+import { checkNamed } from '../archive-names.ts'
+import { findDelivered, type DeliveredArchive } from '../delivered-archive.ts'
 import { findMissingOf, missingOutcomes } from '../missing-files.ts'
-import { findSourceImage, type SourceTar } from './source-image.ts'
-import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
-import { verifyExternal } from './external-layers.ts'
+import { uncomparedNote } from '../sizes.ts'
 import { findTargetsOf, type Target, type TargetOptions } from '../targets.ts'
+import { compareImages, engineMd5 } from './compare.ts'
+import { verifyExternal } from './external-layers.ts'
 import { readInputs, type InputTools, type ReadInputs } from './inputs.ts'
+import { findSourceImage, type SourceTar } from './source-image.ts'
 
 /** Options of {@link verify}. */
 export interface VerifyOptions extends TargetOptions {

@@ -5,8 +5,8 @@ import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import { json } from 'node:stream/consumers'
 import * as v from 'valibot'
 
-import type { Engine } from '../engine.ts'
 import { isSystemError } from '../../core/errors.ts'
+import type { Engine } from '../engine.ts'
 
 const ANSWER_TIMEOUT_MS = 5000
 

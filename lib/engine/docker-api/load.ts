@@ -6,10 +6,10 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
-import { answerTo, describeFailure, failureIn, refusal, textIn } from './daemon.ts'
+import { ToolError, interrupted } from '../../core/errors.ts'
 import { engineError, unpackError } from '../error.ts'
 import { createLineCutter, createListener, type EngineListener, type Loading } from '../said.ts'
-import { ToolError, interrupted } from '../../core/errors.ts'
+import { answerTo, describeFailure, failureIn, refusal, textIn } from './daemon.ts'
 
 /** A request to load a tar. It ends like a child process does. */
 export interface LoadRequest extends Loading {

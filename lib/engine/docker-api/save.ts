@@ -4,10 +4,10 @@
 import { connect, type Socket } from 'node:net'
 import { finished } from 'node:stream/promises'
 
-import type { Ending } from '../../io/task.ts'
-import { describeFailure, notHttp, refusal } from './daemon.ts'
-import { engineError } from '../error.ts'
 import { interrupted } from '../../core/errors.ts'
+import type { Ending } from '../../io/task.ts'
+import { engineError } from '../error.ts'
+import { describeFailure, notHttp, refusal } from './daemon.ts'
 
 /** The image to save. */
 export interface SavedImage {

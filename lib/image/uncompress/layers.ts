@@ -5,8 +5,8 @@ import * as v from 'valibot'
 import { ToolError } from '../../core/errors.ts'
 import { SAVE_AGAIN } from '../../core/hints.ts'
 import type { DigestedMember } from '../../tar/digest.ts'
-import { parseJson, type Members } from '../members.ts'
 import { BLOBS, blobPath, toDigest, type Digest } from '../digest.ts'
+import { parseJson, type Members } from '../members.ts'
 import { Manifest, PLAIN_TYPES } from '../oci-schemas.ts'
 
 /** An uncompressed layer. */

@@ -4,8 +4,8 @@
 import * as v from 'valibot'
 
 import { memberKey, type DigestedMember } from '../../tar/digest.ts'
-import { parseJson, type Members } from '../members.ts'
 import { blobPath, digestAt, digestOf, toDigest } from '../digest.ts'
+import { parseJson, type Members } from '../members.ts'
 import { readManifests, type OciImage } from '../oci-layout.ts'
 import { Index, Manifest, PLAIN_TYPES, type Descriptor } from '../oci-schemas.ts'
 import { findBlob, type PlainLayer } from './layers.ts'

@@ -5,14 +5,14 @@ import { createHash } from 'node:crypto'
 
 import { ToolError } from '../../core/errors.ts'
 import { CHANGED_WHILE_SAVED } from '../../core/hints.ts'
-import { decodeLayer } from './layer-decoder.ts'
-import { digestAt, toDigest } from '../digest.ts'
-import { findPlainLayers, type PlainLayer } from './layers.ts'
-import { planLayout, type MemberChange, type PlainLayout } from './layout.ts'
 import { TarDigester, memberKey } from '../../tar/digest.ts'
 import { changeHeader, padding } from '../../tar/header.ts'
 import type { TarMember } from '../../tar/parser.ts'
 import { splitTar, type SplitMember } from '../../tar/splitter.ts'
+import { digestAt, toDigest } from '../digest.ts'
+import { decodeLayer } from './layer-decoder.ts'
+import { findPlainLayers, type PlainLayer } from './layers.ts'
+import { planLayout, type MemberChange, type PlainLayout } from './layout.ts'
 
 /**
  * @param tar - the tar of a saved image

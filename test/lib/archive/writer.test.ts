@@ -8,11 +8,11 @@ import t from 'tap'
 
 import { checkAgainstMetadata } from '../../../lib/archive/check.ts'
 import { readArchive } from '../../../lib/archive/reader.ts'
+import { SegmentWriter } from '../../../lib/archive/segment-writer.ts'
 import type { WriteListener } from '../../../lib/archive/writer.ts'
+import { ToolError } from '../../../lib/core/errors.ts'
 import { startChild } from '../../../lib/io/child.ts'
 import type { Task } from '../../../lib/io/task.ts'
-import { ToolError } from '../../../lib/core/errors.ts'
-import { SegmentWriter } from '../../../lib/archive/segment-writer.ts'
 import { dockerArchive } from '../../fixtures/archive-builder.ts'
 import type { Layout } from '../../fixtures/archive-layouts.ts'
 import {
@@ -23,8 +23,8 @@ import {
   write,
   type WriteSettings,
 } from '../../fixtures/archive-writing.ts'
-import { digest } from '../../fixtures/digested-tar.ts'
 import { sha256 } from '../../fixtures/digest.ts'
+import { digest } from '../../fixtures/digested-tar.ts'
 import { readLayers, readMetadata } from '../../fixtures/directory-reading.ts'
 import { pathOf } from '../../fixtures/oci-tar.ts'
 import { sh } from '../../fixtures/run.ts'

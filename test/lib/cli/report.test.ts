@@ -1,12 +1,11 @@
 import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
+import t, { type Test } from 'tap'
 
 import { formatProgress, createReport, type Report } from '../../../lib/cli/report.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
 import type { Notice, Outcome } from '../../../lib/core/outcome.ts'
-
-import t, { type Test } from 'tap'
 
 /** What was written to stdout and stderr since the call. */
 function watch(t: Test, { isTTY = false } = {}): { stdout: string; stderr: string } {

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-
 import t from 'tap'
 
 import { withHugePages } from '../../../lib/codec/memory.ts'

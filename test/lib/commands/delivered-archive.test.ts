@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { findDelivered } from '../../../lib/commands/delivered-archive.ts'
 import { createDelivery } from '../../../lib/delivery/delivery.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { PLAIN, plainDelivery } from '../../fixtures/plain-delivery.ts'
 import { recordOfBytes } from '../../fixtures/sample-record.ts'

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-
 import t from 'tap'
 
 import { countShared, inventory } from '../../../lib/commands/list.ts'

@@ -9,8 +9,8 @@ import {
   type LostFile,
   type MissingFile,
 } from '../../../lib/commands/missing-files.ts'
-import { createSumsFile } from '../../../lib/delivery/sums-file.ts'
 import type { Notice } from '../../../lib/core/outcome.ts'
+import { createSumsFile } from '../../../lib/delivery/sums-file.ts'
 import { plainDelivery } from '../../fixtures/plain-delivery.ts'
 
 const SUM = '0'.repeat(64)

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import {
   checkExists,
   findReferences,
@@ -9,6 +8,7 @@ import {
   type Target,
   type TargetOptions,
 } from '../../../lib/commands/targets.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { plainDelivery } from '../../fixtures/plain-delivery.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 

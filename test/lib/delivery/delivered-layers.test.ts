@@ -1,7 +1,7 @@
 import t from 'tap'
 
-import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
 import { deliveredLayers, type DeliveredLayer } from '../../../lib/delivery/delivered-layers.ts'
+import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import { Catalog } from '../../../lib/delivery/catalog.ts'
-import { formatMetadata } from '../../../lib/delivery/metadata.ts'
-import { temporaryPath, writeFileAtomic } from '../../../lib/io/atomic-file.ts'
 import {
   examineArchive,
   examineBeside,
   readValidMetadata,
 } from '../../../lib/delivery/existing-archive.ts'
+import { formatMetadata } from '../../../lib/delivery/metadata.ts'
+import { temporaryPath, writeFileAtomic } from '../../../lib/io/atomic-file.ts'
 import { recordOfBytes } from '../../fixtures/sample-record.ts'
 
 const NAME = 'a.tar.xz'

@@ -2,8 +2,8 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { checkSpace } from '../../../lib/delivery/free-space.ts'
 import type { Notice } from '../../../lib/core/outcome.ts'
+import { checkSpace } from '../../../lib/delivery/free-space.ts'
 
 // size of the images by free space, what is said; twice as much as is free is
 // the most that usually fits, twenty times as much the most that can

@@ -1,12 +1,12 @@
 import t from 'tap'
 
+import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
+import { planLoad } from '../../../lib/delivery/layer-plan.ts'
 import type { ArchiveMetadata } from '../../../lib/delivery/metadata.ts'
+import { missingLayers } from '../../../lib/engine/existing-layers.ts'
 import { chainIds } from '../../../lib/image/chain-id.ts'
 import type { Digest } from '../../../lib/image/digest.ts'
 import type { ArchivedLayer } from '../../../lib/image/docker-archive.ts'
-import type { IndexedLayer } from '../../../lib/delivery/layer-index.ts'
-import { missingLayers } from '../../../lib/engine/existing-layers.ts'
-import { planLoad } from '../../../lib/delivery/layer-plan.ts'
 import { sha256 } from '../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../fixtures/sample-record.ts'
 

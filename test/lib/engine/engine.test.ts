@@ -1,8 +1,8 @@
 import t from 'tap'
 
 import { findEngine, inspectImage, tagImage } from '../../../lib/engine/engine.ts'
-import { useScripts } from '../../fixtures/programs-on-path.ts'
 import { GRAPH } from '../../fixtures/graph-engine.ts'
+import { useScripts } from '../../fixtures/programs-on-path.ts'
 
 const { signal } = new AbortController()
 

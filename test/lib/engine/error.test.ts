@@ -1,7 +1,7 @@
 import t from 'tap'
 
-import { engineError, unpackError } from '../../../lib/engine/error.ts'
 import type { ErrorCode } from '../../../lib/core/errors.ts'
+import { engineError, unpackError } from '../../../lib/engine/error.ts'
 
 const DAEMON = 'Error response from daemon:'
 

@@ -2,14 +2,14 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { Digest } from '../../../lib/image/digest.ts'
 import { containerdStore } from '../../../lib/engine/containerd-store.ts'
-import { chainIds } from '../../../lib/image/chain-id.ts'
-import type { ArchivedImage } from '../../../lib/image/docker-archive.ts'
 import { imageChains, watchLayers } from '../../../lib/engine/existing-layers.ts'
+import { chainIds } from '../../../lib/image/chain-id.ts'
+import type { Digest } from '../../../lib/image/digest.ts'
+import type { ArchivedImage } from '../../../lib/image/docker-archive.ts'
 import { sha256 } from '../../fixtures/digest.ts'
-import { useScripts } from '../../fixtures/programs-on-path.ts'
 import { GRAPH } from '../../fixtures/graph-engine.ts'
+import { useScripts } from '../../fixtures/programs-on-path.ts'
 
 const BASE = sha256('base')
 const TOP = sha256('top')

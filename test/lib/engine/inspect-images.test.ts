@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import type { Engine } from '../../../lib/engine/engine.ts'
+import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import { inspectImages } from '../../../lib/engine/inspect-images.ts'
 import { useScripts } from '../../fixtures/programs-on-path.ts'
 

@@ -2,8 +2,8 @@ import t from 'tap'
 
 import { listChains } from '../../../lib/engine/lists.ts'
 import { sha256 } from '../../fixtures/digest.ts'
-import { useScripts } from '../../fixtures/programs-on-path.ts'
 import { GRAPH } from '../../fixtures/graph-engine.ts'
+import { useScripts } from '../../fixtures/programs-on-path.ts'
 
 const LAYER = sha256(Buffer.from('layer'))
 

@@ -1,11 +1,11 @@
 import t from 'tap'
 
 import { containerdStore } from '../../../lib/engine/containerd-store.ts'
-import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
-import type { StoredImage } from '../../../lib/image/source.ts'
-import { toDigest } from '../../../lib/image/digest.ts'
 import type { Engine } from '../../../lib/engine/engine.ts'
+import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import { hasLayers } from '../../../lib/engine/image-store.ts'
+import { toDigest } from '../../../lib/image/digest.ts'
+import type { StoredImage } from '../../../lib/image/source.ts'
 import type { ComparedImage } from '../../../lib/image/source.ts'
 
 const LEGACY: ComparedImage = {

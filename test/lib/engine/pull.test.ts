@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
 
-import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
+import type { Notice } from '../../../lib/core/outcome.ts'
 import type { Engine } from '../../../lib/engine/engine.ts'
+import { graphDriverStore } from '../../../lib/engine/graph-driver-store.ts'
 import { pullImage } from '../../../lib/engine/pull.ts'
 import { parseReference } from '../../../lib/image/reference.ts'
-import type { Notice } from '../../../lib/core/outcome.ts'
 import { wrapCommand } from '../../fixtures/faults.ts'
 
 const ENGINE: Engine = {

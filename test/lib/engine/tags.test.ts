@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { checkLoaded, lookUpImages, tagLoaded } from '../../../lib/engine/tags.ts'
 import { containerdStore } from '../../../lib/engine/containerd-store.ts'
 import { watchLayers } from '../../../lib/engine/existing-layers.ts'
-import { formatSettings } from '../../../lib/image/settings.ts'
-import { GRAPH } from '../../fixtures/graph-engine.ts'
+import { checkLoaded, lookUpImages, tagLoaded } from '../../../lib/engine/tags.ts'
 import { toDigest } from '../../../lib/image/digest.ts'
 import type { ArchivedImage } from '../../../lib/image/docker-archive.ts'
+import { formatSettings } from '../../../lib/image/settings.ts'
+import { GRAPH } from '../../fixtures/graph-engine.ts'
 import { useScripts } from '../../fixtures/programs-on-path.ts'
 
 const image = (id: string, ...repoTags: string[]): ArchivedImage => {

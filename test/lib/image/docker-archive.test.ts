@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 
+import { ToolError } from '../../../lib/core/errors.ts'
 import { blobPath, toDigest, type Digest } from '../../../lib/image/digest.ts'
 import {
   countUncompared,
@@ -11,11 +12,10 @@ import {
 } from '../../../lib/image/docker-archive.ts'
 import { DOCKER_TYPES, OCI_TYPES } from '../../../lib/image/oci-schemas.ts'
 import type { DigestedMember } from '../../../lib/tar/digest.ts'
-import { ToolError } from '../../../lib/core/errors.ts'
 import { dockerArchive, type ArchiveOptions } from '../../fixtures/archive-builder.ts'
 import type { Layout } from '../../fixtures/archive-layouts.ts'
-import { digest } from '../../fixtures/digested-tar.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
+import { digest } from '../../fixtures/digested-tar.ts'
 import { OCI, ociImage, ociIndex, ociTar } from '../../fixtures/oci-tar.ts'
 import { tar, type TarEntry } from '../../fixtures/tar-builder.ts'
 

@@ -1,8 +1,8 @@
 import t from 'tap'
 
 import { BLOBS } from '../../../lib/image/digest.ts'
-import { OCI_TYPES } from '../../../lib/image/oci-schemas.ts'
 import { readManifests } from '../../../lib/image/oci-layout.ts'
+import { OCI_TYPES } from '../../../lib/image/oci-schemas.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { digest } from '../../fixtures/digested-tar.ts'
 import { tar } from '../../fixtures/tar-builder.ts'

@@ -1,13 +1,13 @@
 import t from 'tap'
 
 import { ToolError } from '../../../lib/core/errors.ts'
+import { visible } from '../../../lib/core/visible-text.ts'
 import {
   parseReference,
   pullName,
   readReference,
   taggedName,
 } from '../../../lib/image/reference.ts'
-import { visible } from '../../../lib/core/visible-text.ts'
 
 const DIGEST = `sha256:${'a1'.repeat(32)}`
 const LONG_TAG = 't'.repeat(128)

@@ -1,8 +1,8 @@
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 
-import { createByteReader } from '../../../lib/io/byte-reader.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
+import { createByteReader } from '../../../lib/io/byte-reader.ts'
 
 const TEXT = 'a few bytes'
 

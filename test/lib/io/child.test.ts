@@ -6,9 +6,9 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 
+import { ToolError } from '../../../lib/core/errors.ts'
 import { startChild, withChildren } from '../../../lib/io/child.ts'
 import type { Task } from '../../../lib/io/task.ts'
-import { ToolError } from '../../../lib/core/errors.ts'
 
 /** A shell, whose failure is told with what it said. */
 function shell(script: string, name = 'sh'): Task {

@@ -1,10 +1,10 @@
+import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
-import { PassThrough } from 'node:stream'
 import t from 'tap'
 
-import { withChildren } from '../../../lib/io/child.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
+import { withChildren } from '../../../lib/io/child.ts'
 import { startTransform } from '../../../lib/io/in-process-child.ts'
 
 const NEVER = new AbortController().signal

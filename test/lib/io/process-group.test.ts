@@ -7,11 +7,11 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
-import { runCommand } from '../../../lib/io/run-command.ts'
-import { startChild } from '../../../lib/io/child.ts'
-import type { Task } from '../../../lib/io/task.ts'
 import { ToolError } from '../../../lib/core/errors.ts'
+import { startChild } from '../../../lib/io/child.ts'
 import { leadGroup, signalGroups } from '../../../lib/io/process-group.ts'
+import { runCommand } from '../../../lib/io/run-command.ts'
+import type { Task } from '../../../lib/io/task.ts'
 import { until } from '../../fixtures/workbench.ts'
 
 function shell(script: string): Task {

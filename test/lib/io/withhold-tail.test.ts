@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-
 import t from 'tap'
 
 import { ToolError } from '../../../lib/core/errors.ts'

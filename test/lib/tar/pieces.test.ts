@@ -1,7 +1,7 @@
 import t from 'tap'
 
-import { PieceCollector } from '../../../lib/tar/pieces.ts'
 import type { TarMember } from '../../../lib/tar/parser.ts'
+import { PieceCollector } from '../../../lib/tar/pieces.ts'
 
 const CHUNK = Buffer.from('0123456789')
 const [A, B] = ['a', 'b'].map((path): TarMember => {

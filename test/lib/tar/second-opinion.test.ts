@@ -1,8 +1,8 @@
 // node-tar reads the same headers and pax records: where the two differ, one of them
 // is wrong, or the difference has its reason here.
-import { Header, Pax } from 'tar'
 import * as fc from 'fast-check'
 import t from 'tap'
+import { Header, Pax } from 'tar'
 
 import { ToolError } from '../../../lib/core/errors.ts'
 import { readHeader } from '../../../lib/tar/header.ts'

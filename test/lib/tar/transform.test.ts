@@ -2,8 +2,8 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { TarTransform, type Treatment } from '../../../lib/tar/transform.ts'
 import type { TarMember } from '../../../lib/tar/parser.ts'
+import { TarTransform, type Treatment } from '../../../lib/tar/transform.ts'
 import { sh } from '../../fixtures/run.ts'
 import { chunked, padding, tar, tarHeader, type TarEntry } from '../../fixtures/tar-builder.ts'
 

@@ -1,6 +1,6 @@
 // Whose licences go along with the executables, and that their texts are whole.
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 

@@ -2,13 +2,13 @@
 import { crc32 } from 'node:zlib'
 import t from 'tap'
 
-import { parseFooter, parseHeader } from '../../../../lib/codec/xz/header.ts'
 import {
   checkIndex,
   frameBlock,
   padded,
   readRecords,
 } from '../../../../lib/codec/xz/block-index.ts'
+import { parseFooter, parseHeader } from '../../../../lib/codec/xz/header.ts'
 import { pixz, places, sampleBytes, unxz, xz } from '../../../fixtures/xz-archives.ts'
 
 const PLACE = { archive: 'a.tar.xz', offsetBytes: 7 }

@@ -9,9 +9,9 @@ import { Worker } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 import t from 'tap'
 
+import { startXzDecoder } from '../../../../lib/codec/xz/decoder.ts'
 import { archiveAt } from '../../../../lib/io/archive-file.ts'
 import { withChildren } from '../../../../lib/io/child.ts'
-import { startXzDecoder } from '../../../../lib/codec/xz/decoder.ts'
 import { pixz, places, sampleBytes, unxz, xz } from '../../../fixtures/xz-archives.ts'
 import { decode } from '../../../fixtures/xz-decoding.ts'
 

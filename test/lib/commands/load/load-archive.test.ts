@@ -3,27 +3,27 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 
-import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
-import type { Segment } from '../../../../lib/delivery/metadata.ts'
 import { createBetweenReader } from '../../../../lib/archive/between-layers.ts'
 import { findDelivered } from '../../../../lib/commands/delivered-archive.ts'
-import { readImages, type ArchivedImage } from '../../../../lib/image/docker-archive.ts'
-import { interrupted } from '../../../../lib/core/errors.ts'
 import {
   loadArchive,
   type LoadTools,
   type LoadedArchive,
 } from '../../../../lib/commands/load/load-archive.ts'
 import type { LoadGate } from '../../../../lib/commands/load/queue.ts'
+import { interrupted } from '../../../../lib/core/errors.ts'
+import type { Segment } from '../../../../lib/delivery/metadata.ts'
+import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
 import { EngineSink } from '../../../../lib/engine/sink.ts'
+import { readImages, type ArchivedImage } from '../../../../lib/image/docker-archive.ts'
 import { dockerArchive } from '../../../fixtures/archive-builder.ts'
 import { delivered, readers, write } from '../../../fixtures/archive-writing.ts'
 import { listen } from '../../../fixtures/daemon-socket.ts'
-import { digest } from '../../../fixtures/digested-tar.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
+import { digest } from '../../../fixtures/digested-tar.ts'
+import { GRAPH } from '../../../fixtures/graph-engine.ts'
 import { plainDelivery } from '../../../fixtures/plain-delivery.ts'
 import { sh } from '../../../fixtures/run.ts'
-import { GRAPH } from '../../../fixtures/graph-engine.ts'
 
 const MIB = 1024 * 1024
 const [BASE = Buffer.alloc(0), TOP = Buffer.alloc(0)] = ['b', 't'].map((letter) => {

@@ -1,9 +1,9 @@
+import t, { type Test } from 'tap'
+
 import { prefetch, type LoadOne, LoadQueue } from '../../../../lib/commands/load/queue.ts'
 import { interrupted, ToolError, type ErrorCode } from '../../../../lib/core/errors.ts'
 import type { Notice, VerbContext } from '../../../../lib/core/outcome.ts'
 import type { ArchivedImage } from '../../../../lib/image/docker-archive.ts'
-
-import t, { type Test } from 'tap'
 
 const TARGETS = ['a', 'b', 'c', 'd', 'e', 'f'].map((label) => ({
   label,

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import t from 'tap'
 
+import { findDelivered } from '../../../../lib/commands/save/cached-layers.ts'
 import { Catalog } from '../../../../lib/delivery/catalog.ts'
 import { formatMetadata, type ArchiveMetadata } from '../../../../lib/delivery/metadata.ts'
 import { DOCKER_TYPES } from '../../../../lib/image/oci-schemas.ts'
 import { parseReference } from '../../../../lib/image/reference.ts'
-import { findDelivered } from '../../../../lib/commands/save/cached-layers.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
 import { SAMPLE_RECORD } from '../../../fixtures/sample-record.ts'
 

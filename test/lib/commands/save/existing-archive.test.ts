@@ -2,22 +2,22 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-import { Directory } from '../../../../lib/delivery/directory.ts'
-import { formatMetadata } from '../../../../lib/delivery/metadata.ts'
 import {
   checkReplaced,
   findArchived,
   removeReplaced,
   type ImageArchiveOptions,
 } from '../../../../lib/commands/save/existing-archive.ts'
+import type { Notice } from '../../../../lib/core/outcome.ts'
+import { Directory } from '../../../../lib/delivery/directory.ts'
+import { formatMetadata } from '../../../../lib/delivery/metadata.ts'
 import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
 import { graphDriverStore } from '../../../../lib/engine/graph-driver-store.ts'
 import type { ImageStore } from '../../../../lib/engine/image-store.ts'
-import type { StoredImage } from '../../../../lib/image/source.ts'
 import { parseReference } from '../../../../lib/image/reference.ts'
-import type { Notice } from '../../../../lib/core/outcome.ts'
-import { sha256 } from '../../../fixtures/digest.ts'
+import type { StoredImage } from '../../../../lib/image/source.ts'
 import { xzCoding } from '../../../fixtures/archive-writing.ts'
+import { sha256 } from '../../../fixtures/digest.ts'
 import { SAMPLE_RECORD, recordOfBytes } from '../../../fixtures/sample-record.ts'
 
 const SAMPLE = parseReference('registry.example/tool:1.0')

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import type { Notice } from '../../../../lib/core/outcome.ts'
 import { verifyExternal } from '../../../../lib/commands/verify/external-layers.ts'
+import type { Notice } from '../../../../lib/core/outcome.ts'
 import { readers } from '../../../fixtures/archive-writing.ts'
 import { sha256 } from '../../../fixtures/digest.ts'
 import { plainDelivery } from '../../../fixtures/plain-delivery.ts'

@@ -2,12 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
-import type { Notice } from '../../../../lib/core/outcome.ts'
 import {
   readInputs,
   type ReadInputs,
   type InputTools,
 } from '../../../../lib/commands/verify/inputs.ts'
+import type { Notice } from '../../../../lib/core/outcome.ts'
 import { EngineSource } from '../../../../lib/engine/source.ts'
 import { readers, write } from '../../../fixtures/archive-writing.ts'
 import { sha256 } from '../../../fixtures/digest.ts'

@@ -2,9 +2,9 @@ import { join, relative } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 
-import { startChild } from '../../../../lib/io/child.ts'
 import { ToolError } from '../../../../lib/core/errors.ts'
 import { requestLoad, type LoadRequest } from '../../../../lib/engine/docker-api/load.ts'
+import { startChild } from '../../../../lib/io/child.ts'
 import { listen, listenRaw } from '../../../fixtures/daemon-socket.ts'
 
 const MIB = 1024 * 1024

@@ -2,9 +2,9 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 
-import type { Ending } from '../../../../lib/io/task.ts'
 import { ToolError } from '../../../../lib/core/errors.ts'
 import { requestSave, type SavedImage } from '../../../../lib/engine/docker-api/save.ts'
+import type { Ending } from '../../../../lib/io/task.ts'
 import { listen, listenRaw } from '../../../fixtures/daemon-socket.ts'
 
 const MIB = 1024 * 1024
