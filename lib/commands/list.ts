@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 
 import { ToolError, toToolError } from '../core/errors.ts'
 import type { Holding, Outcome, VerbContext } from '../core/outcome.ts'
-import { createDelivery, type DeliveryOptions } from '../delivery/delivery.ts'
+import { Delivery, type DeliveryOptions } from '../delivery/delivery.ts'
 import { checkDirectory } from '../delivery/directory.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { lookAtFile } from '../io/small-file.ts'
@@ -20,7 +20,7 @@ export async function* inventory(
 ): AsyncGenerator<Outcome> {
   const { dir } = options
   await checkDirectory(dir)
-  const delivery = createDelivery(options)
+  const delivery = new Delivery(options)
   const names = await delivery.catalogOf(dir).archives()
   const missing = await findMissingOf({ names: [], dir }, delivery)
   if (names.length + missing.length === 0) {

@@ -115,11 +115,6 @@ export class Delivery {
   }
 }
 
-/** @returns a reader of deliveries with these options */
-export function createDelivery(options: DeliveryOptions): Delivery {
-  return new Delivery(options)
-}
-
 function hintFor(file: string): string | undefined {
   if (basename(file) !== LIST_NAME) return undefined
   return 'copy it again, or name a list of your own with --list; where it was made, save with it by --list'

@@ -17,7 +17,7 @@ import {
 } from '../../codec/programs.ts'
 import { ToolError, isInterruption } from '../../core/errors.ts'
 import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
-import { createDelivery, type Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
+import { Delivery, type DeliveryOptions } from '../../delivery/delivery.ts'
 import { checkDirectory } from '../../delivery/directory.ts'
 import type { ArchiveMetadata } from '../../delivery/metadata.ts'
 import type { EngineName } from '../../engine/engine.ts'
@@ -71,7 +71,7 @@ export async function* verify(
   const { dir, bases } = options.delivery
   const { notify } = context
   for (const each of [dir, ...bases]) await checkDirectory(each)
-  const delivery = createDelivery(options.delivery)
+  const delivery = new Delivery(options.delivery)
   const place = { ...options, dir, notify }
   const missing = await findMissingOf(place, delivery)
   const targets = await findTargetsOf(place, delivery, missing)

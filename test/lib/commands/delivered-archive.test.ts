@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 
 import { findDelivered } from '../../../lib/commands/delivered-archive.ts'
-import { createDelivery } from '../../../lib/delivery/delivery.ts'
+import { Delivery } from '../../../lib/delivery/delivery.ts'
 import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { PLAIN, plainDelivery } from '../../fixtures/plain-delivery.ts'
@@ -34,7 +34,7 @@ for (const [what, sums, unlisted] of LISTINGS) {
       t.strictSame(none, [])
       t.match(others, { metadata: RECORD, archiveBytes: 7 })
     }
-    const lenient = createDelivery({ ...PLAIN, unlisted: true })
+    const lenient = new Delivery({ ...PLAIN, unlisted: true })
     t.strictSame((await findDelivered(target, lenient)).unlisted, unlisted)
   })
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 
-import { createDelivery } from '../../../lib/delivery/delivery.ts'
+import { Delivery } from '../../../lib/delivery/delivery.ts'
 import { formatMetadata } from '../../../lib/delivery/metadata.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { PLAIN, plainDelivery } from '../../fixtures/plain-delivery.ts'
@@ -53,7 +53,7 @@ for (const [what, sums] of UNLISTED) {
     await t.rejects(strict.readMetadata(archive), refusal)
     await t.rejects(strict.readFile(join(dir, 'list'), 10), refusal)
     t.equal(await strict.readFile(join(dir, 'none'), 10), undefined)
-    const lenient = createDelivery({ ...PLAIN, unlisted: true })
+    const lenient = new Delivery({ ...PLAIN, unlisted: true })
     t.equal(await lenient.listedSum(archive), undefined)
     t.strictSame(await lenient.readMetadata(archive), SAMPLE_RECORD)
   })
@@ -63,7 +63,7 @@ t.test('delivery: metadata of another sum, also where the archive is not listed'
   const sums = line('a.tar.xz.json', 'other') + line('list', 'other')
   const dir = t.testdir({ SHA256SUMS: sums, 'a.tar.xz.json': METADATA, list: 'a:1' })
   for (const unlisted of [false, true]) {
-    const delivery = createDelivery({ ...PLAIN, unlisted })
+    const delivery = new Delivery({ ...PLAIN, unlisted })
     await t.rejects(delivery.readMetadata(join(dir, 'a.tar.xz')), {
       code: 'MISMATCH',
       message: 'check sha256 of the metadata, by SHA256SUMS: got ',
@@ -90,7 +90,7 @@ t.test('delivery: the value that was carried another way', async (t) => {
   const dir = t.testdir({ SHA256SUMS: LISTED, other: {} })
   const [other, own] = [join(dir, 'other'), hexOf(sha256(LISTED))]
   const wanted = (sumsSha256: string, bases: string[] = []) =>
-    createDelivery({ dir, bases, sumsSha256, unlisted: false })
+    new Delivery({ dir, bases, sumsSha256, unlisted: false })
   await t.resolves(wanted(own).manifestOf(dir))
   await t.rejects(wanted(OTHER).manifestOf(dir), {
     code: 'MISMATCH',
