@@ -81,12 +81,17 @@ function imports(files: string, patterns: Pattern[]) {
   return { files: [files], rules: { 'no-restricted-imports': rule } }
 }
 
-const wings = Object.entries(WINGS).flatMap(([wing, { below, pure }]) => {
+function orderOf(wing: string): Pattern {
+  const below = WINGS[wing]?.below ?? []
   const above = Object.keys(WINGS).filter((name) => name !== wing && !below.includes(name))
-  const order = {
+  return {
     regex: `${UP}(?:${above.join('|')})/`,
     message: `lib/${wing} imports ${['itself', ...below].join(', ')} only`,
   }
+}
+
+const wings = Object.entries(WINGS).flatMap(([wing, { pure }]) => {
+  const order = orderOf(wing)
   const rule = imports(`lib/${wing}/**`, [order])
   return pure === undefined
     ? [rule]
@@ -103,6 +108,7 @@ const wings = Object.entries(WINGS).flatMap(([wing, { below, pure }]) => {
 const verbs = VERBS.map((verb) => {
   const others = VERBS.filter((name) => name !== verb).join('|')
   return imports(`lib/commands/${verb}/**`, [
+    orderOf('commands'),
     { regex: `${UP}(?:cli|(?:${others})/)`, message: 'the verbs do not know each other' },
   ])
 })

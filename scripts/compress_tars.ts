@@ -47,17 +47,18 @@ void main({
     const { compress } = await import('../lib/commands/compress.ts')
     const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
     const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
-    yield* compress({
-      ...context,
+    const options = {
       ...shared,
-      coding: chooseCoding({
-        format: args.choice('format', FORMATS),
-        level: args.number('level', 0, 19),
-        long: args.number('long', 10, 31),
-      }),
-      compressor: args.choice('compressor', COMPRESSOR_NAMES),
-      reuse: args.texts('reuse'),
-      verifyLayers: args.flag('verify-layers'),
-    })
+      compression: {
+        coding: chooseCoding({
+          format: args.choice('format', FORMATS),
+          level: args.number('level', 0, 19),
+          long: args.number('long', 10, 31),
+        }),
+        compressor: args.choice('compressor', COMPRESSOR_NAMES),
+      },
+      layers: { reuse: args.texts('reuse'), verifyLayers: args.flag('verify-layers') },
+    }
+    yield* compress(options, context)
   },
 })

@@ -42,6 +42,8 @@ const CASES = [
   ['lib/archive/a.ts', '../commands/targets.ts', false],
   ['lib/commands/save/a.ts', '../targets.ts', true],
   ['lib/commands/save/a.ts', '../load/load.ts', false],
+  ['lib/commands/save/a.ts', '../../delivery/name.ts', true],
+  ['lib/commands/save/a.ts', '../../cli/report.ts', false],
   ['lib/commands/a.ts', '../cli/report.ts', false],
   ['lib/cli/a.ts', '../core/outcome.ts', true],
   ['lib/cli/a.ts', '../commands/targets.ts', false],

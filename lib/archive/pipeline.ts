@@ -72,43 +72,45 @@ export async function readThrough(
   options: ReadingOptions,
   sink?: TarSink,
 ): Promise<void> {
-  const source = await CompressedSource.open(reading, options)
+  const source = await CompressedParts.open(reading, options)
   if (sink && 'connect' in sink) return decodeInto(source, sink)
   const decoder = await startDecompressor(source.ranges, options)
-  const engine = sink?.start()
+  const taker = sink?.start()
+  // Nobody wants what it prints; but it may wait for a reader.
+  taker?.stdout.resume()
   const read = pipeline(() => source.chunks(), decoder.stdin)
   const verify = async (): Promise<void> => {
     await Promise.all([read, decoder.exited])
     await reading.verify()
   }
   const tar = source.scanned(decoder)
-  const sent = engine ? sendTar(tar, engine, verify) : drain(tar, verify)
-  const children = engine ? [decoder, engine] : [decoder]
+  const sent = taker ? sendTar(tar, taker, verify) : drain(tar, verify)
+  const children = taker ? [decoder, taker] : [decoder]
   await withChildren(children, options.signal, allWork(read, sent))
 }
 
-async function decodeInto(source: CompressedSource, { connect }: SocketSink): Promise<void> {
+async function decodeInto(source: CompressedParts, { connect }: SocketSink): Promise<void> {
   const { ranges, reading, options } = source
-  const engine = connect()
-  const children: Task[] = [engine]
+  const taker = connect()
+  const children: Task[] = [taker]
   const send = async (): Promise<void> => {
-    const output = await engine.socket
+    const output = await taker.socket
     const decoder = await startDecompressor(ranges, { ...options, output })
     children.unshift(decoder)
     // Node stops reading what it hands to a child: the answer is still to come. The
     // child has made it block, for both sides; but that answer is short, and is all
     // that is read or written here.
     output.resume()
-    await sendTar(source.chunks(), engine, reading.verify, decoder.stdin)
+    await sendTar(source.chunks(), taker, reading.verify, decoder.stdin)
     await decoder.exited
-    // Until here the engine cannot take an early end of the tar for its end.
-    engine.stdin.end()
+    // Until here it cannot take an early end of the tar for its end.
+    taker.stdin.end()
   }
   await withChildren(children, options.signal, send())
 }
 
 /** The compressed bytes of a reading, and how far they have come. */
-class CompressedSource {
+class CompressedParts {
   readonly reading: Reading
   readonly options: ReadingOptions
   /** Where the parts lie. */
@@ -124,9 +126,9 @@ class CompressedSource {
     this.#totalBytes = ranges.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   }
 
-  static async open(reading: Reading, options: ReadingOptions): Promise<CompressedSource> {
+  static async open(reading: Reading, options: ReadingOptions): Promise<CompressedParts> {
     const ranges = await Promise.all(reading.parts.map(rangeOf))
-    return new CompressedSource(reading, options, ranges)
+    return new CompressedParts(reading, options, ranges)
   }
 
   async *chunks(): AsyncGenerator<Buffer> {

@@ -4,6 +4,7 @@ import { codecOf } from '../codec/formats.ts'
 import { MAGIC_BYTES } from '../codec/magic.ts'
 import { readStreams } from '../codec/xz/file.ts'
 import { ToolError } from '../core/errors.ts'
+import { COPY_CHANGED_ARCHIVE } from '../core/hints.ts'
 import type { ArchiveMetadata } from '../delivery/metadata.ts'
 import { readImages, type ArchivedImage } from '../image/docker-archive.ts'
 import type { StdinSink } from '../image/sink.ts'
@@ -108,7 +109,7 @@ function grown(maxBytes: number): ToolError {
   return new ToolError(
     'MISMATCH',
     `check size of the tar: got more than ${maxBytes} bytes, want ${maxBytes}`,
-    { hint: 'the archive is damaged, or is not the one that was saved: copy it again' },
+    { hint: COPY_CHANGED_ARCHIVE },
   )
 }
 

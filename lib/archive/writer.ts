@@ -40,7 +40,7 @@ export interface TarInput {
    * @returns the tar, and the child that writes it, if any; called in each try, when there is a
    *   file to write to
    */
-  readonly open: () => { readonly tar: Readable; readonly child?: Task }
+  readonly open: () => { readonly tar: Readable; readonly child?: Task | undefined }
   /** Whether to set the times and owners in the tar to constants. */
   readonly normalize: boolean
   /** Whether to decompress compressed layers and compare them with the config. */

@@ -7,7 +7,7 @@ import { writeArchive, type WrittenArchive } from '../archive/writer.ts'
 import { CODECS, ENDINGS, type Coding } from '../codec/formats.ts'
 import { findCompressors, type CompressorName, type Compressors } from '../codec/programs.ts'
 import { ToolError, ignoreNotFound, type ErrorCode } from '../core/errors.ts'
-import { toOutcome, type Outcome, type Result, type VerbContext } from '../core/outcome.ts'
+import { toOutcome, type Outcome, type Result, type RunContext } from '../core/outcome.ts'
 import { hasControls } from '../core/visible-text.ts'
 import type { Catalog } from '../delivery/catalog.ts'
 import { forgetArchive, listChecksums } from '../delivery/commit.ts'
@@ -21,26 +21,33 @@ import { streamFile } from '../io/archive-file.ts'
 import { archiveSizes, savings, uncomparedNote } from './sizes.ts'
 import { openForWriting } from './writing-run.ts'
 
+/** What to do with layers; `D` stands for a directory. */
+interface LayerOptions<D> {
+  /** Whether to decompress compressed layers and compare them with the config of their image. */
+  readonly verifyLayers: boolean
+  /** Other directories with archives from which layers can be copied. */
+  readonly reuse: readonly D[]
+}
+
 /** Options of {@link compress}. */
-export interface CompressOptions extends VerbContext {
+export interface CompressOptions {
   /** Paths of tars; if empty, all tars in the delivery that are plain files. */
   readonly names: readonly string[]
   readonly dir: string
-  readonly coding: Coding
-  /** The program to compress with; by default the best one available. */
-  readonly compressor: CompressorName | undefined
-  readonly threads: number | undefined
-  /** Whether to decompress compressed layers and compare them with the config of their image. */
-  readonly verifyLayers: boolean
+  readonly compression: {
+    readonly coding: Coding
+    /** The program to compress with; by default the best one available. */
+    readonly compressor: CompressorName | undefined
+  }
+  readonly layers: LayerOptions<string>
   readonly force: boolean
-  /** Other directories with archives from which layers can be copied. */
-  readonly reuse: readonly string[]
   readonly dryRun: boolean
 }
 
-type OpenedOptions = Omit<CompressOptions, 'reuse'> & {
+interface OpenedOptions extends RunContext, Pick<CompressOptions, 'force' | 'dryRun'> {
   readonly directory: Directory
-  readonly reuse: readonly Catalog[]
+  readonly coding: Coding
+  readonly layers: LayerOptions<Catalog>
 }
 
 /**
@@ -48,37 +55,44 @@ type OpenedOptions = Omit<CompressOptions, 'reuse'> & {
  * @throws before anything is written: NO_ARCHIVE if there is no tar; USAGE, NAME_CLASH,
  *   NO_DIRECTORY, NOT_WRITABLE, BUSY, NO_COMPRESSOR; at any time INTERRUPTED
  */
-export async function* compress(options: CompressOptions): AsyncGenerator<Outcome> {
-  for (const dir of [options.dir, ...options.reuse]) await checkDirectory(dir)
-  const tars = await findTars(options)
-  const compressors = await findCompressors(options)
-  const directory = new Directory(options.dir)
-  const opened = { ...options, directory, reuse: await openCatalogs(options.reuse, directory) }
-  await checkIndexed(opened, (text) => options.notify({ type: 'warning', text }))
-  const close = options.dryRun
-    ? async () => {}
-    : await openForWriting(directory, 'compress_tars', options)
+export async function* compress(
+  options: CompressOptions,
+  context: RunContext,
+): AsyncGenerator<Outcome> {
+  const { dir, compression, layers, force, dryRun } = options
+  const { coding } = compression
+  const warn = (text: string): void => context.notify({ type: 'warning', text })
+  for (const each of [dir, ...layers.reuse]) await checkDirectory(each)
+  const tars = await findTars(options, context)
+  const compressors = await findCompressors({ ...context, ...compression })
+  const directory = new Directory(dir)
+  const reuse = await openCatalogs(layers.reuse, directory)
+  await checkIndexed({ force, reuse }, warn)
+  const given = { ...context, directory, coding, layers: { ...layers, reuse }, force, dryRun }
+  const close = dryRun ? async () => {} : await openForWriting(directory, 'compress_tars', context)
   try {
     for (const tar of tars) {
-      const name = nameOf(tar, options)
-      yield await toOutcome(basename(tar), name, options, () =>
-        compressTar(tar, compressors, opened),
+      const name = nameOf(tar, coding)
+      yield await toOutcome(basename(tar), name, context, () =>
+        compressTar(tar, compressors, given),
       )
     }
     const text = await noteLeftOut(directory)
-    if (text !== undefined) options.notify({ type: 'warning', text })
+    if (text !== undefined) warn(text)
   } finally {
     await close()
   }
 }
 
-function nameOf(tar: string, { coding }: Pick<CompressOptions, 'coding'>): string {
+function nameOf(tar: string, coding: Coding): string {
   return basename(tar, '.tar') + ENDINGS[coding.codec]
 }
 
-async function findTars(options: CompressOptions): Promise<string[]> {
-  const { names } = options
-  const tars = names.length > 0 ? [...new Set(names)] : await listTars(options)
+async function findTars(
+  { names, dir, compression }: CompressOptions,
+  context: RunContext,
+): Promise<string[]> {
+  const tars = names.length > 0 ? [...new Set(names)] : await listTars(dir, context)
   const seen = new Map<string, string>()
   for (const tar of tars) {
     const name = basename(tar)
@@ -91,7 +105,7 @@ async function findTars(options: CompressOptions): Promise<string[]> {
     if (other !== undefined) {
       throw new ToolError(
         'NAME_CLASH',
-        `"${other}" and "${tar}" would both be written to "${nameOf(tar, options)}"`,
+        `"${other}" and "${tar}" would both be written to "${nameOf(tar, compression.coding)}"`,
         { hint: 'compress them into different directories with --dir' },
       )
     }
@@ -100,7 +114,7 @@ async function findTars(options: CompressOptions): Promise<string[]> {
   return tars
 }
 
-async function listTars({ dir, notify }: CompressOptions): Promise<string[]> {
+async function listTars(dir: string, { notify }: RunContext): Promise<string[]> {
   const entries = await readdir(dir, { withFileTypes: true })
   // Leaves out hidden files: on some disks, macOS adds a file `._NAME` for each file.
   const found = entries
@@ -133,7 +147,7 @@ async function compressTar(
   options: OpenedOptions,
 ): Promise<Result> {
   const { directory } = options
-  const archive = join(directory.dir, nameOf(path, options))
+  const archive = join(directory.dir, nameOf(path, options.coding))
   const tar = await statTar(path)
   const existing = await examineArchive(directory, archive)
   const metadata = existing?.metadata
@@ -167,20 +181,20 @@ async function write(
   compressors: Compressors,
   options: OpenedOptions,
 ): Promise<WrittenArchive> {
-  const { directory, verifyLayers, coding, threads, signal, notify } = options
+  const { directory, layers, coding, threads, signal, notify } = options
   return writeArchive({
     target: { directory, archive },
     input: {
       open: () => ({ tar: streamFile(path) }),
       normalize: false,
-      verifyLayers,
+      verifyLayers: layers.verifyLayers,
       describe: (digest) => {
         checkSize(path, digest.sizeBytes, sizeBytes)
         return readImages(digest)
       },
       ...(modified !== undefined && { modified }),
     },
-    layers: { reuse: await findIndexed(options), excluded: new Map() },
+    layers: { reuse: await findIndexed({ ...options, ...layers }), excluded: new Map() },
     compression: { ...compressors, coding, threads, signal },
     listener: {
       onRetry: (reason) => notify({ type: 'warning', text: `${reason}; it is read again` }),

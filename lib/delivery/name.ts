@@ -63,7 +63,7 @@ export function incrementNames(archive: string): string[] {
 
 /** @returns whether a file name or path is that of an increment */
 export function isIncrementName(name: string): boolean {
-  return /\.increment\.tar\.(?:xz|zst)$/.test(name)
+  return ENDING.test(name) && name.replace(ENDING, '').endsWith('.increment')
 }
 
 /** @returns whether a file name or path is that of an archive */
@@ -71,7 +71,7 @@ export function isArchiveName(name: string): boolean {
   return ENDING.test(name) && name.replace(ENDING, '') !== ''
 }
 
-const ENDING = /\.tar\.(?:xz|zst)$/
+const ENDING = new RegExp(`(?:${Object.values(ENDINGS).join('|').replaceAll('.', '\\.')})$`)
 
 /**
  * Checks that no two references have the same archive name, as `a/b:1` and `a_b:1` do: the

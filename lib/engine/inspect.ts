@@ -1,7 +1,7 @@
 // Reads the output of `image inspect`, as far as it is needed here.
 import * as v from 'valibot'
 
-import type { Descriptor } from '../image/descriptor.ts'
+import { MEDIA_TYPE, type Descriptor } from '../image/descriptor.ts'
 import { hexOf, parseDigest, toDigest } from '../image/digest.ts'
 import { formatPlatform } from '../image/platform.ts'
 import { formatSettings } from '../image/settings.ts'
@@ -23,7 +23,12 @@ const Inspected = v.object({
   Size: v.optional(v.number(), 0),
   Created: v.nullish(v.string()),
   Config: v.nullish(v.record(v.string(), v.unknown())),
-  Descriptor: v.nullish(v.object({ mediaType: v.string(), size: v.exactOptional(v.number()) })),
+  Descriptor: v.nullish(
+    v.object({
+      mediaType: v.string(),
+      size: v.fallback(v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))), undefined),
+    }),
+  ),
   RootFS: v.object({ Layers: v.nullish(v.array(v.string()), []) }),
 })
 
@@ -52,6 +57,7 @@ function describe(
 ): Descriptor | undefined {
   const digest = parseDigest(id)
   if (digest === undefined || told?.size === undefined) return undefined
+  if (!MEDIA_TYPE.test(told.mediaType)) return undefined
   return { mediaType: told.mediaType, digest, sizeBytes: told.size }
 }
 

@@ -157,8 +157,7 @@ function readImage(
   const config = readConfig(entry, members, digest)
   const own = manifests.get(digest) ?? []
   const [index, ...indexes] = withoutDoubles(own.flatMap((candidate) => candidate.indexes))
-  const called = [...own.map(({ manifest }) => manifest), ...indexes]
-  checkCount('manifests', called.length + (index ? 1 : 0), MAX_TAGS)
+  checkCount('manifests', own.length + indexes.length + (index ? 1 : 0), MAX_TAGS)
   checkTags(entry.RepoTags)
   const platform = formatPlatform(config)
   if (!PLATFORM.test(platform)) throw badImage(digest, `platform: got "${platform}"`)
@@ -168,7 +167,7 @@ function readImage(
     platform,
     ...(TIME.test(config.created ?? '') && { created: String(config.created) }),
     ...(index && { index }),
-    manifests: called.map((manifest) => ({ ...manifest, platform })),
+    manifests: [...own.map(({ manifest }) => ({ ...manifest, platform })), ...indexes],
     config: { mediaType: own[0]?.configType ?? DOCKER_TYPES.config, digest, sizeBytes },
     layers: zip(entry.Layers, config.rootfs.diff_ids).map(([path, diffId]) => {
       const member = findMember(members, path)

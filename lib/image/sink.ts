@@ -57,7 +57,10 @@ export interface TagOptions {
 export interface ImageSink {
   /** `os/architecture` of the images that run there; undefined if it takes any. */
   readonly platform: string | undefined
-  /** Whether it takes a tar without the layers that it has. */
+  /**
+   * Whether it takes a tar without the layers that it has; then the next archives are begun
+   * early. If not, {@link missing} gives all layers.
+   */
   readonly takesPartialTar: boolean
   /** @returns the images, each with those that now have its tags */
   lookUp(images: readonly ComparedImage[]): Promise<ExistingImage[]>
@@ -74,7 +77,8 @@ export interface ImageSink {
   /** Forgets what it has: somebody else has changed that. */
   forget(): void
   /**
-   * Sets the missing tags, if it already has all images of an archive.
+   * Sets the missing tags, if it already has all images of an archive. It calls `verify` before
+   * it answers, and `wait` before it changes anything.
    *
    * @returns notes on what the tags meant before, or in a dry run on the tags that would be set;
    *   undefined if an image is missing or cannot run: then the archive has to be loaded
@@ -82,7 +86,9 @@ export interface ImageSink {
   tagExisting(known: readonly ExistingImage[], options: TagOptions): Promise<string[] | undefined>
   /**
    * @param label - the archive, for errors
-   * @returns what takes a tar, which may have any size
+   * @returns what takes a tar, which may have any size. Its stdin ends only if the tar is whole
+   *   and verified; otherwise it is killed before. If it fails with ENGINE_FAILED or NO_IMAGE on a
+   *   tar without some layers, the whole tar follows.
    */
   accept(label: string): Acceptance<StdinSink>
   /**

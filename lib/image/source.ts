@@ -11,7 +11,7 @@ import type { ImageReference } from './reference.ts'
 
 /** An image as the source or sink that has it shows it. */
 export interface StoredImage {
-  /** `sha256:…`, as in the list of who has it. */
+  /** `sha256:…`, by which it is listed there; without such a list the digest of its config. */
   readonly id: string
   /**
    * The digest of the manifest of this image, if it is shown. The ID may be the digest of an
@@ -49,8 +49,11 @@ export type ReadImages = () => Promise<readonly ArchivedImage[]>
 export interface ImageTar {
   /** About its size, in bytes. */
   readonly sizeBytes: number
-  /** @returns the tar, and the task that writes it */
-  readonly open: () => { readonly tar: Readable; readonly child: Task }
+  /**
+   * @returns the tar, and the task that writes it, if any. It may be opened before its turn, and
+   *   ended without being read.
+   */
+  readonly open: () => { readonly tar: Readable; readonly child?: Task | undefined }
   /** @returns the image in the tar, with the manifest digests that it had in the source */
   readonly complete: (image: ArchivedImage) => ComparedImage
 }
@@ -81,7 +84,8 @@ export interface ImageRead {
 /** Where images come from. Its methods throw its own errors, and INTERRUPTED. */
 export interface ImageSource {
   /**
-   * @param names - names or IDs
+   * @param names - names as they were given (`pullName`, `taggedName`), or IDs. `familiarName` makes
+   *   names comparable.
    * @param platform - the wanted one, if a name stands for several; by default the source's own
    * @returns the images that it has by these names. One has another platform if there is only
    *   that one.
@@ -114,7 +118,10 @@ export interface ImageSource {
   findSame(archived: ComparedImage, readImages: ReadImages): Promise<StoredImage | undefined>
   /** @returns false if a first, cheap comparison shows that it is another image */
   mayBeSame(image: StoredImage, archived: ArchivedImage): boolean
-  /** @returns whether its image is the archived one, or undefined if that is not known */
+  /**
+   * @returns true if its image is the archived one: then the archive is up to date; false if it
+   *   is another: then a save fails; undefined if that is not known
+   */
   isSame(image: StoredImage, archived: ComparedImage): boolean | undefined
   /** @returns the tar of an image for its archive */
   open(reference: ImageReference, image: StoredImage, options: OpenOptions): Promise<ImageTar>

@@ -15,5 +15,6 @@ export interface Ending {
 /** A started child process, or something that behaves like one. */
 export interface Task extends Ending {
   readonly stdin: Writable
+  /** Has to be read, or the task may not go on. */
   readonly stdout: Readable
 }

@@ -18,7 +18,7 @@ import type { DeliveredArchive } from '../delivered-archive.ts'
 import { sum } from '../sizes.ts'
 import type { Target } from '../targets.ts'
 import { planArchive, planWhole, type PlanOptions } from './plan.ts'
-import type { LoadGate } from './queue.ts'
+import type { LoadTurn } from './queue.ts'
 import { sendArchive } from './send-archive.ts'
 
 /** What a load works with. */
@@ -27,7 +27,7 @@ export interface LoadTools {
   readonly decompressors: Decompressors
   readonly options: VerbContext & PlanOptions & { readonly threads: number | undefined }
   /** Says when the sink may get the end of a tar; if undefined, it may at once. */
-  readonly turn?: LoadGate
+  readonly turn?: LoadTurn
 }
 
 /** What was loaded. */

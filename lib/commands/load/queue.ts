@@ -6,19 +6,19 @@ import type { Notice, VerbContext, Result } from '../../core/outcome.ts'
 import type { ArchivedImage } from '../../image/docker-archive.ts'
 import type { Target } from '../targets.ts'
 
-/** The gate of one archive: it opens when the archives before it are loaded. */
-export interface LoadGate extends Gate {
-  /** The images that the engine will have when the gate opens. */
+/** The turn of one archive: it comes when the archives before it are loaded. */
+export interface LoadTurn extends Turn {
+  /** The images that the engine will have when the turn comes. */
   readonly before: readonly ArchivedImage[]
   /** Is called with the images of this archive when all of its tar but the end is sent. */
   readonly onSent: (images: readonly ArchivedImage[]) => void
 }
 
 /**
- * Loads an archive. It does nothing that cannot be undone before the gate opens; without a gate
+ * Loads an archive. It does nothing that cannot be undone before the turn comes; without a turn
  * it does not wait.
  */
-export type LoadOne = (target: Target, context: VerbContext, turn?: LoadGate) => Promise<Result>
+export type LoadOne = (target: Target, context: VerbContext, turn?: LoadTurn) => Promise<Result>
 
 /** Archives in the order that they are loaded in. */
 export class LoadQueue {
@@ -75,7 +75,7 @@ export class LoadQueue {
     return work?.take() ?? this.#loadOne(target, this.#context, now)
   }
 
-  #onSentOf(target: Target, before: readonly ArchivedImage[]): LoadGate['onSent'] {
+  #onSentOf(target: Target, before: readonly ArchivedImage[]): LoadTurn['onSent'] {
     const next = this.#targets[this.#targets.indexOf(target) + 1]
     return (images) => this.#begin(next, [...before, ...images])
   }
@@ -104,7 +104,7 @@ export class LoadQueue {
 }
 
 /** Says when something that cannot be undone may be done. */
-export interface Gate {
+export interface Turn {
   /** Waits until it may be done. @throws INTERRUPTED if the work is cancelled */
   readonly wait: () => Promise<void>
 }
@@ -115,7 +115,7 @@ export interface Gate {
  */
 export interface Prefetch<T> {
   /**
-   * Opens the gate of the work.
+   * Says that it is the turn of the work.
    *
    * @returns the result of the work; undefined if it failed before its turn. That error may
    *   come from the earlier work, so the caller does it again.
@@ -131,7 +131,7 @@ export interface Prefetch<T> {
  */
 export function prefetch<T>(
   context: VerbContext,
-  work: (context: VerbContext, turn: Gate) => Promise<T>,
+  work: (context: VerbContext, turn: Turn) => Promise<T>,
 ): Prefetch<T> {
   const stop = new AbortController()
   const turn = Promise.withResolvers<void>()

@@ -14,7 +14,7 @@ export function beginTar(tar: ImageTar): BegunTar {
   const { tar: stdout, child } = tar.open()
   let begun: ReturnType<ImageTar['open']> | undefined = { tar: keepOutput({ stdout }), child }
   // A failure before the tar is opened is ignored: opening it starts a new save.
-  child.exited.catch(() => (begun = undefined))
+  child?.exited.catch(() => (begun = undefined))
   return {
     ...tar,
     open() {
@@ -23,7 +23,7 @@ export function beginTar(tar: ImageTar): BegunTar {
       return opened
     },
     async end() {
-      if (begun) await endChildren([child])
+      if (begun && child) await endChildren([child])
     },
   }
 }

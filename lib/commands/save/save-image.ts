@@ -130,8 +130,10 @@ function listen(
 
 // An engine saves one platform of several without the index that it has it by.
 function withIndex(image: ArchivedImage, { index }: StoredImage): readonly ManifestDescriptor[] {
-  const isThere = index && manifestDigests(image).includes(index.digest)
-  return !index || isThere ? image.manifests : [...image.manifests, index]
+  const known = manifestDigests(image)
+  // A tar without a manifest gets one from the engine that loads it, and no index.
+  const isMissing = index && known.length > 0 && !known.includes(index.digest)
+  return isMissing ? [...image.manifests, index] : image.manifests
 }
 
 // What was saved must be what was looked at before: somebody may have pulled

@@ -87,12 +87,9 @@ export async function* save(options: SaveOptions, context: RunContext): AsyncGen
     for (const reference of references) yield await planOne(reference, tools)
     return
   }
-  // The source answers while the directory is locked, and neither waits for the other.
-  const asking = source.resolve(references.map(pullName), fetching.platform)
-  asking.catch(() => {})
   const close = await openForWriting(directory, 'save_compressed_tars', context)
   try {
-    const known = await checkSpaceForAll(references, await asking, tools)
+    const known = await checkSpaceForAll(references, tools)
     let isAnyDone = false
     for await (const outcome of saveAll(references, { ...tools, known })) {
       isAnyDone ||= outcome.result !== 'failed'
@@ -212,12 +209,12 @@ async function fetchImage(
 }
 
 // @returns the images that need not be resolved again, by name: those whose archives are up to
-// date, and the first, because it is its turn now
+// date, and the first, whose turn comes next. If it changes meanwhile, its save says so.
 async function checkSpaceForAll(
   references: readonly ImageReference[],
-  images: ReadonlyMap<string, StoredImage>,
-  { source, options }: Context,
+  { source, options, fetching }: Context,
 ): Promise<ReadonlyMap<string, StoredImage>> {
+  const images = await source.resolve(references.map(pullName), fetching.platform)
   const known = new Map<string, StoredImage>()
   let imageBytes = 0
   for (const [index, reference] of references.entries()) {

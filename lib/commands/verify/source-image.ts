@@ -5,6 +5,7 @@ import { basename } from 'node:path'
 import { ToolError } from '../../core/errors.ts'
 import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
 import { archiveNames } from '../../delivery/name.ts'
+import { manifestDigests } from '../../image/descriptor.ts'
 import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
 import { isIndex, normalizeIndex } from '../../image/oci-index.ts'
 import {
@@ -123,10 +124,16 @@ async function guessReference(
   return undefined
 }
 
+// What the image would be called where the source calls its own `own.id`.
+function idOf(saved: SavedImage, own: StoredImage): string {
+  const [manifest] = own.manifestDigest === undefined ? [] : manifestDigests(saved)
+  return saved.imageId ?? manifest ?? saved.config.digest
+}
+
 function mismatchError(name: string, own: StoredImage, saved: SavedImage): ToolError {
   return new ToolError(
     'MISMATCH',
-    `verify "${name}": got ${saved.config.digest} (${saved.platform}) in the archive, the engine has ${own.id} (${own.platform})`,
+    `verify "${name}": got ${idOf(saved, own)} (${saved.platform}) in the archive, the engine has ${own.id} (${own.platform})`,
     { hint: 'the name means another image there: --against record verifies the archive alone' },
   )
 }

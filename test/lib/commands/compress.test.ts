@@ -14,24 +14,31 @@ import { tar } from '../../fixtures/tar-builder.ts'
 const MIB = 1024 * 1024
 const { signal } = new AbortController()
 
-async function run(dir: string, more: Partial<CompressOptions> = {}) {
+interface Given {
+  readonly names: readonly string[]
+  readonly reuse: readonly string[]
+  readonly compression: CompressOptions['compression']
+  readonly notify: (notice: Notice) => void
+  readonly force: boolean
+  readonly dryRun: boolean
+}
+
+async function run(dir: string, given: Partial<Given> = {}) {
   const notices: Notice[] = []
   const outcomes: Outcome[] = []
+  const { names = [], reuse = [], force = false, dryRun = false } = given
+  const { compression = { coding: xzCoding(0), compressor: 'xz' } } = given
   const options: CompressOptions = {
-    names: [],
+    names,
     dir,
-    coding: xzCoding(0),
-    compressor: 'xz',
-    threads: 2,
-    verifyLayers: false,
-    force: false,
-    reuse: [],
-    dryRun: false,
-    notify: (notice) => notices.push(notice),
-    signal,
-    ...more,
+    compression,
+    layers: { verifyLayers: false, reuse },
+    force,
+    dryRun,
   }
-  for await (const outcome of compress(options)) outcomes.push(outcome)
+  const { notify = (notice) => void notices.push(notice) } = given
+  const context = { threads: 2, notify, signal }
+  for await (const outcome of compress(options, context)) outcomes.push(outcome)
   return { outcomes, warnings: notices.filter(({ type }) => type === 'warning') }
 }
 
@@ -70,7 +77,7 @@ t.test('compress: one archive of a tar, whatever its format', async (t) => {
   const [first] = (await run(dir)).outcomes
   t.match(first, { result: 'compressed', notes: [/^not a saved image/] })
   const coding = { codec: 'zstd', level: 1, windowLog: 20 } as const
-  const [other] = (await run(dir, { coding, compressor: 'builtin' })).outcomes
+  const [other] = (await run(dir, { compression: { coding, compressor: 'builtin' } })).outcomes
   t.match(other?.notes, [/^not a saved image/, 'it takes the place of plain.tar.xz'])
 })
 

@@ -38,7 +38,7 @@ t.test('findTar: the engine begins when it is opened', async (t) => {
   for (let time = 0; time < 2; time++) {
     const { tar, child } = image.open()
     t.equal(await text(tar), 'save a:1\n')
-    await child.exited
+    await child?.exited
   }
 })
 
@@ -47,7 +47,7 @@ t.test('beginTar: nothing is lost of an engine that ends before anybody reads', 
   await delay(500)
   const { tar, child } = begun.open()
   t.equal(await text(tar), 'save a:1\n')
-  await child.exited
+  await child?.exited
   await begun.end()
 })
 
@@ -55,7 +55,7 @@ t.test('beginTar: where it is opened again the engine begins again', async (t) =
   const begun = beginTar(await tarOf(t, 'echo $$'))
   const [first, second] = [begun.open(), begun.open()]
   t.not(await text(first.tar), await text(second.tar))
-  await Promise.all([first.child.exited, second.child.exited])
+  await Promise.all([first.child?.exited, second.child?.exited])
 })
 
 t.test('beginTar: an engine that failed before anybody wanted it begins again', async (t) => {
@@ -64,14 +64,14 @@ t.test('beginTar: an engine that failed before anybody wanted it begins again', 
   await delay(500)
   const { tar, child } = begun.open()
   t.equal(await text(tar), 'well\n')
-  await child.exited
+  await child?.exited
 })
 
 t.test('beginTar: how the engine fails is told where it is opened', async (t) => {
   const begun = beginTar(await tarOf(t, '/bin/sleep 1; echo broken >&2; exit 1'))
   const { tar, child } = begun.open()
   t.equal(await text(tar), '')
-  await t.rejects(child.exited, { message: /broken/ })
+  await t.rejects(child?.exited ?? Promise.resolve(), { message: /broken/ })
 })
 
 t.test('beginTar: what nobody opened is ended', async (t) => {
@@ -84,7 +84,9 @@ t.test('beginTar: what nobody opened is ended', async (t) => {
   }
   await beginTar({ ...image, open }).end()
   t.equal(opened.length, 1)
-  await t.rejects(Promise.all(opened.map(({ child }) => child.exited)), { code: 'INTERRUPTED' })
+  await t.rejects(Promise.all(opened.flatMap(({ child }) => child?.exited ?? [])), {
+    code: 'INTERRUPTED',
+  })
 })
 
 const OF_REGISTRIES: Engine = { ...ENGINE, store: containerdStore(true) }
@@ -96,7 +98,7 @@ t.test('findTar: of a store that is no graph driver, how the engine ends is told
   const image = await findTar(OF_REGISTRIES, 'a:1', IMAGE, options)
   const { tar, child } = image.open()
   await t.rejects(text(tar), { code: 'TRUNCATED_TAR' })
-  await t.rejects(child.exited, { message: /broken/ })
+  await t.rejects(child?.exited ?? Promise.resolve(), { message: /broken/ })
 })
 
 for (const script of ['echo no tar', 'exec /bin/sleep 60']) {

@@ -10,7 +10,7 @@ import {
   type LoadTools,
   type LoadedArchive,
 } from '../../../../lib/commands/load/load-archive.ts'
-import type { LoadGate } from '../../../../lib/commands/load/queue.ts'
+import type { LoadTurn } from '../../../../lib/commands/load/queue.ts'
 import { interrupted } from '../../../../lib/core/errors.ts'
 import type { Segment } from '../../../../lib/delivery/metadata.ts'
 import { containerdStore } from '../../../../lib/engine/containerd-store.ts'
@@ -33,7 +33,7 @@ const { archive: TAR } = dockerArchive({ layers: [BASE, TOP], tags: ['a:1'], lay
 
 const IMAGES = readImages(digest(TAR).tar)
 
-const AT_ONCE: LoadGate = { before: [], wait: async () => {}, onSent: () => {} }
+const AT_ONCE: LoadTurn = { before: [], wait: async () => {}, onSent: () => {} }
 
 // A client of no daemon: it tells of the layers in `layers`, and keeps what it
 // is given to load, but for the times that it shall fail.
