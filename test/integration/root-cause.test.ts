@@ -89,11 +89,11 @@ t.test('a tar is found to be bad while its decompressor hangs: the next is loade
   ])
 })
 
-// A user that is not root, who reads all the same. So many threads are enough for a
+// A user that is not root, who reads all the same. So many threads are just enough for a
 // Node and its files, and not for eight more.
 const THREADS = 8
 const FEW_THREADS = `setpriv --reuid=64739 --clear-groups \\
-  --inh-caps=+dac_read_search --ambient-caps=+dac_read_search prlimit --nproc=23 "$@"`
+  --inh-caps=+dac_read_search --ambient-caps=+dac_read_search prlimit --nproc=20 "$@"`
 
 t.test('a thread cannot be started: that archive fails, the next is read', async (t) => {
   const dir = t.testdir({})
