@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import t from 'tap'
 
 import { withHugePages } from '../../../lib/codec/memory.ts'
@@ -24,26 +23,9 @@ for (const [threads, free, want] of CASES) {
   })
 }
 
-const MIB = 64
-const PAGES = (MIB * 1024 ** 2) / 4096
-
-// The shell's own account of the processes that it has waited for has their page faults.
-const FAULTS = `
-head -c ${MIB}M /dev/zero | zstd -q1 --long=27 >/dev/null
-read -ra numbers </proc/$$/stat
-echo "\${numbers[10]}"
-`
-
 // What the C library makes of a program's environment.
 const SETTING = `$(ldd "$(command -v zstd)" | grep -o '/[^ ]*ld-linux[^ ]*') --list-tunables |
 sed -n 's/^glibc.malloc.hugetlb: \\(0x[0-9]*\\).*/\\1/p'`
-
-t.test('withHugePages: not each page is a fault, unless the kernel has no other', async (t) => {
-  const enabled = '/sys/kernel/mm/transparent_hugepage/enabled'
-  const said = await readFile(enabled, 'utf8').catch(() => '[never]')
-  const faults = Number(await sh(FAULTS, { env: withHugePages({}) }))
-  t.equal(faults < PAGES / 2, !said.includes('[never]'), `${faults} for ${PAGES} pages, ${said}`)
-})
 
 t.test('withHugePages: the C library is told', async (t) => {
   t.equal(await sh(SETTING, { env: withHugePages({}) }), '0x1')
