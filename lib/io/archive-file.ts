@@ -1,5 +1,5 @@
-// The bytes of archives, by range. What reads an archive knows it by `ArchiveFile` only, and
-// not how its bytes lie on the disk.
+// The bytes of archives, by range. What reads an archive gets them from an `ArchiveFile`; only
+// `archiveAt` knows how they lie on the disk.
 import { createHash } from 'node:crypto'
 import { createReadStream, type ReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
