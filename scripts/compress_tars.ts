@@ -45,18 +45,10 @@ void main({
       return
     }
     const { compress } = await import('../lib/commands/compress.ts')
-    const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
-    const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
+    const { readCompression } = await import('../lib/codec/options.ts')
     const options = {
       ...shared,
-      compression: {
-        coding: chooseCoding({
-          format: args.choice('format', FORMATS),
-          level: args.number('level', 0, 19),
-          long: args.number('long', 10, 31),
-        }),
-        compressor: args.choice('compressor', COMPRESSOR_NAMES),
-      },
+      compression: readCompression(args),
       layers: { reuse: args.texts('reuse'), verifyLayers: args.flag('verify-layers') },
     }
     yield* compress(options, context)

@@ -1,7 +1,6 @@
 #!/bin/sh
 ':' //; d="$(dirname "$(readlink -f "$0")")/../node_modules"; [ -d "$d" ] || { echo "$0: run npm ci first" >&2; exit 1; }; PATH="$d/.bin:$PATH" exec node "$0" "$@"
 // Saves every image of the list from an engine into a delivery, as an archive each.
-import type { Arguments } from '../lib/cli/arguments.ts'
 import { main } from '../lib/cli/main.ts'
 
 const USAGE = `usage: save_compressed_tars [OPTION]... [IMAGE]...
@@ -51,6 +50,7 @@ void main({
       return
     }
     const { save } = await import('../lib/commands/save/save.ts')
+    const { readCompression } = await import('../lib/codec/options.ts')
     const { ENGINE_NAMES } = await import('../lib/engine/engine.ts')
     const options = {
       ...shared,
@@ -61,7 +61,7 @@ void main({
         pull: args.flag('pull'),
         drawProgress: process.stderr.isTTY,
       },
-      compression: await compressionOf(args),
+      compression: readCompression(args),
       layers: {
         recompress: args.flag('recompress'),
         verifyLayers: args.flag('verify-layers'),
@@ -72,16 +72,3 @@ void main({
     yield* save(options, context)
   },
 })
-
-async function compressionOf(args: Arguments) {
-  const { FORMATS, chooseCoding } = await import('../lib/codec/formats.ts')
-  const { COMPRESSOR_NAMES } = await import('../lib/codec/programs.ts')
-  return {
-    coding: chooseCoding({
-      format: args.choice('format', FORMATS),
-      level: args.number('level', 0, 19),
-      long: args.number('long', 10, 31),
-    }),
-    compressor: args.choice('compressor', COMPRESSOR_NAMES),
-  }
-}

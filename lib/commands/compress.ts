@@ -5,7 +5,8 @@ import { basename, join } from 'node:path'
 
 import { writeArchive, type WrittenArchive } from '../archive/writer.ts'
 import { CODECS, ENDINGS, type Coding } from '../codec/formats.ts'
-import { findCompressors, type CompressorName, type Compressors } from '../codec/programs.ts'
+import type { Compression } from '../codec/options.ts'
+import { findCompressors, type Compressors } from '../codec/programs.ts'
 import { ToolError, ignoreNotFound, type ErrorCode } from '../core/errors.ts'
 import { toOutcome, type Outcome, type Result, type RunContext } from '../core/outcome.ts'
 import { hasControls } from '../core/visible-text.ts'
@@ -34,11 +35,7 @@ export interface CompressOptions {
   /** Paths of tars; if empty, all tars in the delivery that are plain files. */
   readonly names: readonly string[]
   readonly dir: string
-  readonly compression: {
-    readonly coding: Coding
-    /** The program to compress with; by default the best one available. */
-    readonly compressor: CompressorName | undefined
-  }
+  readonly compression: Compression
   readonly layers: LayerOptions<string>
   readonly force: boolean
   readonly dryRun: boolean

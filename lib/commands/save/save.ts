@@ -1,7 +1,7 @@
 // Saves the images of a run into archives. While one image is compressed, the next one is
 // pulled.
-import type { Coding } from '../../codec/formats.ts'
-import { findCompressors, type CompressorName } from '../../codec/programs.ts'
+import type { Compression } from '../../codec/options.ts'
+import { findCompressors } from '../../codec/programs.ts'
 import { ToolError, toToolError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/format.ts'
 import { toOutcome, type Outcome, type Result, type RunContext } from '../../core/outcome.ts'
@@ -44,11 +44,7 @@ export interface SaveOptions extends TargetOptions {
   /** The delivery. */
   readonly dir: string
   readonly fetching: FetchingOptions
-  readonly compression: {
-    readonly coding: Coding
-    /** The program to compress with; by default the best one available. */
-    readonly compressor: CompressorName | undefined
-  }
+  readonly compression: Compression
   readonly layers: LayerOptions<string>
   /** Whether to make whole archives again, even if they are up to date. */
   readonly force: boolean
@@ -76,11 +72,11 @@ export async function* save(options: SaveOptions, context: RunContext): AsyncGen
   checkPlatformName(fetching.platform)
   const { references, list } = await findReferences(options)
   for (const each of [dir, ...layers.reuse, ...layers.since]) await checkDirectory(each)
-  const [source, compressors, opened] = await Promise.all([
+  const [source, compressors] = await Promise.all([
     openEngineSource(fetching.engine, context.signal),
     findCompressors({ ...context, ...options.compression }),
-    openAll(options, context),
   ])
+  const opened = await openAll(options, context)
   const { directory } = opened
   const tools = { source, ...compressors, fetching, options: opened }
   if (dryRun) {

@@ -5,7 +5,6 @@ import { basename } from 'node:path'
 import { ToolError } from '../../core/errors.ts'
 import type { ArchiveMetadata, SavedImage } from '../../delivery/metadata.ts'
 import { archiveNames } from '../../delivery/name.ts'
-import { manifestDigests } from '../../image/descriptor.ts'
 import { readImages, type ArchivedImage } from '../../image/docker-archive.ts'
 import { isIndex, normalizeIndex } from '../../image/oci-index.ts'
 import {
@@ -124,10 +123,11 @@ async function guessReference(
   return undefined
 }
 
-// What the image would be called where the source calls its own `own.id`.
+// The source may call its own by its manifest, an index over several, or its config.
 function idOf(saved: SavedImage, own: StoredImage): string {
-  const [manifest] = own.manifestDigest === undefined ? [] : manifestDigests(saved)
-  return saved.imageId ?? manifest ?? saved.config.digest
+  const called = own.id === own.manifestDigest ? saved.manifests[0] : saved.index
+  const like = own.manifestDigest === undefined ? undefined : called
+  return saved.imageId ?? like?.digest ?? saved.config.digest
 }
 
 function mismatchError(name: string, own: StoredImage, saved: SavedImage): ToolError {

@@ -47,3 +47,25 @@ for (const [what, other, want, isIndex] of INSPECTED) {
     })
   })
 }
+
+const ID = `sha256:${'0f'.repeat(32)}`
+const INDEX = { mediaType: `${OCI}.index.v1+json`, size: 7 }
+
+// what the engine tells of an index, whether it can stand in metadata
+const INDEXES: [string, object, boolean][] = [
+  ['all', {}, true],
+  ['no size', { size: null }, false],
+  ['a size below 0', { size: -1 }, false],
+  ['half a byte', { size: 0.5 }, false],
+  ['a media type of another form', { mediaType: `${INDEX.mediaType}; a=b` }, false],
+]
+
+for (const [what, other, isKept] of INDEXES) {
+  t.test(`parseInspection: an index of which is told: ${what}`, async (t) => {
+    const told = { ...DOCKER_20, Id: ID, Descriptor: { ...INDEX, ...other } }
+    const { image, isIndex } = parseInspection(JSON.stringify([told]))
+    t.ok(isIndex)
+    const { mediaType, size: sizeBytes } = INDEX
+    t.strictSame(image.index, isKept ? { mediaType, digest: ID, sizeBytes } : undefined)
+  })
+}

@@ -16,7 +16,7 @@ import { dockerArchive, type ArchiveOptions } from '../../fixtures/archive-build
 import type { Layout } from '../../fixtures/archive-layouts.ts'
 import { hexOf, sha256 } from '../../fixtures/digest.ts'
 import { digest } from '../../fixtures/digested-tar.ts'
-import { OCI, ociImage, ociIndex, ociTar } from '../../fixtures/oci-tar.ts'
+import { describe, OCI, ociImage, ociIndex, ociTar } from '../../fixtures/oci-tar.ts'
 import { tar, type TarEntry } from '../../fixtures/tar-builder.ts'
 
 const LAYOUTS: Layout[] = ['legacy', 'oci', 'oci-gzip', 'podman', 'crane']
@@ -415,4 +415,18 @@ t.test('readImages: a compressed layer is what it was decompressed to', async (t
   t.throws(() => readImages(decodedTo(new ToolError('BAD_IMAGE', 'cut off'))), /cut off/)
   const unknown = decodedTo(new ToolError('NO_COMPRESSOR', 'no xz'))
   t.equal(countUncompared(readImages(unknown), unknown), 1)
+})
+
+t.test('readImages: a platform is that of a manifest, not of an index', async (t) => {
+  const image = ociImage([{ blob: BASE, diffId: sha256(BASE), mediaType: `${OCI}.layer.v1.tar` }])
+  const indexes = [1, 2].map((n) => ociIndex([{ ...image.descriptor, n }]))
+  const tops = indexes.map((index) => describe(index, `${OCI}.index.v1+json`))
+  const [read] = imagesOf(ociTar(image, tops, [...image.blobs, ...indexes]))
+  const [manifest, other] = read?.manifests ?? []
+  t.match(manifest, { digest: image.descriptor.digest, platform: 'linux/amd64' })
+  t.notHas(other, { platform: String })
+  t.strictSame(
+    new Set([read?.index?.digest, other?.digest]),
+    new Set(tops.map((top) => top.digest)),
+  )
 })
