@@ -2,8 +2,8 @@
 import { FORMATS, chooseCoding, type Coding } from './formats.ts'
 import { COMPRESSOR_NAMES, type CompressorName } from './programs.ts'
 
-/** How a run compresses. */
-export interface Compression {
+/** How a run is to compress. */
+export interface CompressionChoice {
   readonly coding: Coding
   /** The program to compress with; by default the best one available. */
   readonly compressor: CompressorName | undefined
@@ -19,7 +19,7 @@ interface GivenOptions {
  * @returns what `--format`, `--level`, `--long` and `--compressor` say
  * @throws USAGE if they do not fit together
  */
-export function readCompression(given: GivenOptions): Compression {
+export function readCompression(given: GivenOptions): CompressionChoice {
   return {
     coding: chooseCoding({
       format: given.choice('format', FORMATS),

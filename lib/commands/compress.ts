@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 
 import { writeArchive, type WrittenArchive } from '../archive/writer.ts'
 import { CODECS, ENDINGS, type Coding } from '../codec/formats.ts'
-import type { Compression } from '../codec/options.ts'
+import type { CompressionChoice } from '../codec/options.ts'
 import { findCompressors, type Compressors } from '../codec/programs.ts'
 import { ToolError, ignoreNotFound, type ErrorCode } from '../core/errors.ts'
 import { toOutcome, type Outcome, type Result, type RunContext } from '../core/outcome.ts'
@@ -35,7 +35,7 @@ export interface CompressOptions {
   /** Paths of tars; if empty, all tars in the delivery that are plain files. */
   readonly names: readonly string[]
   readonly dir: string
-  readonly compression: Compression
+  readonly compression: CompressionChoice
   readonly layers: LayerOptions<string>
   readonly force: boolean
   readonly dryRun: boolean

@@ -1,6 +1,6 @@
 // Saves the images of a run into archives. While one image is compressed, the next one is
 // pulled.
-import type { Compression } from '../../codec/options.ts'
+import type { CompressionChoice } from '../../codec/options.ts'
 import { findCompressors } from '../../codec/programs.ts'
 import { ToolError, toToolError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/format.ts'
@@ -44,7 +44,7 @@ export interface SaveOptions extends TargetOptions {
   /** The delivery. */
   readonly dir: string
   readonly fetching: FetchingOptions
-  readonly compression: Compression
+  readonly compression: CompressionChoice
   readonly layers: LayerOptions<string>
   /** Whether to make whole archives again, even if they are up to date. */
   readonly force: boolean
